@@ -3,3 +3,4 @@
 //! The rooms, from the bottom up; ARCHITECTURE.md has the map and `tests/layers.rs` keeps the order.
 
 pub mod metrics;
+pub mod web;

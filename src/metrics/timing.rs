@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,7 +111,8 @@ impl Series {
             // The registry's own reference is the last one, and nobody can get another.
             let gone = Arc::strong_count(timing) == 1;
             if gone {
-                // Read again: the owner may have recorded between the reading and its end.
+                // Read again, after all the owner did: it may have recorded until its end.
+                fence(Ordering::Acquire);
                 let last = timing.read();
                 retired.add(&last);
             }
