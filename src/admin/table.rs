@@ -2,6 +2,8 @@
 //!
 //! All values go out as text, whatever the column's type; the type tells a client how to read it.
 
+use bytes::{BufMut, BytesMut};
+
 /// The types that the console uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
@@ -134,5 +136,168 @@ impl Table {
     /// The rows in order.
     pub fn rows(&self) -> &[Vec<Value>] {
         &self.rows
+    }
+
+    /// Appends the answer to a SHOW: RowDescription, a DataRow for each row, CommandComplete.
+    /// ReadyForQuery is left to the caller.
+    pub fn encode(&self, out: &mut BytesMut) {
+        message(out, b'T', |body| {
+            put_count(body, self.columns.len());
+            for (name, kind) in self.columns {
+                put_string(body, name);
+                body.put_u32(0); // of no table
+                body.put_u16(0); // and no column of one
+                body.put_u32(kind.oid());
+                body.put_i16(kind.size());
+                body.put_i32(-1); // no type modifier
+                body.put_u16(0); // text format
+            }
+        });
+        for row in &self.rows {
+            message(out, b'D', |body| {
+                put_count(body, row.len());
+                for value in row {
+                    match value.text() {
+                        None => body.put_i32(-1),
+                        Some(text) => {
+                            body.put_u32(length(text.len()));
+                            body.put_slice(text.as_bytes());
+                        }
+                    }
+                }
+            });
+        }
+        message(out, b'C', |body| put_string(body, "SHOW"));
+    }
+}
+
+/// A message of this type around the body, its length included.
+fn message(out: &mut BytesMut, tag: u8, body: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(tag);
+    // Written apart and joined, so that the length is in front of what it counts.
+    let mut rest = out.split_off(out.len());
+    rest.put_u32(0);
+    body(&mut rest);
+    let total = length(rest.len());
+    for (to, from) in rest.iter_mut().zip(total.to_be_bytes()) {
+        *to = from;
+    }
+    out.unsplit(rest);
+}
+
+fn put_count(body: &mut BytesMut, count: usize) {
+    body.put_u16(u16::try_from(count).expect("a table of the console has a few dozen columns"));
+}
+
+fn put_string(body: &mut BytesMut, text: &str) {
+    body.put_slice(text.as_bytes());
+    body.put_u8(0);
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a row of the console has a few kilobytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use fallible_iterator::FallibleIterator;
+    use postgres_protocol::message::backend::Message;
+
+    use super::*;
+
+    const COLUMNS: &[Column] = &[
+        ("name", ColumnType::Text),
+        ("size", ColumnType::Int4),
+        ("lag", ColumnType::Int8),
+        ("sum", ColumnType::Numeric),
+    ];
+
+    fn example() -> Table {
+        let first = vec![
+            "bücher".into(),
+            Value::int4(-5),
+            Value::int8(1_u64 << 40),
+            Value::Numeric(u64::MAX),
+        ];
+        let second = vec!["".into(), Value::Null, Value::Null, Value::Null];
+        Table::new(COLUMNS, [first, second])
+    }
+
+    fn encoded(table: &Table) -> BytesMut {
+        // Something before it must stay as it is.
+        let mut out = BytesMut::from(&b"before"[..]);
+        table.encode(&mut out);
+        assert_eq!(&out.split_to(6)[..], b"before");
+        out
+    }
+
+    #[test]
+    fn a_client_reads_back_columns_rows_and_tag() {
+        let mut bytes = encoded(&example());
+        let mut next = || Message::parse(&mut bytes).unwrap();
+
+        let Some(Message::RowDescription(described)) = next() else { panic!("no RowDescription") };
+        let columns: Vec<_> = described
+            .fields()
+            .map(|field| Ok((field.name().to_owned(), field.type_oid(), field.type_size())))
+            .collect()
+            .unwrap();
+        let named = |name: &str, oid, size| (name.to_owned(), oid, size);
+        assert_eq!(
+            columns,
+            [
+                named("name", 25, -1),
+                named("size", 23, 4),
+                named("lag", 20, 8),
+                named("sum", 1700, -1)
+            ]
+        );
+
+        let expected: [[Option<&str>; 4]; 2] = [
+            [Some("bücher"), Some("-5"), Some("1099511627776"), Some("18446744073709551615")],
+            [Some(""), None, None, None],
+        ];
+        for expected in expected {
+            let Some(Message::DataRow(row)) = next() else { panic!("no DataRow") };
+            let values: Vec<_> = row
+                .ranges()
+                .map(|range| Ok(range.map(|range| row.buffer()[range].to_vec())))
+                .collect()
+                .unwrap();
+            assert_eq!(values, expected.map(|value| value.map(|text| text.as_bytes().to_vec())));
+        }
+
+        let Some(Message::CommandComplete(complete)) = next() else { panic!("no CommandComplete") };
+        assert_eq!(complete.tag().unwrap(), "SHOW");
+        assert!(bytes.is_empty());
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_protocol() {
+        let table = Table::new(&[("a", ColumnType::Int4)], [vec![Value::int4(7)]]);
+        let expected = [
+            &b"T\0\0\0\x1a\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0"[..],
+            &b"D\0\0\0\x0b\0\x01\0\0\0\x017"[..],
+            &b"C\0\0\0\x09SHOW\0"[..],
+        ];
+        assert_eq!(&encoded(&table)[..], expected.concat());
+    }
+
+    #[test]
+    fn a_number_too_great_for_its_column_is_shown_as_the_greatest() {
+        assert_eq!(Value::int4(u32::MAX).text().as_deref(), Some("2147483647"));
+        assert_eq!(Value::int8(u64::MAX).text().as_deref(), Some("9223372036854775807"));
+    }
+
+    #[test]
+    #[should_panic(expected = "a value for each column")]
+    fn a_row_must_have_a_value_for_each_column() {
+        Table::new(COLUMNS, [vec![Value::Null]]);
+    }
+
+    #[test]
+    #[should_panic(expected = "in column size")]
+    fn a_value_must_be_of_its_column_s_type() {
+        Table::new(COLUMNS, [vec![Value::Null, "7".into(), Value::Null, Value::Null]]);
     }
 }
