@@ -1,3 +1,7 @@
 //! pgweir: one binary between applications and PostgreSQL that pools, balances and follows the primary.
 //!
 //! The rooms, from the bottom up; ARCHITECTURE.md has the map and `tests/layers.rs` keeps the order.
+
+pub mod admin;
+pub mod metrics;
+pub mod web;

@@ -1,0 +1,147 @@
+//! SHOW TOPOLOGY: what the monitors know of each host of each database. Not in pgbouncer.
+
+use std::time::{Duration, SystemTime};
+
+use super::super::table::{Column, ColumnType, Table, Value};
+use super::connection::timestamp;
+
+/// A host as one database entry sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyRow {
+    /// The entry of `[databases]`.
+    pub database: String,
+    /// Name, number, or the directory of a unix socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// `primary`, `replica`, `deposed` or `unknown`.
+    pub role: &'static str,
+    /// `up` or `down`, or more exactly what is wrong.
+    pub state: &'static str,
+    /// The timeline it is on.
+    pub timeline: Option<u32>,
+    /// How far it has written (a primary) or replayed (a replica).
+    pub lsn: Option<u64>,
+    /// WAL between it and the primary.
+    pub lag_bytes: Option<u64>,
+    /// How long ago the primary was where it is now.
+    pub lag: Option<Duration>,
+    /// When role or state last changed.
+    pub since: SystemTime,
+    /// Why it could not be asked, the last time that happened.
+    pub last_error: Option<String>,
+}
+
+const COLUMNS: &[Column] = &[
+    ("database", ColumnType::Text),
+    ("host", ColumnType::Text),
+    ("port", ColumnType::Int4),
+    ("role", ColumnType::Text),
+    ("state", ColumnType::Text),
+    ("timeline", ColumnType::Int8),
+    ("lsn", ColumnType::Text),
+    ("lag_bytes", ColumnType::Int8),
+    ("lag_ms", ColumnType::Int8),
+    ("since", ColumnType::Text),
+    ("last_error", ColumnType::Text),
+];
+
+/// The table.
+pub fn table(rows: Vec<TopologyRow>) -> Table {
+    let rows = rows.into_iter().map(|row| {
+        vec![
+            row.database.into(),
+            row.host.into(),
+            Value::int4(row.port),
+            row.role.into(),
+            row.state.into(),
+            row.timeline.map(Value::int8).into(),
+            row.lsn.map(lsn).into(),
+            row.lag_bytes.map(Value::int8).into(),
+            row.lag.map(|lag| Value::int8(lag.as_millis())).into(),
+            timestamp(row.since).into(),
+            row.last_error.into(),
+        ]
+    });
+    Table::new(COLUMNS, rows)
+}
+
+/// As PostgreSQL writes a `pg_lsn`.
+fn lsn(lsn: u64) -> String {
+    format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_columns, assert_row};
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn what_is_known_is_shown_and_what_is_not_is_null() {
+        let replica = TopologyRow {
+            database: "app".to_owned(),
+            host: "pg2".to_owned(),
+            port: 5432,
+            role: "replica",
+            state: "up",
+            timeline: Some(3),
+            lsn: Some(0x16_B374_D848),
+            lag_bytes: Some(4096),
+            lag: Some(Duration::from_millis(1250)),
+            since: UNIX_EPOCH + Duration::from_secs(1_795_521_293),
+            last_error: None,
+        };
+        let down = TopologyRow {
+            host: "pg3".to_owned(),
+            role: "unknown",
+            state: "down",
+            timeline: None,
+            lsn: None,
+            lag_bytes: None,
+            lag: None,
+            last_error: Some("connection refused".to_owned()),
+            ..replica.clone()
+        };
+        let table = table(vec![replica, down]);
+        assert_columns(
+            &table,
+            "database t, host t, port i, role t, state t, timeline q, lsn t, lag_bytes q, \
+             lag_ms q, since t, last_error t",
+        );
+        assert_row(
+            &table,
+            0,
+            &[
+                "database=app",
+                "host=pg2",
+                "port=5432",
+                "role=replica",
+                "state=up",
+                "timeline=3",
+                "lsn=16/B374D848",
+                "lag_bytes=4096",
+                "lag_ms=1250",
+                "since=2026-11-24 11:54:53 UTC",
+                "last_error=-",
+            ],
+        );
+        assert_row(
+            &table,
+            1,
+            &[
+                "database=app",
+                "host=pg3",
+                "port=5432",
+                "role=unknown",
+                "state=down",
+                "timeline=-",
+                "lsn=-",
+                "lag_bytes=-",
+                "lag_ms=-",
+                "since=2026-11-24 11:54:53 UTC",
+                "last_error=connection refused",
+            ],
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! Metrics: what is exported to Prometheus, and the handles that the hot path counts with.
+//!
+//! The idea: nothing is looked up while a query runs. Whoever owns a pool, a host or a worker asks
+//! [`Metrics`] once for its handles and keeps them; counting is then one relaxed addition to an
+//! integer in memory. Totals can be read back, so the console's SHOW STATS and `/metrics` tell the
+//! same numbers. Levels (how many clients wait?) are not counted at all but set from the owner's
+//! state just before they are shown.
+//!
+//! What is *measured* belongs to the other rooms; what it is *called* is in [`names`].
+
+pub mod exporter;
+pub mod handles;
+pub mod names;
+pub mod timing;
+
+pub use exporter::Metrics;
+pub use handles::{
+    AuthFailure, CancelResult, HostMetrics, LoginResult, PoolLevels, PoolMetrics, ProcessMetrics,
+    RouteReason, RouteTarget, RoutingMetrics, TopologyMetrics, Total, WorkerMetrics,
+};
+pub use timing::Timing;
