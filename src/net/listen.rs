@@ -1,0 +1,87 @@
+//! The listening sockets.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+/// Listens on one TCP address.
+///
+/// # Errors
+/// The system's, with the address in its text.
+pub fn tcp(address: SocketAddr, backlog: u32, reuseport: bool) -> io::Result<TcpListener> {
+    let listen = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if reuseport {
+            socket.set_reuse_port(true)?;
+        }
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// The addresses that one entry of `listen_addr` stands for: `*` is every address of both families.
+///
+/// # Errors
+/// The name does not resolve.
+pub async fn resolve(entry: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if entry == "*" {
+        return Ok(vec![
+            SocketAddr::new(IpAddr::from([0, 0, 0, 0]), port),
+            SocketAddr::new(IpAddr::from([0u16; 8]), port),
+        ]);
+    }
+    Ok(tokio::net::lookup_host((entry, port)).await?.collect())
+}
+
+/// A listening Unix-domain socket; its file goes with it.
+#[derive(Debug)]
+pub struct UnixSocket {
+    /// The listener itself.
+    pub listener: UnixListener,
+    path: PathBuf,
+}
+
+/// Listens on `DIR/.s.PGSQL.PORT`.
+///
+/// # Errors
+/// Another process listens there, or the system's.
+pub fn unix(dir: &Path, port: u16, mode: u32) -> io::Result<UnixSocket> {
+    let path = dir.join(format!(".s.PGSQL.{port}"));
+    let with_path =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()));
+    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        let kind = io::ErrorKind::AddrInUse;
+        return Err(io::Error::new(kind, format!("unix socket {} is in use, cannot continue", path.display())));
+    }
+    match std::fs::remove_file(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(with_path(error)),
+    }
+    let listener = UnixListener::bind(&path).map_err(with_path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(with_path)?;
+    Ok(UnixSocket { listener, path })
+}
+
+impl UnixSocket {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

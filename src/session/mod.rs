@@ -1,0 +1,37 @@
+//! One client's protocol state, without I/O: what each message means for the attachment to a server.
+//!
+//! The room is fed message heads (and the few bytes of a body that matter) from either side and answers with
+//! verdicts: forward, swallow, attach a server, give it back. Bytes that it makes itself go to an [`Outbox`]. It holds
+//! no socket, reads no clock and knows neither pools nor hosts, so every rule here can be tested with plain values.
+//!
+//! - `machine` — the state machine itself: requests, replies, transaction boundaries, COPY, errors until Sync
+//! - `pipeline` — what was asked and is not yet answered, in order
+//! - `prepared` — named statements that follow a client over many servers
+//! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
+//! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
+
+pub mod lost;
+pub mod machine;
+pub mod parameters;
+pub mod pipeline;
+pub mod prepared;
+
+pub use machine::{AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then};
+
+use bytes::BytesMut;
+
+/// Bytes that the session makes itself, to be sent before the message just looked at.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// For the server: hidden Parses, renamed Binds, parameter changes.
+    pub to_server: BytesMut,
+    /// For the client: replies that no server was asked for.
+    pub to_client: BytesMut,
+}
+
+impl Outbox {
+    /// Whether there is nothing to send either way.
+    pub fn is_empty(&self) -> bool {
+        self.to_server.is_empty() && self.to_client.is_empty()
+    }
+}

@@ -1,0 +1,156 @@
+//! What was asked and is not yet answered, in the order of asking.
+//!
+//! PostgreSQL answers strictly in order, so the reply at hand always belongs to the first entry. Entries that pgweir
+//! answers itself stand in the same queue, so that their replies reach the client in their turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use pgweir_codec::backend;
+
+use super::prepared::Statement;
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub enum Expect {
+    /// `Query`: anything, until ReadyForQuery.
+    Query,
+    /// `FunctionCall`: FunctionCallResponse, then ReadyForQuery.
+    FunctionCall,
+    /// `Sync`: ReadyForQuery.
+    Sync,
+    /// `Parse`: ParseComplete.
+    Parse(Parse),
+    /// `Bind`: BindComplete.
+    Bind,
+    /// `Describe`: RowDescription or NoData (after ParameterDescription for a statement).
+    Describe,
+    /// `Execute`: rows or COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execute,
+    /// `Close` as the client sent it: CloseComplete.
+    Close,
+    /// Our own `Close` of a statement that had to make room; its CloseComplete is hidden.
+    Evict(Arc<Statement>),
+    /// Our own `SET`s before the client's first request; all of it is hidden.
+    Parameters,
+    /// Answered by us, in its turn.
+    Local(Local),
+}
+
+/// How a Parse came about, and what has to be undone if it fails.
+#[derive(Debug)]
+pub enum Parse {
+    /// The client's unnamed statement, as it sent it.
+    Unnamed,
+    /// A name of the client's while statements are passed through untouched.
+    Untouched,
+    /// The client's named statement, sent under its server name.
+    Named {
+        /// The client's own name.
+        name: Box<[u8]>,
+        /// What it stands for.
+        statement: Arc<Statement>,
+    },
+    /// Sent by us because this server lacked the statement; the ParseComplete is hidden.
+    Hidden(Arc<Statement>),
+    /// The client used a name twice: the server refuses it, and we tell the client in its own words.
+    Duplicate {
+        /// The client's own name.
+        name: Box<[u8]>,
+    },
+}
+
+/// A reply that we make ourselves.
+#[derive(Debug)]
+pub enum Local {
+    /// ParseComplete for a statement that the server already holds.
+    Parsed {
+        /// The client's name for it, forgotten again if an earlier request of the pipeline fails.
+        name: Box<[u8]>,
+    },
+    /// CloseComplete: a client's Close of a name only forgets the name.
+    Closed(Option<(Box<[u8]>, Arc<Statement>)>),
+}
+
+impl Local {
+    fn message(&self) -> &'static [u8] {
+        match self {
+            Self::Parsed { .. } => backend::PARSE_COMPLETE,
+            Self::Closed(_) => backend::CLOSE_COMPLETE,
+        }
+    }
+}
+
+/// The queue of unanswered requests.
+#[derive(Debug, Default)]
+pub struct Pipeline {
+    entries: VecDeque<Expect>,
+}
+
+impl Pipeline {
+    /// Notes a request.
+    pub fn push(&mut self, expect: Expect) {
+        self.entries.push_back(expect);
+    }
+
+    /// Puts a request back to the head.
+    pub fn push_front(&mut self, expect: Expect) {
+        self.entries.push_front(expect);
+    }
+
+    /// The request whose answer comes next.
+    pub fn front(&self) -> Option<&Expect> {
+        self.entries.front()
+    }
+
+    /// Takes the answered request off.
+    pub fn pop(&mut self) -> Option<Expect> {
+        self.entries.pop_front()
+    }
+
+    /// Whether everything was answered.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many requests are unanswered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether a reply of our own is due before the server says anything more.
+    pub fn local_is_due(&self) -> bool {
+        matches!(self.entries.front(), Some(Expect::Local(_)))
+    }
+
+    /// Writes the replies of our own that are due; `true` if there were any.
+    pub fn write_due(&mut self, to_client: &mut BytesMut) -> bool {
+        let mut any = false;
+        while let Some(Expect::Local(local)) = self.entries.front() {
+            to_client.extend_from_slice(local.message());
+            self.entries.pop_front();
+            any = true;
+        }
+        any
+    }
+
+    /// Takes off all up to the next Sync: an error made the server skip them. `Sync` itself stays.
+    pub fn take_skipped(&mut self) -> impl Iterator<Item = Expect> + '_ {
+        let sync = self.entries.iter().position(|entry| matches!(entry, Expect::Sync));
+        let end = sync.unwrap_or(self.entries.len());
+        self.entries.drain(..end)
+    }
+
+    /// Whether a Sync is among the unanswered.
+    pub fn has_sync(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry, Expect::Sync))
+    }
+
+    /// Takes off the Syncs behind the first entry: a server in COPY FROM STDIN ignores them
+    /// (manual, "Message Flow", COPY operations).
+    pub fn drop_syncs_behind_front(&mut self) {
+        let mut first = true;
+        self.entries.retain(|entry| std::mem::take(&mut first) || !matches!(entry, Expect::Sync));
+    }
+}

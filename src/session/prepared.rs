@@ -1,0 +1,257 @@
+//! Named prepared statements that follow a client over many servers (setting `max_prepared_statements`).
+//!
+//! A statement is known by its definition: text and parameter types. All clients that prepare the same definition
+//! share one [`Statement`] with one name on the servers (`PGWEIR_7`); each client keeps its own names for them, each
+//! server a bounded set of those it holds. Whatever server runs a client's Bind is given the statement first if it
+//! lacks it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use pgweir_codec::frontend;
+
+use crate::routing::{self, Intent};
+
+/// One definition, shared by all clients and servers that know it.
+#[derive(Debug)]
+pub struct Statement {
+    id: u64,
+    server_name: String,
+    /// The Parse body after the name: query text, NUL, parameter types (Int16 count, Int32 each).
+    definition: Bytes,
+    intent: Intent,
+}
+
+impl Statement {
+    /// The number of this definition in this process; never reused.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The name it has on every server.
+    pub fn server_name(&self) -> &[u8] {
+        self.server_name.as_bytes()
+    }
+
+    /// Where a transaction that begins with this statement may run.
+    pub fn intent(&self) -> Intent {
+        self.intent
+    }
+
+    /// The query text, in the encoding of the client that prepared it.
+    pub fn text(&self) -> &[u8] {
+        split_definition(&self.definition).0
+    }
+
+    /// Appends the Parse message that prepares this statement on a server.
+    pub fn write_parse(&self, out: &mut BytesMut) {
+        let (text, types) = split_definition(&self.definition);
+        frontend::parse::write(out, self.server_name(), text, types);
+    }
+}
+
+fn split_definition(definition: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr::memchr(0, definition).unwrap_or(definition.len());
+    let (text, rest) = definition.split_at(end);
+    (text, rest.get(1..).unwrap_or_default())
+}
+
+/// All live statements of the process, by definition. Shared by every worker.
+///
+/// Holds no statement alive: one goes when the last client has closed it and the last server has evicted it.
+#[derive(Debug, Default)]
+pub struct StatementCache {
+    by_definition: DashMap<Bytes, Weak<Statement>>,
+    last_id: AtomicU64,
+}
+
+impl StatementCache {
+    /// The shared statement for a definition (the Parse body after the name).
+    pub fn intern(&self, definition: &[u8]) -> Arc<Statement> {
+        if let Some(known) = self.by_definition.get(definition).and_then(|weak| weak.upgrade()) {
+            return known;
+        }
+        let definition = Bytes::copy_from_slice(definition);
+        match self.by_definition.entry(definition.clone()) {
+            Entry::Occupied(mut slot) => slot.get().upgrade().unwrap_or_else(|| {
+                let made = self.make(definition);
+                slot.insert(Arc::downgrade(&made));
+                made
+            }),
+            Entry::Vacant(slot) => {
+                let made = self.make(definition);
+                slot.insert(Arc::downgrade(&made));
+                made
+            }
+        }
+    }
+
+    fn make(&self, definition: Bytes) -> Arc<Statement> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let intent = routing::intent(split_definition(&definition).0);
+        Arc::new(Statement { id, server_name: format!("PGWEIR_{id}"), definition, intent })
+    }
+
+    /// Forgets definitions that nobody holds any more. Called now and then by the janitor.
+    pub fn sweep(&self) {
+        self.by_definition.retain(|_, weak| weak.strong_count() > 0);
+    }
+
+    /// How many definitions are known.
+    pub fn len(&self) -> usize {
+        self.by_definition.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.by_definition.is_empty()
+    }
+}
+
+/// One client's names. An empty name (the unnamed statement) is never in here.
+#[derive(Debug, Default)]
+pub struct ClientStatements {
+    by_name: HashMap<Box<[u8]>, Arc<Statement>>,
+}
+
+impl ClientStatements {
+    /// The statement that the client knows by `name`.
+    pub fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.by_name.get(name)
+    }
+
+    /// Remembers a name.
+    pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.by_name.insert(name.into(), statement);
+    }
+
+    /// Forgets a name.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
+        self.by_name.remove(name)
+    }
+
+    /// Forgets all (`DEALLOCATE ALL`, `DISCARD ALL`).
+    pub fn clear(&mut self) {
+        self.by_name.clear();
+    }
+
+    /// How many names the client holds.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether the client holds none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// The statements that one server connection holds, least recently used first to go.
+#[derive(Debug)]
+pub struct ServerStatements {
+    held: HashMap<u64, (Arc<Statement>, u64)>,
+    limit: usize,
+    clock: u64,
+}
+
+impl ServerStatements {
+    /// None yet; at most `limit` (at least 1) at a time.
+    pub fn new(limit: u32) -> Self {
+        Self { held: HashMap::new(), limit: limit.max(1) as usize, clock: 0 }
+    }
+
+    /// Whether the server holds it; if so, it is now the most recently used.
+    pub fn touch(&mut self, id: u64) -> bool {
+        self.clock += 1;
+        match self.held.get_mut(&id) {
+            Some((_, used)) => {
+                *used = self.clock;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that the server holds it from now on; answers with the one that has to go, if the set was full.
+    pub fn insert(&mut self, statement: Arc<Statement>) -> Option<Arc<Statement>> {
+        self.clock += 1;
+        let evicted = if self.held.len() >= self.limit { self.take_oldest() } else { None };
+        self.held.insert(statement.id, (statement, self.clock));
+        evicted
+    }
+
+    fn take_oldest(&mut self) -> Option<Arc<Statement>> {
+        let oldest = *self.held.iter().min_by_key(|(_, (_, used))| *used)?.0;
+        Some(self.held.remove(&oldest)?.0)
+    }
+
+    /// Puts one back that turned out not to have been closed.
+    pub fn restore(&mut self, statement: Arc<Statement>) {
+        self.held.insert(statement.id, (statement, self.clock));
+    }
+
+    /// Notes that the server does not hold it after all.
+    pub fn remove(&mut self, id: u64) {
+        self.held.remove(&id);
+    }
+
+    /// Notes that the server holds none (`DEALLOCATE ALL`, `DISCARD ALL`).
+    pub fn clear(&mut self) {
+        self.held.clear();
+    }
+
+    /// How many the server holds.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether the server holds none.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SELECT_1: &[u8] = b"select 1\0\0\0";
+    const SELECT_2: &[u8] = b"select 2\0\0\0";
+
+    #[test]
+    fn the_same_definition_is_one_statement_and_goes_with_its_last_holder() {
+        let cache = StatementCache::default();
+        let one = cache.intern(SELECT_1);
+        assert_eq!(one.id(), cache.intern(SELECT_1).id());
+        assert_ne!(one.id(), cache.intern(SELECT_2).id());
+        assert_eq!(one.text(), b"select 1");
+        cache.sweep();
+        assert_eq!(cache.len(), 1, "nobody holds the second any more");
+        drop(one);
+        cache.sweep();
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn a_definition_that_died_is_made_anew_under_a_new_name() {
+        let cache = StatementCache::default();
+        let first = cache.intern(SELECT_1).id();
+        assert_ne!(cache.intern(SELECT_1).id(), first);
+    }
+
+    #[test]
+    fn a_full_server_evicts_the_least_recently_used() {
+        let cache = StatementCache::default();
+        let (a, b, c) = (cache.intern(b"a\0\0\0"), cache.intern(b"b\0\0\0"), cache.intern(b"c\0\0\0"));
+        let mut server = ServerStatements::new(2);
+        assert!(server.insert(a.clone()).is_none());
+        assert!(server.insert(b.clone()).is_none());
+        assert!(server.touch(a.id()));
+        assert_eq!(server.insert(c.clone()).map(|gone| gone.id()), Some(b.id()));
+        assert!(!server.touch(b.id()) && server.touch(a.id()) && server.touch(c.id()));
+    }
+}
