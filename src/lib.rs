@@ -3,5 +3,6 @@
 //! The rooms, from the bottom up; ARCHITECTURE.md has the map and `tests/layers.rs` keeps the order.
 
 pub mod admin;
+pub mod config;
 pub mod metrics;
 pub mod web;

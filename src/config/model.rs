@@ -1,0 +1,334 @@
+//! What a configuration says, in types that cannot be wrong. Where it comes from is the other files' business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The ini file.
+    pub path: PathBuf,
+    /// Section `[pgbouncer]`.
+    pub settings: Settings,
+    /// Section `[databases]`, by the name that clients use; without the entry `*`.
+    pub databases: BTreeMap<String, Arc<Database>>,
+    /// The entry `*`.
+    pub fallback: Option<Arc<Database>>,
+    /// Section `[users]`.
+    pub users: BTreeMap<String, User>,
+    /// The content of `auth_file`.
+    pub userlist: Arc<Userlist>,
+}
+
+/// How long a client keeps its server (setting `pool_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolMode {
+    /// Until it disconnects.
+    #[default]
+    Session,
+    /// Until its transaction ends.
+    Transaction,
+    /// Until its statement ends; transaction blocks are refused.
+    Statement,
+}
+
+impl PoolMode {
+    /// As the file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
+}
+
+/// How clients prove who they are (setting `auth_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthType {
+    /// Any user name, no password; the database entry must have a forced user.
+    Any,
+    /// The user must exist, no password.
+    Trust,
+    /// Password in the clear.
+    Plain,
+    /// MD5 exchange, or SCRAM where the stored secret is a SCRAM secret.
+    #[default]
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+}
+
+/// How much TLS is used (`client_tls_sslmode`, `server_tls_sslmode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// None.
+    Disable,
+    /// As `Prefer`.
+    Allow,
+    /// If the other side wants or offers it.
+    Prefer,
+    /// Always; certificates are not checked.
+    Require,
+    /// Always; the certificate must come from `*_tls_ca_file`.
+    VerifyCa,
+    /// Always; the certificate must also bear the host's name.
+    VerifyFull,
+}
+
+/// The TLS settings of one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// `*_tls_sslmode`.
+    pub mode: SslMode,
+    /// `*_tls_key_file` (PEM).
+    pub key_file: Option<PathBuf>,
+    /// `*_tls_cert_file` (PEM, chain).
+    pub cert_file: Option<PathBuf>,
+    /// `*_tls_ca_file` (PEM).
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Section `[pgbouncer]`. Each field is the setting of the same name; see [`super::settings`] for the table with
+/// meanings, units and defaults. `None` stands for "off", "no limit" or "not given", never zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table in `settings` documents each field under its name")]
+pub struct Settings {
+    pub logfile: Option<PathBuf>,
+    pub pidfile: Option<PathBuf>,
+    pub verbose: u8,
+    pub log_connections: bool,
+    pub log_disconnections: bool,
+    pub log_pooler_errors: bool,
+    pub log_stats: bool,
+    pub stats_period: Duration,
+    pub listen_addr: Vec<String>,
+    pub listen_port: u16,
+    pub listen_backlog: u32,
+    pub unix_socket_dir: Option<PathBuf>,
+    pub unix_socket_mode: u32,
+    pub so_reuseport: bool,
+    pub tcp_keepalive: bool,
+    pub tcp_keepcnt: Option<u32>,
+    pub tcp_keepidle: Option<Duration>,
+    pub tcp_keepintvl: Option<Duration>,
+    pub pool_mode: PoolMode,
+    pub max_client_conn: u32,
+    /// 0 in the file: no limit.
+    pub default_pool_size: Option<u32>,
+    pub server_round_robin: bool,
+    pub query_wait_timeout: Option<Duration>,
+    pub client_login_timeout: Option<Duration>,
+    pub server_connect_timeout: Duration,
+    pub server_login_retry: Duration,
+    /// 0 in the file: a server is used once (`Some(ZERO)`).
+    pub server_lifetime: Duration,
+    pub server_idle_timeout: Option<Duration>,
+    pub cancel_wait_timeout: Duration,
+    pub server_reset_query: String,
+    pub server_reset_query_always: bool,
+    pub track_extra_parameters: Vec<String>,
+    pub ignore_startup_parameters: Vec<String>,
+    /// 0: named statements pass through untouched.
+    pub max_prepared_statements: u32,
+    pub auth_type: AuthType,
+    pub auth_file: Option<PathBuf>,
+    pub auth_user: Option<String>,
+    pub auth_query: String,
+    pub auth_dbname: Option<String>,
+    pub admin_users: Vec<String>,
+    pub stats_users: Vec<String>,
+    pub client_tls: TlsSettings,
+    pub server_tls: TlsSettings,
+    // pgweir's own.
+    /// Worker threads; `None`: one per core.
+    pub workers: Option<u32>,
+    /// Where /metrics and the probes are served (`address:port`).
+    pub http_listen: Vec<SocketAddr>,
+    pub topology_interval: Duration,
+    pub topology_timeout: Duration,
+    /// As whom the monitors log in; `None`: the entry's `user`, else `auth_user`.
+    pub topology_user: Option<String>,
+    pub failover_timeout: Duration,
+    pub max_replica_lag: Option<Duration>,
+}
+
+/// One host of a database entry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostAddr {
+    /// TCP. `host` is a name or a number (IPv6 without brackets).
+    Tcp {
+        /// Name or number.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// The Unix-domain socket `PATH/.s.PGSQL.PORT`; a path that begins with `@` is abstract.
+    Unix {
+        /// Directory.
+        path: PathBuf,
+        /// Port in the file's name.
+        port: u16,
+    },
+}
+
+impl HostAddr {
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,
+        }
+    }
+
+    /// Name, number or directory, without the port.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Tcp { host, .. } => host.clone(),
+            Self::Unix { path, .. } => path.display().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for HostAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path, port } => write!(f, "{}:{port}", path.display()),
+        }
+    }
+}
+
+/// What a client may want of the host it is given (`target_session_attrs`, libpq's values).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetSessionAttrs {
+    /// Any host that is up.
+    Any,
+    /// The primary.
+    ReadWrite,
+    /// A host that refuses writes: a standby.
+    ReadOnly,
+    /// The primary.
+    Primary,
+    /// A standby.
+    Standby,
+    /// A standby, or the primary if there is none.
+    PreferStandby,
+}
+
+/// `load_balance_hosts` of an entry without `target_session_attrs`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoadBalanceHosts {
+    /// The next host for each new connection.
+    #[default]
+    RoundRobin,
+    /// The same host until a connection to it fails.
+    Disable,
+}
+
+/// One entry of `[databases]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// The name clients use (for `*`: the name the client asked for).
+    pub name: String,
+    /// At least one.
+    pub hosts: Vec<HostAddr>,
+    /// The database's name on the server.
+    pub dbname: String,
+    /// The forced user.
+    pub user: Option<String>,
+    /// The forced user's password.
+    pub password: Option<SecretText>,
+    /// With it pgweir follows the hosts' roles; without it the list is used as pgbouncer does.
+    pub target_session_attrs: Option<TargetSessionAttrs>,
+    /// How a plain host list is used.
+    pub load_balance_hosts: LoadBalanceHosts,
+    /// Overrides `default_pool_size`; `Some(None)`: no limit.
+    pub pool_size: Option<Option<u32>>,
+    /// Overrides the global mode.
+    pub pool_mode: Option<PoolMode>,
+    /// Overrides `auth_user`.
+    pub auth_user: Option<String>,
+    /// Overrides `auth_query`.
+    pub auth_query: Option<String>,
+    /// Overrides `auth_dbname`.
+    pub auth_dbname: Option<String>,
+    /// Run once on every new server connection.
+    pub connect_query: Option<String>,
+    /// Startup parameters for servers: `client_encoding`, `datestyle`, `timezone`, `application_name`.
+    pub server_parameters: Vec<(String, String)>,
+}
+
+/// One entry of `[users]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Overrides the database's and the global mode.
+    pub pool_mode: Option<PoolMode>,
+    /// Overrides the database's and the global size; `Some(None)`: no limit.
+    pub pool_size: Option<Option<u32>>,
+}
+
+/// A password or what stands for it, as a file has it. Shows nothing of itself in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    /// Wraps it.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// `auth_file`: user names with their secrets (plain, `md5…`, `SCRAM-SHA-256$…`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Userlist {
+    /// By user name.
+    pub users: BTreeMap<String, SecretText>,
+}
+
+impl Config {
+    /// The entry for a database name: its own, or a copy of `*` under that name.
+    pub fn database(&self, name: &str) -> Option<Arc<Database>> {
+        if let Some(known) = self.databases.get(name) {
+            return Some(known.clone());
+        }
+        let mut database = Database::clone(self.fallback.as_ref()?);
+        if database.dbname == "*" {
+            name.clone_into(&mut database.dbname);
+        }
+        name.clone_into(&mut database.name);
+        Some(Arc::new(database))
+    }
+
+    /// The mode of a pool: the user's, else the database's, else the global one.
+    pub fn pool_mode(&self, database: &Database, server_user: &str) -> PoolMode {
+        let user = self.users.get(server_user).and_then(|user| user.pool_mode);
+        user.or(database.pool_mode).unwrap_or(self.settings.pool_mode)
+    }
+
+    /// The size of a pool: the user's, else the database's, else the global one; `None`: no limit.
+    pub fn pool_size(&self, database: &Database, server_user: &str) -> Option<u32> {
+        let user = self.users.get(server_user).and_then(|user| user.pool_size);
+        user.or(database.pool_size).unwrap_or(self.settings.default_pool_size)
+    }
+
+    /// The directory of the ini file.
+    pub fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+}

@@ -1,0 +1,282 @@
+//! Logging in at a server: startup, authentication, and all it says until it is ready.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::{self, ErrorResponse};
+use pgweir_codec::error::DecodeError;
+use tokio::io::AsyncWriteExt;
+
+use super::connection::{Connection, ServerInfo};
+use super::dial::{self, Keepalive, Tls};
+use super::query::{self, Incoming};
+use crate::auth::server::{Credentials, ServerLogin, ServerLoginError, ServerStep};
+use crate::config::HostAddr;
+use crate::net::stream::Stream;
+use crate::net::{clock, tls};
+use crate::session::ServerState;
+use crate::session::parameters::Tracked;
+
+/// Where to log in, and as whom.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The host.
+    pub host: HostAddr,
+    /// The database's name on the server.
+    pub dbname: String,
+    /// The role.
+    pub user: String,
+    /// What proves it.
+    pub credentials: Credentials,
+    /// Further startup parameters.
+    pub parameters: Vec<(String, String)>,
+    /// TLS towards servers.
+    pub tls: Tls,
+    /// TCP keepalive.
+    pub keepalive: Keepalive,
+    /// Limit for all of it (`server_connect_timeout`).
+    pub timeout: Duration,
+    /// The settings to keep an eye on.
+    pub tracked: Arc<Tracked>,
+    /// Setting `max_prepared_statements`.
+    pub max_prepared_statements: u32,
+    /// Statements to run once logged in (`connect_query`).
+    pub connect_query: Option<String>,
+}
+
+/// What a server reports at login, to be told to clients: all ParameterStatus in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// Names and values.
+    pub parameters: Vec<(Bytes, Bytes)>,
+}
+
+/// Why a server connection could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// No socket, or it broke.
+    Unreachable {
+        /// Where.
+        host: HostAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing, or not enough, came within the limit.
+    TimedOut {
+        /// Where.
+        host: HostAddr,
+        /// The limit.
+        after: Duration,
+    },
+    /// The server refused, in its own words.
+    Refused {
+        /// Where.
+        host: HostAddr,
+        /// Its ErrorResponse.
+        response: Box<ErrorResponse>,
+    },
+    /// Authentication cannot succeed from our side.
+    Login {
+        /// Where.
+        host: HostAddr,
+        /// As whom.
+        user: String,
+        /// Why.
+        source: ServerLoginError,
+    },
+    /// It does not speak the protocol.
+    Protocol {
+        /// Where.
+        host: HostAddr,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+impl OpenError {
+    /// Whether the host as such is in doubt, rather than this login.
+    pub fn doubts_host(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            Self::Refused { response, .. } => response.code().as_str().starts_with("57P"),
+            Self::Login { .. } | Self::Protocol { .. } => false,
+        }
+    }
+
+    /// What a client may know: names no host.
+    pub fn client_message(&self) -> String {
+        match self {
+            Self::Unreachable { .. } => "connect failed".to_owned(),
+            Self::TimedOut { .. } => "connect timeout".to_owned(),
+            Self::Refused { response, .. } => response.message(),
+            Self::Login { .. } => "server login failed: wrong password type".to_owned(),
+            Self::Protocol { .. } => "server sent a message that makes no sense".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { host, source } => {
+                write!(f, "cannot reach {host}: {source}; check host= and port= in [databases]")
+            }
+            Self::TimedOut { host, after } => {
+                write!(f, "{host} did not let us in within {after:?} (server_connect_timeout)")
+            }
+            Self::Refused { host, response } => {
+                write!(f, "{host} refused the login: {} ({})", response.message(), response.code().as_str())
+            }
+            Self::Login { host, user, source } => write!(f, "cannot log in at {host} as {user:?}: {source}"),
+            Self::Protocol { host, what } => write!(f, "{host} does not speak PostgreSQL's protocol: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// What went wrong, before the host's name is put to it.
+enum Failure {
+    Io(io::Error),
+    Refused(ErrorResponse),
+    Login(ServerLoginError),
+    Protocol(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self::Protocol(error.to_string())
+    }
+}
+
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+/// Opens a connection that is ready for queries.
+///
+/// # Errors
+/// See [`OpenError`]; the half-open connection is closed.
+pub async fn open(target: &Target) -> Result<(Connection, Welcome), OpenError> {
+    let host = || target.host.clone();
+    let attempt = Box::pin(attempt(target));
+    match tokio::time::timeout(target.timeout, attempt).await {
+        Ok(Ok(opened)) => Ok(opened),
+        Ok(Err(Failure::Io(source))) => Err(OpenError::Unreachable { host: host(), source }),
+        Ok(Err(Failure::Refused(response))) => {
+            Err(OpenError::Refused { host: host(), response: Box::new(response) })
+        }
+        Ok(Err(Failure::Login(source))) => {
+            Err(OpenError::Login { host: host(), user: target.user.clone(), source })
+        }
+        Ok(Err(Failure::Protocol(what))) => Err(OpenError::Protocol { host: host(), what }),
+        Err(_) => Err(OpenError::TimedOut { host: host(), after: target.timeout }),
+    }
+}
+
+async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
+    let mut stream = dial::connect(&target.host, &target.tls, target.keepalive).await?;
+    let mut inbox = BytesMut::new();
+    stream.write_all(&startup(target)).await?;
+    authenticate(target, &mut stream, &mut inbox).await?;
+
+    let mut state = ServerState::new(target.tracked.clone(), target.max_prepared_statements);
+    let mut welcome = Welcome::default();
+    let (mut pid, mut key) = (0, Bytes::new());
+    loop {
+        let Incoming { tag, body } = query::read(&mut stream, &mut inbox).await?;
+        match tag {
+            backend::ReadyForQuery::TAG => break,
+            backend::ParameterStatus::TAG => {
+                let backend::ParameterStatus { name, value } = backend::ParameterStatus::decode(body)?;
+                state.parameters.note(&name, &value);
+                welcome.parameters.push((name, value));
+            }
+            backend::BackendKeyData::TAG => {
+                let data = backend::BackendKeyData::decode(body)?;
+                (pid, key) = (data.pid, data.key);
+            }
+            backend::ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
+            backend::NoticeResponse::TAG | backend::NegotiateProtocolVersion::TAG => {}
+            tag => return Err(Failure::Protocol(format!("message type 0x{tag:02x} after authentication"))),
+        }
+    }
+    let socket = stream.socket();
+    let info = Arc::new(ServerInfo {
+        id: LAST_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1,
+        host: target.host.clone(),
+        remote: socket.peer_addr(),
+        local: socket.local_addr(),
+        pid,
+        key,
+        tls: stream.tls_description(),
+        opened: clock::now(),
+        opened_wall: clock::wall(),
+        client: AtomicU64::new(0),
+        cancels: AtomicU32::new(0),
+    });
+    let mut connection = Connection { stream, state, info };
+    if let Some(sql) = &target.connect_query {
+        query::simple(&mut connection, sql).await.map_err(|error| match error {
+            query::QueryError::Io(error) => Failure::Io(error),
+            query::QueryError::Refused(response) => Failure::Refused(*response),
+            query::QueryError::Protocol(what) => Failure::Protocol(what),
+        })?;
+    }
+    Ok((connection, welcome))
+}
+
+/// The StartupMessage, protocol 3.0.
+fn startup(target: &Target) -> BytesMut {
+    let mut out = BytesMut::with_capacity(256);
+    let fixed = [("user", target.user.as_str()), ("database", target.dbname.as_str())];
+    let further = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let parameters = fixed
+        .into_iter()
+        .chain(further)
+        .map(|(name, value)| {
+            (Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()))
+        })
+        .collect();
+    pgweir_codec::startup::StartupMessage { major: 3, minor: 0, parameters }.encode(&mut out);
+    out
+}
+
+async fn authenticate(target: &Target, stream: &mut Stream, inbox: &mut BytesMut) -> Result<(), Failure> {
+    let mut login = ServerLogin::new(&target.user, target.credentials.clone());
+    let binding = channel_binding(stream);
+    loop {
+        let Incoming { tag, body } = query::read(stream, inbox).await?;
+        match tag {
+            backend::Authentication::TAG => {
+                match login.request(&body, binding.clone()).map_err(Failure::Login)? {
+                    ServerStep::Done => return Ok(()),
+                    ServerStep::Wait => {}
+                    ServerStep::Send(answer) => {
+                        let mut out = BytesMut::with_capacity(answer.len() + 5);
+                        pgweir_codec::frontend::PasswordMessage { data: answer.into() }.encode(&mut out);
+                        stream.write_all(&out).await?;
+                    }
+                }
+            }
+            backend::ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
+            backend::NoticeResponse::TAG | backend::NegotiateProtocolVersion::TAG => {}
+            tag => return Err(Failure::Protocol(format!("message type 0x{tag:02x} during authentication"))),
+        }
+    }
+}
+
+/// The hash of the server's certificate (RFC 5929, tls-server-end-point).
+fn channel_binding(stream: &Stream) -> Option<Vec<u8>> {
+    let Stream::Tls(stream) = stream else { return None };
+    let (_, session) = stream.get_ref();
+    tls::server_end_point(session.peer_certificates()?.first()?)
+}
