@@ -57,31 +57,36 @@ impl fmt::Display for Fault {
 /// The first [`Fault`].
 pub fn parse(text: &str) -> Result<Vec<(String, String)>, Fault> {
     let mut pairs = Vec::new();
-    let mut rest = text.trim_start();
+    let mut rest = text.trim_ascii_start();
     while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let end = rest.find(|c: char| c == '=' || is_blank(c)).unwrap_or(rest.len());
         let (key, after) = rest.split_at(end);
         let key = key.to_owned();
-        let Some(after) = after.trim_start().strip_prefix('=') else {
+        let Some(after) = after.trim_ascii_start().strip_prefix('=') else {
             return Err(Fault::NoEquals { key });
         };
         if key.is_empty() {
             return Err(Fault::NoKey);
         }
-        let (value, after) = value(&key, after.trim_start())?;
+        let (value, after) = value(&key, after.trim_ascii_start())?;
         if value.is_empty() {
             return Err(Fault::EmptyValue { key });
         }
         pairs.push((key, value));
-        rest = after.trim_start();
+        rest = after.trim_ascii_start();
     }
     Ok(pairs)
+}
+
+/// ASCII only, as in pgbouncer: a password may end in a blank of another kind.
+fn is_blank(c: char) -> bool {
+    c.is_ascii_whitespace()
 }
 
 /// Reads one value; returns it and what follows.
 fn value<'a>(key: &str, text: &'a str) -> Result<(String, &'a str), Fault> {
     let Some(mut rest) = text.strip_prefix('\'') else {
-        let (value, after) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+        let (value, after) = text.split_at(text.find(is_blank).unwrap_or(text.len()));
         return Ok((value.to_owned(), after));
     };
     let mut value = String::new();
@@ -95,7 +100,7 @@ fn value<'a>(key: &str, text: &'a str) -> Result<(String, &'a str), Fault> {
                 value.push('\'');
                 rest = after;
             }
-            None if after.is_empty() || after.starts_with(char::is_whitespace) => {
+            None if after.is_empty() || after.starts_with(is_blank) => {
                 return Ok((value, after));
             }
             None => return Err(Fault::NoBlankAfterQuote { key: key.to_owned() }),

@@ -173,7 +173,7 @@ impl Draft<'_> {
             || settings.auth_user.is_some()
             || settings.topology_user.is_some();
         if database.target_session_attrs.is_some() && !has_login {
-            let at = self.entry.at.clone();
+            let at = Some(self.entry.at.clone());
             return Err(ConfigError::MonitorWithoutLogin { at, entry: self.entry.key.clone() });
         }
         Ok(database)
@@ -269,7 +269,7 @@ pub(super) fn pool_size(
 pub(super) fn not_yet_effective(entry: &Entry, key: &str) -> Note {
     let key = format!("{}/{} {key}", entry.section, entry.key);
     let sentence = format!("pgweir does not act on {key} yet");
-    Note { file: entry.at.file.clone(), line: entry.at.line, key, sentence }
+    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
 }
 
 /// The error for a key that entries of this section do not have.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::ini::Section;
 
@@ -10,7 +11,7 @@ use super::ini::Section;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file, as it was named.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// The line, counted from 1.
     pub line: u32,
 }
@@ -176,8 +177,8 @@ pub enum ConfigError {
     },
     /// An entry with `target_session_attrs` has nobody as whom its hosts can be watched.
     MonitorWithoutLogin {
-        /// Where.
-        at: Place,
+        /// Where; `None` after a `SET`.
+        at: Option<Place>,
         /// The entry's name.
         entry: String,
     },
@@ -302,11 +303,18 @@ impl fmt::Display for ConfigError {
                     None => Ok(()),
                 }
             }
-            Self::MonitorWithoutLogin { at, entry } => write!(
-                f,
-                "databases/{entry} has target_session_attrs, but nobody to log in as to watch its hosts \
-                 ({at}); add topology_user = NAME to [pgbouncer], or user=NAME to the entry, or auth_user"
-            ),
+            Self::MonitorWithoutLogin { at, entry } => {
+                write!(
+                    f,
+                    "databases/{entry} has target_session_attrs, but nobody to log in as to watch its \
+                     hosts; add topology_user = NAME to [pgbouncer], or user=NAME to the entry, or \
+                     auth_user"
+                )?;
+                match at {
+                    Some(at) => write!(f, " ({at})"),
+                    None => Ok(()),
+                }
+            }
             Self::BrokenAuthFile { at, fault } => {
                 write!(f, "broken auth file ({at}): {fault}; a line is \"name\" \"secret\"; nothing of the file was used")
             }
@@ -338,10 +346,16 @@ pub enum SetError {
         allowed: String,
     },
     /// The value alone is fine, but not with the rest of the configuration.
-    Conflict(ConfigError),
+    Conflict(Box<ConfigError>),
 }
 
 impl std::error::Error for SetError {}
+
+impl From<ConfigError> for SetError {
+    fn from(error: ConfigError) -> Self {
+        Self::Conflict(Box::new(error))
+    }
+}
 
 impl fmt::Display for SetError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{ConfigError, Place};
 use super::nearest::nearest;
@@ -93,9 +94,10 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn file(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), ConfigError> {
+        let file: Arc<Path> = file.into();
         for (line, number) in text.split('\n').zip(1..) {
-            let at = Place { file: file.to_owned(), line: number };
-            self.line(line.trim(), at, depth)?;
+            let at = Place { file: file.clone(), line: number };
+            self.line(line.trim_ascii(), at, depth)?;
         }
         Ok(())
     }
@@ -174,7 +176,7 @@ fn split(line: &str) -> Option<Line<'_>> {
     }
     if let Some(rest) = line.strip_prefix('[') {
         let (name, rest) = rest.split_once(']')?;
-        return Some(Line::Section { name, rest: rest.trim_start() });
+        return Some(Line::Section { name, rest: rest.trim_ascii_start() });
     }
     let (key, rest) = match line.strip_prefix('\'') {
         Some(quoted) => quoted.split_once('\'')?,
@@ -184,7 +186,7 @@ fn split(line: &str) -> Option<Line<'_>> {
         }
     };
     let value = rest.trim_start_matches([' ', '\t']).strip_prefix('=')?;
-    (!key.is_empty()).then_some(Line::Entry { key, value: value.trim() })
+    (!key.is_empty()).then_some(Line::Entry { key, value: value.trim_ascii() })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
         true => Ok(text.to_owned()),
         false => Err(io::Error::from(io::ErrorKind::Unsupported)),
     };
-    Draft::parse(main, &mut read)?.finish(None, &mut |_, _| Ok(Userlist::default()))
+    Draft::parse(main, &mut read)?.finish(None, &|_, _| Ok(Userlist::default()))
 }
 
 impl Config {
@@ -33,7 +33,7 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong. At start-up fatal.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Draft::parse(path, &mut read_file)?.finish(None, &mut read_userlist)
+        Draft::parse(path, &mut read_file)?.finish(None, &read_userlist)
     }
 
     /// Reads the same file again. What is read at start only keeps its value; [`Changes::ignored_until_restart`] names
@@ -50,7 +50,7 @@ impl Config {
             })
             .map(|setting| setting.key)
             .collect();
-        let new = draft.finish(Some(&self.settings), &mut read_userlist)?;
+        let new = draft.finish(Some(&self.settings), &read_userlist)?;
         let changes = Changes { ignored_until_restart: ignored, ..changes(self, &new) };
         Ok((new, changes))
     }
@@ -77,12 +77,12 @@ impl Config {
         if !setting.changeable {
             return Ok(self.clone());
         }
-        check(&changed, None).map_err(SetError::Conflict)?;
+        check(&changed, None)?;
         self.check_monitors(&changed)?;
         let mut new = Self { settings: changed, ..self.clone() };
         if new.settings.auth_file != self.settings.auth_file {
             let list = match &new.settings.auth_file {
-                Some(file) => read_userlist(file, None).map_err(SetError::Conflict)?,
+                Some(file) => read_userlist(file, None)?,
                 None => Userlist::default(),
             };
             new.userlist = Arc::new(list);
@@ -91,7 +91,7 @@ impl Config {
     }
 
     /// Taking `topology_user` or `auth_user` away must leave nobody unwatched.
-    fn check_monitors(&self, settings: &Settings) -> Result<(), SetError> {
+    fn check_monitors(&self, settings: &Settings) -> Result<(), ConfigError> {
         if settings.topology_user.is_some() || settings.auth_user.is_some() {
             return Ok(());
         }
@@ -103,11 +103,9 @@ impl Config {
         });
         match unwatched {
             None => Ok(()),
-            Some(database) => Err(SetError::Conflict(ConfigError::MonitorWithoutLogin {
-                // `SET` has no line; the entry's name is what the operator needs.
-                at: Place { file: self.path.clone(), line: 0 },
-                entry: database.name.clone(),
-            })),
+            Some(database) => {
+                Err(ConfigError::MonitorWithoutLogin { at: None, entry: database.name.clone() })
+            }
         }
     }
 }
@@ -124,6 +122,9 @@ fn read_userlist(file: &Path, asked_at: Option<Place>) -> Result<Userlist, Confi
     })?;
     userlist::parse(&text, file)
 }
+
+/// Fetches an `auth_file`, named at that place.
+type ReadUserlist<'a> = &'a dyn Fn(&Path, Option<Place>) -> Result<Userlist, ConfigError>;
 
 /// The file with its settings understood, and the other sections still to come: they need the settings.
 struct Draft<'a> {
@@ -156,7 +157,7 @@ impl<'a> Draft<'a> {
     fn finish(
         mut self,
         boot: Option<&Settings>,
-        read: &mut dyn FnMut(&Path, Option<Place>) -> Result<Userlist, ConfigError>,
+        read: ReadUserlist<'_>,
     ) -> Result<Config, ConfigError> {
         if let Some(boot) = boot {
             let unchangeable = SETTINGS.iter().filter(|setting| !setting.changeable);
@@ -237,7 +238,7 @@ fn note(setting: &Setting, entry: &Entry) -> Note {
         "" => format!("pgweir does not act on {key} yet; it behaves as without it"),
         _ => format!("pgweir does not act on {key} yet; it behaves as with {default}"),
     };
-    Note { file: entry.at.file.clone(), line: entry.at.line, key, sentence }
+    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
 }
 
 /// What must fit together within `[pgbouncer]`.

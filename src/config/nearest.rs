@@ -15,9 +15,19 @@ pub(super) fn nearest(
     known
         .into_iter()
         .map(|name| (distance(&typed, name), name))
-        .filter(|(steps, _)| *steps <= allowed)
+        .filter(|(steps, name)| *steps <= allowed || *steps == 2 && same_letters(&typed, name))
         .min_by_key(|(steps, _)| *steps)
         .map(|(_, name)| name)
+}
+
+/// Two letters that changed places count as two steps, which is too much for a short name though a common slip.
+fn same_letters(a: &str, b: &str) -> bool {
+    let sorted = |word: &str| {
+        let mut letters: Vec<u8> = word.bytes().collect();
+        letters.sort_unstable();
+        letters
+    };
+    sorted(a) == sorted(b)
 }
 
 /// Levenshtein's distance over bytes, row by row.
@@ -46,6 +56,7 @@ mod tests {
         let known = ["pool_mode", "pool_size", "listen_port"];
         assert_eq!(nearest("pol_mode", known), Some("pool_mode"));
         assert_eq!(nearest("listenport", known), Some("listen_port"));
+        assert_eq!(nearest("hots", ["port", "host"]), Some("host"));
         assert_eq!(nearest("POOL_SIZE", known), Some("pool_size"));
     }
 

@@ -53,7 +53,6 @@ pub enum Fate {
 pub fn fate(old: &Config, new: &Config, name: &str) -> Fate {
     match (old.database(name), new.database(name)) {
         (_, None) => Fate::Remove,
-        (Some(before), Some(after)) if before == after => Fate::Keep,
         (Some(before), Some(after)) if needs_other_servers(&before, &after) => Fate::Replace,
         (_, Some(_)) => Fate::Keep,
     }

@@ -89,12 +89,12 @@ macro_rules! field {
     };
 }
 
-type Default_ = Option<&'static str>;
+type DefaultText = Option<&'static str>;
 
 const fn setting(
     key: &'static str,
     kind: Kind,
-    default: Default_,
+    default: DefaultText,
     changeable: bool,
     state: State,
     meaning: &'static str,
@@ -106,7 +106,7 @@ const fn setting(
 const fn live(
     key: &'static str,
     kind: Kind,
-    default: Default_,
+    default: DefaultText,
     field: Field,
     meaning: &'static str,
 ) -> Setting {
@@ -117,7 +117,7 @@ const fn live(
 const fn boot(
     key: &'static str,
     kind: Kind,
-    default: Default_,
+    default: DefaultText,
     field: Field,
     meaning: &'static str,
 ) -> Setting {
@@ -125,7 +125,12 @@ const fn boot(
 }
 
 /// pgbouncer's, changeable while running, not yet effective.
-const fn later(key: &'static str, kind: Kind, default: Default_, meaning: &'static str) -> Setting {
+const fn later(
+    key: &'static str,
+    kind: Kind,
+    default: DefaultText,
+    meaning: &'static str,
+) -> Setting {
     setting(key, kind, default, true, State::NotYetEffective, meaning)
 }
 
@@ -133,7 +138,7 @@ const fn later(key: &'static str, kind: Kind, default: Default_, meaning: &'stat
 const fn later_boot(
     key: &'static str,
     kind: Kind,
-    default: Default_,
+    default: DefaultText,
     meaning: &'static str,
 ) -> Setting {
     setting(key, kind, default, false, State::NotYetEffective, meaning)
@@ -141,12 +146,7 @@ const fn later_boot(
 
 /// pgweir's own.
 const fn own(setting: Setting) -> Setting {
-    let Setting { key, kind, default, changeable, state: State::Effective(field), own: _, meaning } =
-        setting
-    else {
-        panic!("a setting of pgweir's own that has no effect should not be in the table")
-    };
-    Setting { key, kind, default, changeable, state: State::Effective(field), own: true, meaning }
+    Setting { own: true, ..setting }
 }
 
 const COUNT: Kind = Kind::Number("");
@@ -871,6 +871,8 @@ fn blank() -> Settings {
     }
 }
 
+type Belongs = fn(&Setting) -> bool;
+
 /// docs/settings.md.
 pub fn markdown() -> String {
     let mut text = String::from(
@@ -880,7 +882,7 @@ pub fn markdown() -> String {
          *Changed by*: **reload** takes effect with `RELOAD`, SIGHUP or `SET`; **restart** is read at start only. \
          Times are seconds, decimals allowed. Numbers are in C's syntax (`0777` is octal).\n",
     );
-    let sections: [(&str, fn(&Setting) -> bool); 3] = [
+    let sections: [(&str, Belongs); 3] = [
         ("pgbouncer's settings", |setting| setting.is_effective() && !setting.own),
         ("pgweir's own settings", |setting| setting.own),
         ("Accepted, not yet effective", |setting| !setting.is_effective()),
@@ -941,37 +943,35 @@ mod tests {
         }
     }
 
+    /// The field in which two settings differ first, as Debug names it.
+    fn differing_field(a: &Settings, b: &Settings) -> String {
+        let (a, b) = (format!("{a:?}"), format!("{b:?}"));
+        let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+        let name = |text: &str| text.rsplit([' ', '(']).next().unwrap().to_owned();
+        let (before, _) = a[..same].rsplit_once(": ").expect("a field's name comes first");
+        match name(before) {
+            field if ["mode", "key_file", "cert_file", "ca_file"].contains(&field.as_str()) => {
+                let (outer, _) = before.rsplit_once(": TlsSettings").expect("is within one");
+                format!("{}_{}", name(outer), field.replace("mode", "sslmode"))
+            }
+            field => field,
+        }
+    }
+
     #[test]
-    fn every_effective_setting_writes_the_field_of_its_name() {
-        // As Debug shows it, a field that changed is the only difference.
+    fn every_effective_setting_writes_the_field_of_its_name_and_no_other() {
+        let samples = ["0", "1", "statement", "any", "verify-full", "2", "127.0.0.1:1"];
+        let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {
-            let samples =
-                ["1", "2", "3", "0770", "statement", "any", "verify-full", "127.0.0.1:1", "/x"];
             let mut settings = Settings::default();
-            let before = Settings::default();
             let changed = samples
                 .iter()
                 .any(|text| setting.apply(&mut settings, text).is_ok() && settings != before);
             assert!(changed, "{}", setting.key);
-            let differing: Vec<&str> = SETTINGS
-                .iter()
-                .filter(|other| other.differs(&before, &settings))
-                .map(|s| s.key)
-                .collect();
-            assert_eq!(differing, [setting.key]);
-            let shown = format!("{settings:#?}");
-            let field = setting.key.split_once("_tls_").map_or(setting.key, |(_, rest)| rest);
-            let field = if field == "sslmode" { "mode" } else { field };
-            let was = format!("{before:#?}");
-            let (line, _) = shown.lines().zip(was.lines()).find(|(a, b)| a != b).expect("differs");
-            // A list or an option that fills spills its first differing line over to its own name as well.
-            assert!(
-                line.trim().starts_with(&format!("{field}:"))
-                    || line.trim().starts_with('"')
-                    || line.trim().starts_with(|c: char| c.is_ascii_digit()),
-                "{}: {line}",
-                setting.key
-            );
+            assert_eq!(differing_field(&before, &settings), setting.key);
+
+            let others = SETTINGS.iter().filter(|other| other.differs(&before, &settings));
+            assert_eq!(others.map(|other| other.key).collect::<Vec<_>>(), [setting.key]);
 
             let mut copied = Settings::default();
             setting.copy(&settings, &mut copied);

@@ -49,12 +49,12 @@ impl fmt::Display for Fault {
 pub fn parse(text: &str, file: &Path) -> Result<Userlist, ConfigError> {
     let mut list = Userlist::default();
     for (line, number) in text.split('\n').zip(1..) {
-        let line = line.trim();
+        let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(';') {
             continue;
         }
         let (name, secret) = entry(line).map_err(|fault| ConfigError::BrokenAuthFile {
-            at: Place { file: file.to_owned(), line: number },
+            at: Place { file: file.into(), line: number },
             fault,
         })?;
         list.users.insert(name, SecretText::new(secret));
@@ -68,7 +68,7 @@ fn entry(line: &str) -> Result<(String, String), Fault> {
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Fault::NameLength);
     }
-    let rest = rest.trim_start().strip_prefix('"').ok_or(Fault::NoSecret)?;
+    let rest = rest.trim_ascii_start().strip_prefix('"').ok_or(Fault::NoSecret)?;
     let (secret, _ignored) = quoted(rest).ok_or(Fault::OpenSecret)?;
     if secret.len() > MAX_SECRET {
         return Err(Fault::SecretLength);

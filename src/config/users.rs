@@ -80,7 +80,7 @@ pub(super) fn check_peer(entry: &Entry, notes: &mut Vec<Note>) -> Result<(), Con
     let key = format!("peers/{}", entry.key);
     let sentence =
         format!("pgweir does not act on {key} yet: cancel requests are not passed on to peers");
-    notes.push(Note { file: entry.at.file.clone(), line: entry.at.line, key, sentence });
+    notes.push(Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence });
     Ok(())
 }
 

@@ -247,7 +247,7 @@ pub(super) fn file_mode(text: &str) -> Result<u32, Allowed> {
 }
 
 pub(super) fn show_file_mode(value: &u32) -> Option<String> {
-    Some(format!("{value:04o}"))
+    Some(format!("0{value:03o}"))
 }
 
 /// A limit where 0 stands for none and the type cannot say so.
