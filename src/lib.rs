@@ -6,4 +6,5 @@ pub mod admin;
 pub mod config;
 pub mod metrics;
 pub mod routing;
+pub mod topology;
 pub mod web;
