@@ -5,4 +5,6 @@
 pub mod admin;
 pub mod config;
 pub mod metrics;
+pub mod routing;
+pub mod topology;
 pub mod web;
