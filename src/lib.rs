@@ -3,6 +3,8 @@
 //! The rooms, from the bottom up; ARCHITECTURE.md has the map and `tests/layers.rs` keeps the order.
 
 pub mod admin;
+pub mod auth;
 pub mod config;
 pub mod metrics;
+pub mod net;
 pub mod web;
