@@ -2,9 +2,22 @@
 //!
 //! The rooms, from the bottom up; ARCHITECTURE.md has the map and `tests/layers.rs` keeps the order.
 
-pub mod admin;
 pub mod config;
 pub mod metrics;
+
 pub mod routing;
+pub mod session;
+
+pub mod auth;
+pub mod net;
+pub mod server;
+
+pub mod pool;
 pub mod topology;
+
+pub mod worker;
+
+pub mod admin;
 pub mod web;
+
+pub mod cli;

@@ -98,6 +98,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Where the attempt was made.
+    pub fn host(&self) -> &HostAddr {
+        match self {
+            Self::Unreachable { host, .. }
+            | Self::TimedOut { host, .. }
+            | Self::Refused { host, .. }
+            | Self::Login { host, .. }
+            | Self::Protocol { host, .. } => host,
+        }
+    }
+
     /// Whether the host as such is in doubt, rather than this login.
     pub fn doubts_host(&self) -> bool {
         match self {

@@ -1,0 +1,439 @@
+//! Letting a client in: which messages it is asked with, and what its answers are worth.
+//!
+//! ```text
+//! start() ── any, trust ───────────────────────────────────────▶ Accepted | Refused
+//!   ├── plain, md5 ──▶ Password ── message() ──────────────────▶ Accepted | Refused
+//!   └── SCRAM ──▶ ScramFirst ── message() ──▶ ScramFinal ── message() ──▶ Accepted | Refused
+//! ```
+//! A user that does not exist, or could not log in like this, is asked as one that does and refused in the same words
+//! at the same place. The one exception is `trust`, which has nothing to ask (as in pgbouncer).
+//! `AuthenticationOk` is not sent from here: it begins the welcome, which is another room's business.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::Authentication;
+use pgweir_codec::frontend::SaslInitialResponse;
+
+use super::md5;
+use super::random::{Draws, MockKey};
+use super::scram::{SCRAM_SHA_256, ScramError, ScramKeys, ScramServer};
+use super::secret::Secret;
+use crate::config::{AuthType, SecretText};
+use crate::metrics::AuthFailure;
+
+/// Longest password that is looked at, bytes (pgbouncer 1.26's limit).
+pub const MAX_PASSWORD_BYTES: usize = 65_535;
+
+/// What a client's login has shown, beyond that it may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// Nothing: it was trusted.
+    Nothing,
+    /// It sent its password in the clear; this is it.
+    Password(SecretText),
+    /// It knows the password, or what is stored for md5.
+    Md5,
+    /// It knows the password, and its proof gave these keys away.
+    Scram(ScramKeys),
+}
+
+/// What to do next with a client that logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientStep {
+    /// Send these bytes (one whole message) and hand the next `p` message to [`ClientLogin::message`].
+    Send(Bytes),
+    /// It is in.
+    Accepted {
+        /// Bytes that must go out before AuthenticationOk.
+        send: Option<Bytes>,
+        /// What was learnt on the way.
+        proven: Proven,
+    },
+    /// It is not; tell it [`AuthError::client_message`] and close.
+    Refused(AuthError),
+}
+
+/// Why a client was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthError {
+    /// The user name it gave.
+    pub user: String,
+    /// How it was asked.
+    pub method: Method,
+    /// What is wrong. The client is told less.
+    pub reason: Reason,
+}
+
+/// How a client is asked: follows from `auth_type` and from what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Not at all.
+    Trust,
+    /// For the password in the clear.
+    Plain,
+    /// For an md5 hash.
+    Md5,
+    /// For a SCRAM proof.
+    Scram,
+}
+
+impl Method {
+    /// As `auth_type` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trust => "trust",
+            Self::Plain => "plain",
+            Self::Md5 => "md5",
+            Self::Scram => "scram-sha-256",
+        }
+    }
+}
+
+/// See [`AuthError`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Neither `auth_file` nor auth_query knows the user.
+    UnknownUser,
+    /// The user has no password.
+    NoPassword,
+    /// What is stored (its kind) cannot serve this method.
+    WrongKind {
+        /// See [`Secret::kind`].
+        stored: &'static str,
+    },
+    /// The password is wrong.
+    WrongPassword,
+    /// The client sent an empty password.
+    EmptyPassword,
+    /// Longer than [`MAX_PASSWORD_BYTES`].
+    PasswordTooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The SCRAM exchange failed, other than by a wrong proof.
+    Scram(ScramError),
+    /// The client chose a SASL mechanism that was not offered.
+    Mechanism {
+        /// Its name.
+        chosen: String,
+    },
+    /// A message that cannot be read.
+    Malformed(String),
+    /// A message although none was asked for.
+    OutOfPlace,
+}
+
+impl AuthError {
+    /// What the client is told: pgbouncer's texts.
+    pub fn client_message(&self) -> &'static str {
+        match (&self.reason, self.method) {
+            (Reason::EmptyPassword, _) => "empty password returned by client",
+            (Reason::PasswordTooLong { .. }, _) => "password too long",
+            (_, Method::Trust) => "\"trust\" authentication failed",
+            (_, Method::Plain | Method::Md5) => "password authentication failed",
+            (_, Method::Scram) => "SASL authentication failed",
+        }
+    }
+
+    /// PostgreSQL's code for it: `invalid_password`, `protocol_violation`, or, where no password was asked for,
+    /// `invalid_authorization_specification`. (pgbouncer says 08P01 to all of it.)
+    pub fn sqlstate(&self) -> &'static str {
+        match (self.failure(), self.method) {
+            (AuthFailure::Protocol, _) => "08P01",
+            (_, Method::Trust) => "28000",
+            _ => "28P01",
+        }
+    }
+
+    /// How it is counted.
+    pub fn failure(&self) -> AuthFailure {
+        match self.reason {
+            Reason::UnknownUser => AuthFailure::UnknownUser,
+            Reason::NoPassword
+            | Reason::WrongKind { .. }
+            | Reason::WrongPassword
+            | Reason::EmptyPassword
+            | Reason::PasswordTooLong { .. } => AuthFailure::Password,
+            Reason::Scram(_)
+            | Reason::Mechanism { .. }
+            | Reason::Malformed(_)
+            | Reason::OutOfPlace => AuthFailure::Protocol,
+        }
+    }
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user {:?} ({}): ", self.user, self.method.name())?;
+        match &self.reason {
+            Reason::UnknownUser => f.write_str(
+                "no such user in auth_file, nor through auth_query (which needs auth_user)",
+            ),
+            Reason::NoPassword => {
+                f.write_str("the user has no password stored (or it is past VALID UNTIL)")
+            }
+            Reason::WrongKind { stored } => {
+                write!(
+                    f,
+                    "{stored} is stored, which cannot serve this auth_type; store the password anew with \
+                           password_encryption = scram-sha-256, or set auth_type = md5"
+                )
+            }
+            Reason::WrongPassword => f.write_str("wrong password"),
+            Reason::EmptyPassword => f.write_str("the client sent an empty password"),
+            Reason::PasswordTooLong { bytes } => {
+                write!(
+                    f,
+                    "the client sent a password of {bytes} bytes; at most {MAX_PASSWORD_BYTES} are read"
+                )
+            }
+            Reason::Scram(error) => write!(f, "the client broke the exchange: {error}"),
+            Reason::Mechanism { chosen } => {
+                write!(
+                    f,
+                    "the client chose SASL mechanism {chosen:?}; only {SCRAM_SHA_256} was offered"
+                )
+            }
+            Reason::Malformed(what) => {
+                write!(f, "the client sent a message that makes no sense: {what}")
+            }
+            Reason::OutOfPlace => {
+                f.write_str("the client sent a password although none was asked for")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AuthError {}
+
+/// One client's login.
+#[derive(Debug)]
+pub struct ClientLogin {
+    user: String,
+    method: Method,
+    state: State,
+}
+
+/// See the head of this file for the transitions.
+#[derive(Debug)]
+enum State {
+    /// Nothing was said yet.
+    Start(Check),
+    /// A password or its hash is awaited.
+    Password(Check),
+    /// SASLInitialResponse is awaited.
+    ScramFirst(ScramServer, Result<(), Reason>),
+    /// client-final-message is awaited.
+    ScramFinal(ScramServer, Result<(), Reason>),
+    /// Accepted or refused.
+    Over,
+}
+
+/// What decides in the end.
+#[derive(Debug)]
+enum Check {
+    /// Nobody asks.
+    Open,
+    /// Whatever the answer, the client is refused; the reason is the operator's.
+    Never(Reason),
+    /// The password in the clear.
+    Plain(Secret),
+    /// The hash of what is stored with this salt.
+    Md5 { stored: [u8; 32], salt: [u8; 4] },
+    /// As `Never`, but asked with this salt.
+    MockMd5 { reason: Reason, salt: [u8; 4] },
+    /// The SCRAM exchange; `Err`: it is a mock, and why.
+    Scram(ScramServer, Result<(), Reason>),
+}
+
+impl ClientLogin {
+    /// Before anything was sent. `secret` is `None` for a user that is not known. With `auth_type = any` the caller has
+    /// checked that the database entry forces a user.
+    pub fn new(
+        auth_type: AuthType,
+        user: &str,
+        secret: Option<Secret>,
+        draws: &Draws,
+        key: &MockKey,
+    ) -> Self {
+        let (method, check) = plan(auth_type, user, secret, draws, key);
+        Self { user: user.to_owned(), method, state: State::Start(check) }
+    }
+
+    /// How the client is asked.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Begins. To be called once, first.
+    pub fn start(&mut self) -> ClientStep {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Start(Check::Open) => {
+                ClientStep::Accepted { send: None, proven: Proven::Nothing }
+            }
+            State::Start(Check::Never(reason)) if self.method == Method::Trust => {
+                self.refuse(reason)
+            }
+            State::Start(check @ (Check::Never(_) | Check::Plain(_))) => {
+                self.state = State::Password(check);
+                send(&Authentication::CleartextPassword)
+            }
+            State::Start(check @ (Check::Md5 { salt, .. } | Check::MockMd5 { salt, .. })) => {
+                self.state = State::Password(check);
+                send(&Authentication::Md5Password { salt })
+            }
+            State::Start(Check::Scram(scram, verdict)) => {
+                self.state = State::ScramFirst(scram, verdict);
+                send(&Authentication::Sasl {
+                    mechanisms: vec![Bytes::from_static(SCRAM_SHA_256.as_bytes())],
+                })
+            }
+            State::Password(_) | State::ScramFirst(..) | State::ScramFinal(..) | State::Over => {
+                self.refuse(Reason::OutOfPlace)
+            }
+        }
+    }
+
+    /// Takes the body of a `p` message.
+    pub fn message(&mut self, body: Bytes) -> ClientStep {
+        let outcome = match std::mem::replace(&mut self.state, State::Over) {
+            State::Password(check) => self.password(check, &body),
+            State::ScramFirst(scram, verdict) => self.scram_first(scram, verdict, body),
+            State::ScramFinal(scram, verdict) => scram_final(scram, verdict, &body),
+            State::Start(_) | State::Over => Err(Reason::OutOfPlace),
+        };
+        outcome.unwrap_or_else(|reason| self.refuse(reason))
+    }
+
+    fn password(&self, check: Check, body: &[u8]) -> Result<ClientStep, Reason> {
+        let answer = match body.split_last() {
+            Some((0, answer)) if !answer.contains(&0) => answer,
+            _ => {
+                return Err(Reason::Malformed(
+                    "a password must end with its only NUL byte".to_owned(),
+                ));
+            }
+        };
+        if answer.is_empty() {
+            return Err(Reason::EmptyPassword);
+        }
+        if answer.len() > MAX_PASSWORD_BYTES {
+            return Err(Reason::PasswordTooLong { bytes: answer.len() });
+        }
+        let proven = match check {
+            Check::Plain(secret) if secret.accepts(&self.user, answer) => {
+                // Passwords that are no UTF-8 can be right, but not be used further.
+                let text = std::str::from_utf8(answer).ok();
+                text.map_or(Proven::Nothing, |text| {
+                    Proven::Password(SecretText::new(text.to_owned()))
+                })
+            }
+            Check::Md5 { stored, salt } if md5::verify(answer, &stored, salt) => Proven::Md5,
+            Check::Plain(_) | Check::Md5 { .. } => return Err(Reason::WrongPassword),
+            Check::Never(reason) | Check::MockMd5 { reason, .. } => return Err(reason),
+            Check::Open | Check::Scram(..) => return Err(Reason::OutOfPlace),
+        };
+        Ok(ClientStep::Accepted { send: None, proven })
+    }
+
+    fn scram_first(
+        &mut self,
+        mut scram: ScramServer,
+        verdict: Result<(), Reason>,
+        body: Bytes,
+    ) -> Result<ClientStep, Reason> {
+        let SaslInitialResponse { mechanism, data } = SaslInitialResponse::decode(body)
+            .map_err(|error| Reason::Malformed(error.to_string()))?;
+        if mechanism != SCRAM_SHA_256.as_bytes() {
+            // Cut short: the name goes to the log.
+            let chosen = String::from_utf8_lossy(&mechanism).chars().take(64).collect();
+            return Err(Reason::Mechanism { chosen });
+        }
+        let data =
+            data.ok_or_else(|| Reason::Malformed("SASLInitialResponse without data".to_owned()))?;
+        let server_first = scram.client_first(&data).map_err(Reason::Scram)?;
+        self.state = State::ScramFinal(scram, verdict);
+        Ok(send(&Authentication::SaslContinue { data: server_first.into() }))
+    }
+
+    fn refuse(&self, reason: Reason) -> ClientStep {
+        ClientStep::Refused(AuthError { user: self.user.clone(), method: self.method, reason })
+    }
+}
+
+fn scram_final(
+    mut scram: ScramServer,
+    verdict: Result<(), Reason>,
+    body: &[u8],
+) -> Result<ClientStep, Reason> {
+    let checked = scram.client_final(body);
+    match (checked, verdict) {
+        // What broke the protocol is told as that, whoever the user is.
+        (Err(error), _) if error != ScramError::WrongProof => Err(Reason::Scram(error)),
+        (_, Err(reason)) => Err(reason),
+        (Err(_), Ok(())) => Err(Reason::WrongPassword),
+        (Ok((server_final, keys)), Ok(())) => {
+            let send = Some(encoded(&Authentication::SaslFinal { data: server_final.into() }));
+            Ok(ClientStep::Accepted { send, proven: Proven::Scram(keys) })
+        }
+    }
+}
+
+/// How to ask a client, and what to hold its answer against.
+fn plan(
+    auth_type: AuthType,
+    user: &str,
+    secret: Option<Secret>,
+    draws: &Draws,
+    key: &MockKey,
+) -> (Method, Check) {
+    let scram = |server, verdict| (Method::Scram, Check::Scram(server, verdict));
+    let mock_scram = |reason| scram(ScramServer::mock(user, key, draws.nonce), Err(reason));
+    let mock_md5 = |reason| (Method::Md5, Check::MockMd5 { reason, salt: draws.md5_salt });
+    let md5 = |stored| (Method::Md5, Check::Md5 { stored, salt: draws.md5_salt });
+    match (auth_type, secret) {
+        (AuthType::Any, _) | (AuthType::Trust, Some(_)) => (Method::Trust, Check::Open),
+        (AuthType::Trust, None) => (Method::Trust, Check::Never(Reason::UnknownUser)),
+
+        (AuthType::Plain, None) => (Method::Plain, Check::Never(Reason::UnknownUser)),
+        (AuthType::Plain, Some(Secret::Plain(password))) if password.is_empty() => {
+            (Method::Plain, Check::Never(Reason::NoPassword))
+        }
+        (AuthType::Plain, Some(secret)) => (Method::Plain, Check::Plain(secret)),
+
+        // A SCRAM secret is of no use to md5: PostgreSQL and pgbouncer both change to SCRAM then.
+        (AuthType::Md5 | AuthType::ScramSha256, Some(Secret::Scram(verifier))) => {
+            scram(ScramServer::with_verifier(verifier, draws.nonce), Ok(()))
+        }
+        (AuthType::Md5, None) => mock_md5(Reason::UnknownUser),
+        (AuthType::Md5, Some(Secret::Plain(password))) if password.is_empty() => {
+            mock_md5(Reason::NoPassword)
+        }
+        (AuthType::Md5, Some(Secret::Plain(password))) => {
+            md5(md5::stored(password.as_bytes(), user))
+        }
+        (AuthType::Md5, Some(Secret::Md5(stored))) => md5(stored),
+
+        (AuthType::ScramSha256, None) => mock_scram(Reason::UnknownUser),
+        (AuthType::ScramSha256, Some(Secret::Plain(password))) if password.is_empty() => {
+            mock_scram(Reason::NoPassword)
+        }
+        (AuthType::ScramSha256, Some(Secret::Plain(password))) => {
+            scram(ScramServer::with_password(user, password, key, draws.nonce), Ok(()))
+        }
+        (AuthType::ScramSha256, Some(secret @ Secret::Md5(_))) => {
+            mock_scram(Reason::WrongKind { stored: secret.kind() })
+        }
+    }
+}
+
+fn send(message: &Authentication) -> ClientStep {
+    ClientStep::Send(encoded(message))
+}
+
+fn encoded(message: &Authentication) -> Bytes {
+    let mut out = BytesMut::new();
+    message.encode(&mut out);
+    out.freeze()
+}

@@ -1,0 +1,129 @@
+//! Where a user's secret comes from: `auth_file` first, then auth_query.
+//!
+//! Only the decisions. Running the query is the caller's business; it must not carry anything of the client's over to
+//! the connection it uses (CVE-2025-12819: a client's search_path made auth_query lie).
+
+use std::fmt;
+
+use super::secret::Secret;
+use crate::config::{Database, Settings, Userlist};
+
+/// What is to be done to learn a user's secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Here it is.
+    Known(Secret),
+    /// The server has to be asked.
+    Ask(Ask),
+    /// There is no such user.
+    Unknown,
+}
+
+/// An auth_query to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// As whom.
+    pub as_user: String,
+    /// In which entry of `[databases]`.
+    pub dbname: String,
+    /// The query; `$1` is the user's name.
+    pub sql: String,
+}
+
+/// Decides where `user`'s secret comes from. `database` is the entry that the client asked for; `None` if there is
+/// none, or if it is the console.
+pub fn lookup(
+    user: &str,
+    database: Option<&Database>,
+    settings: &Settings,
+    userlist: &Userlist,
+) -> Lookup {
+    if let Some(secret) = userlist.users.get(user) {
+        return Lookup::Known(Secret::parse(secret.reveal()));
+    }
+    let own = |pick: fn(&Database) -> &Option<String>| {
+        database.and_then(|database| pick(database).clone())
+    };
+    let as_user = own(|database| &database.auth_user).or_else(|| settings.auth_user.clone());
+    let dbname = own(|database| &database.auth_dbname)
+        .or_else(|| settings.auth_dbname.clone())
+        .or_else(|| database.map(|database| database.name.clone()));
+    match (as_user, dbname) {
+        (Some(as_user), Some(dbname)) => {
+            let sql =
+                own(|database| &database.auth_query).unwrap_or_else(|| settings.auth_query.clone());
+            Lookup::Ask(Ask { as_user, dbname, sql })
+        }
+        _ => Lookup::Unknown,
+    }
+}
+
+/// Why the answer to an auth_query cannot be used. All are mistakes in the query, not in the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowsError {
+    /// It must give name and secret.
+    Columns {
+        /// How many it gives.
+        found: usize,
+    },
+    /// It gave somebody else.
+    OtherUser {
+        /// Who was asked for.
+        asked: String,
+        /// Who came.
+        found: String,
+    },
+    /// It gave several rows that differ.
+    Ambiguous {
+        /// Who was asked for.
+        asked: String,
+        /// How many rows.
+        rows: usize,
+    },
+}
+
+impl fmt::Display for RowsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Columns { found } => {
+                write!(
+                    f,
+                    "auth_query gives {found} columns; it must give exactly 2: user name and secret"
+                )
+            }
+            Self::OtherUser { asked, found } => {
+                write!(
+                    f,
+                    "auth_query was asked for user {asked:?} and gave {found:?}; compare with = $1, exactly"
+                )
+            }
+            Self::Ambiguous { asked, rows } => {
+                write!(
+                    f,
+                    "auth_query gives {rows} different rows for user {asked:?}; it must give one"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for RowsError {}
+
+/// Reads the answer to an auth_query. No row: no such user. NULL for the secret: a user without a password.
+///
+/// # Errors
+/// See [`RowsError`]; the client is refused, and the failure counted as one of the look-up.
+pub fn read_rows(asked: &str, rows: &[Vec<Option<String>>]) -> Result<Option<Secret>, RowsError> {
+    let Some((first, others)) = rows.split_first() else { return Ok(None) };
+    let [name, secret] = first.as_slice() else {
+        return Err(RowsError::Columns { found: first.len() });
+    };
+    if name.as_deref() != Some(asked) {
+        let found = name.clone().unwrap_or_else(|| "NULL".to_owned());
+        return Err(RowsError::OtherUser { asked: asked.to_owned(), found });
+    }
+    if others.iter().any(|other| other != first) {
+        return Err(RowsError::Ambiguous { asked: asked.to_owned(), rows: rows.len() });
+    }
+    Ok(Some(secret.as_deref().map_or_else(Secret::none, Secret::parse)))
+}

@@ -1,0 +1,339 @@
+//! Logging in at a server: which answer each of its requests gets.
+//!
+//! ```text
+//! Start ── Ok ──────────────────────────────────────────────▶ Done   (trust, peer, certificate)
+//!   ├── Cleartext, MD5 ──▶ PasswordSent ── Ok ──────────────▶ Done
+//!   └── SASL ──▶ ScramFirst ── Continue ──▶ ScramFinal ── Final ──▶ Proven ── Ok ──▶ Done
+//! ```
+//! Everything else has no transition. In particular a server that was asked to prove itself (SCRAM proves both sides)
+//! and says Ok before it did is not believed.
+
+use std::fmt;
+
+use bytes::Bytes;
+use pgweir_codec::backend::Authentication;
+
+use super::client::Proven;
+use super::md5;
+use super::random::Draws;
+use super::scram::{
+    Binding, Proof, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramClient, ScramError, ScramKeys,
+};
+use super::secret::Secret;
+
+/// What we can prove to a server with.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Nothing: only a server that trusts us lets us in.
+    Nothing,
+    /// The password: answers every request.
+    Password(String),
+    /// What PostgreSQL stores for md5 (32 hex digits): answers md5 requests only.
+    Md5([u8; 32]),
+    /// Keys that a client's SCRAM login gave away: answer SCRAM requests of servers that store the same secret.
+    ScramKeys(ScramKeys),
+    /// A SCRAM secret alone: answers nothing.
+    ScramSecret,
+}
+
+impl Credentials {
+    /// What a stored secret is good for by itself (a forced user, `auth_user`, the monitor's user).
+    pub fn from_secret(secret: Option<&Secret>) -> Self {
+        match secret {
+            None => Self::Nothing,
+            Some(Secret::Plain(password)) if password.is_empty() => Self::Nothing,
+            Some(Secret::Plain(password)) => Self::Password(password.clone()),
+            Some(Secret::Md5(stored)) => Self::Md5(*stored),
+            Some(Secret::Scram(_)) => Self::ScramSecret,
+        }
+    }
+
+    /// What a stored secret and a client's login are good for together, when the server login is as that same user.
+    /// What the client gave away counts only where the stored secret alone does not do.
+    pub fn from_login(secret: Option<&Secret>, proven: &Proven) -> Self {
+        match (Self::from_secret(secret), proven) {
+            (Self::Md5(_) | Self::ScramSecret, Proven::Password(password)) => {
+                Self::Password(password.reveal().to_owned())
+            }
+            (Self::ScramSecret, Proven::Scram(keys)) => Self::ScramKeys(keys.clone()),
+            (stored, _) => stored,
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Nothing => "no password",
+            Self::Password(_) => "a password",
+            Self::Md5(_) => "an md5 secret",
+            Self::ScramKeys(_) => "SCRAM keys",
+            Self::ScramSecret => "a SCRAM secret",
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.kind())
+    }
+}
+
+/// What to do after a server's Authentication message.
+#[derive(Clone, PartialEq, Eq)]
+pub enum ServerStep {
+    /// Logged in.
+    Done,
+    /// Read on.
+    Wait,
+    /// Send a message of type `p` with this body.
+    Send(Bytes),
+}
+
+impl fmt::Debug for ServerStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "Done",
+            Self::Wait => "Wait",
+            Self::Send(_) => "Send(..)",
+        })
+    }
+}
+
+/// Why we cannot log in, as far as it is not the server that refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerLoginError {
+    /// The server asks for what our credentials cannot give.
+    CannotAnswer {
+        /// What it asks for.
+        asked: &'static str,
+        /// What we have.
+        have: &'static str,
+    },
+    /// Only a SCRAM secret is at hand, and no client has logged in with SCRAM.
+    NoScramKeys,
+    /// The server asks for a method that is not implemented.
+    Unsupported {
+        /// Its code.
+        code: u32,
+    },
+    /// The server offers SASL, but no mechanism we know.
+    NoMechanism {
+        /// Those it offers.
+        offered: String,
+    },
+    /// The SCRAM exchange failed.
+    Scram(ScramError),
+    /// The server said AuthenticationOk before it proved that it knows our secret.
+    Unproven,
+    /// A message that has no place at this point.
+    OutOfPlace {
+        /// Its name.
+        message: &'static str,
+    },
+    /// A message that cannot be read.
+    Malformed(String),
+}
+
+impl fmt::Display for ServerLoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CannotAnswer { asked, have: "no password" } => write!(
+                f,
+                "the server asks for {asked}, and pgweir has no password for this user; add it to auth_file, or \
+                 password= in [databases]"
+            ),
+            Self::CannotAnswer { asked, have } => write!(
+                f,
+                "the server asks for {asked}, which {have} cannot answer; store the plain password in auth_file, or \
+                 password= in [databases], or store the same kind of secret as the server does"
+            ),
+            Self::NoScramKeys => f.write_str(
+                "cannot do SCRAM authentication: password is SCRAM secret but client authentication did not provide \
+                 SCRAM keys; store the plain password for this user, or let clients log in as this user with SCRAM",
+            ),
+            Self::Unsupported { code } => write!(
+                f,
+                "the server asks for authentication method {code}{}, which pgweir does not have; allow scram-sha-256 \
+                 for this host in pg_hba.conf",
+                match code {
+                    2 => " (Kerberos V5)",
+                    7 | 8 => " (GSSAPI)",
+                    9 => " (SSPI)",
+                    _ => "",
+                }
+            ),
+            Self::NoMechanism { offered } => {
+                write!(f, "the server offers only SASL mechanisms pgweir does not have: {offered}")
+            }
+            Self::Scram(ScramError::WrongProof) => f.write_str(
+                "the server could not prove that it knows this user's secret; is it the server it should be?",
+            ),
+            Self::Scram(error) => write!(f, "SCRAM with the server failed: {error}"),
+            Self::Unproven => f.write_str(
+                "the server broke off a SCRAM exchange with AuthenticationOk, without proof that it knows this user's \
+                 secret; is it the server it should be?",
+            ),
+            Self::OutOfPlace { message } => write!(f, "the server sent {message} where it has no place"),
+            Self::Malformed(what) => write!(f, "the server sent an Authentication message that makes no sense: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerLoginError {}
+
+impl From<ScramError> for ServerLoginError {
+    fn from(error: ScramError) -> Self {
+        Self::Scram(error)
+    }
+}
+
+/// One login at a server.
+#[derive(Debug)]
+pub struct ServerLogin {
+    user: String,
+    credentials: Credentials,
+    nonce: [u8; 18],
+    state: State,
+}
+
+/// See the head of this file for the transitions.
+#[derive(Debug)]
+enum State {
+    /// Nothing was asked yet.
+    Start,
+    /// A password or its hash is sent.
+    PasswordSent,
+    /// client-first-message is sent.
+    ScramFirst(ScramClient),
+    /// client-final-message is sent; the server has still to prove itself.
+    ScramFinal(ScramClient),
+    /// The server has proved itself.
+    Proven,
+    /// Over, by success or by error.
+    Over,
+}
+
+impl ServerLogin {
+    /// Before the server's first Authentication message.
+    pub fn new(user: &str, credentials: Credentials) -> Self {
+        Self::with_draws(user, credentials, &Draws::draw())
+    }
+
+    /// With given randomness, so that a failure replays.
+    pub fn with_draws(user: &str, credentials: Credentials, draws: &Draws) -> Self {
+        Self { user: user.to_owned(), credentials, nonce: draws.nonce, state: State::Start }
+    }
+
+    /// Takes the body of an Authentication message. `channel_binding` is the hash of the server's certificate if there
+    /// is TLS ([`crate::net::tls::server_end_point`]); it must be the same at every call.
+    ///
+    /// # Errors
+    /// See [`ServerLoginError`]; the connection is then to be closed.
+    pub fn request(
+        &mut self,
+        body: &[u8],
+        channel_binding: Option<Vec<u8>>,
+    ) -> Result<ServerStep, ServerLoginError> {
+        let message = Authentication::decode(Bytes::copy_from_slice(body))
+            .map_err(|error| ServerLoginError::Malformed(error.to_string()))?;
+        // An error leaves `Over` behind: nothing can follow it.
+        let (next, step) = match (std::mem::replace(&mut self.state, State::Over), message) {
+            (State::Start | State::PasswordSent | State::Proven, Authentication::Ok) => {
+                (State::Over, ServerStep::Done)
+            }
+            (State::ScramFirst(_) | State::ScramFinal(_), Authentication::Ok) => {
+                return Err(ServerLoginError::Unproven);
+            }
+            (State::Start, Authentication::CleartextPassword) => {
+                let Credentials::Password(password) = &self.credentials else {
+                    return Err(self.cannot_answer("a password in the clear"));
+                };
+                (State::PasswordSent, ServerStep::Send(terminated(password.as_bytes())))
+            }
+            (State::Start, Authentication::Md5Password { salt }) => {
+                let stored = match &self.credentials {
+                    Credentials::Password(password) => md5::stored(password.as_bytes(), &self.user),
+                    Credentials::Md5(stored) => *stored,
+                    _ => return Err(self.cannot_answer("an md5 password")),
+                };
+                (State::PasswordSent, ServerStep::Send(terminated(&md5::response(&stored, salt))))
+            }
+            (State::Start, Authentication::Sasl { mechanisms }) => {
+                self.begin_scram(&mechanisms, channel_binding)?
+            }
+            (State::ScramFirst(mut scram), Authentication::SaslContinue { data }) => {
+                let answer = scram.server_first(&data)?;
+                (State::ScramFinal(scram), ServerStep::Send(answer.into()))
+            }
+            (State::ScramFinal(mut scram), Authentication::SaslFinal { data }) => {
+                scram.server_final(&data)?;
+                (State::Proven, ServerStep::Wait)
+            }
+            (State::Start, Authentication::Other { code, .. }) => {
+                return Err(ServerLoginError::Unsupported { code });
+            }
+            (_, message) => {
+                return Err(ServerLoginError::OutOfPlace { message: name_of(&message) });
+            }
+        };
+        self.state = next;
+        Ok(step)
+    }
+
+    fn begin_scram(
+        &self,
+        mechanisms: &[Bytes],
+        channel_binding: Option<Vec<u8>>,
+    ) -> Result<(State, ServerStep), ServerLoginError> {
+        let offers = |name: &str| mechanisms.iter().any(|offered| offered == name.as_bytes());
+        let (mechanism, binding) = match channel_binding {
+            Some(hash) if offers(SCRAM_SHA_256_PLUS) => {
+                (SCRAM_SHA_256_PLUS, Binding::EndPoint(hash))
+            }
+            // `y`: a server that did offer PLUS learns from it that somebody took the offer away.
+            Some(_) if offers(SCRAM_SHA_256) => (SCRAM_SHA_256, Binding::NotOffered),
+            None if offers(SCRAM_SHA_256) => (SCRAM_SHA_256, Binding::Unable),
+            _ => {
+                let offered =
+                    mechanisms.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>();
+                return Err(ServerLoginError::NoMechanism { offered: offered.join(", ") });
+            }
+        };
+        let proof = match &self.credentials {
+            Credentials::Password(password) => Proof::Password(password.as_bytes().to_vec()),
+            Credentials::ScramKeys(keys) => Proof::Keys(keys.clone()),
+            Credentials::Nothing | Credentials::Md5(_) | Credentials::ScramSecret => {
+                return Err(self.cannot_answer("SCRAM-SHA-256"));
+            }
+        };
+        let scram = ScramClient::new(proof, binding, self.nonce);
+        let first = scram.client_first();
+        // SASLInitialResponse: mechanism, NUL, length, data.
+        let length = i32::try_from(first.len()).expect("client-first-message is short");
+        let body = [mechanism.as_bytes(), &[0], &length.to_be_bytes(), &first].concat();
+        Ok((State::ScramFirst(scram), ServerStep::Send(body.into())))
+    }
+
+    fn cannot_answer(&self, asked: &'static str) -> ServerLoginError {
+        match &self.credentials {
+            Credentials::ScramSecret => ServerLoginError::NoScramKeys,
+            other => ServerLoginError::CannotAnswer { asked, have: other.kind() },
+        }
+    }
+}
+
+/// A string as the protocol has it.
+fn terminated(text: &[u8]) -> Bytes {
+    [text, &[0]].concat().into()
+}
+
+fn name_of(message: &Authentication) -> &'static str {
+    match message {
+        Authentication::Ok => "AuthenticationOk",
+        Authentication::CleartextPassword => "AuthenticationCleartextPassword",
+        Authentication::Md5Password { .. } => "AuthenticationMD5Password",
+        Authentication::Sasl { .. } => "AuthenticationSASL",
+        Authentication::SaslContinue { .. } => "AuthenticationSASLContinue",
+        Authentication::SaslFinal { .. } => "AuthenticationSASLFinal",
+        Authentication::Other { .. } => "an Authentication message of another method",
+    }
+}

@@ -1,0 +1,218 @@
+//! Attachments: which client holds which server, and for how long.
+//!
+//! An attachment ends in one of two ways. Given back clean, the server is idle again; dropped in any other way
+//! (error, panic, cancelled future) it is closed, never reused, because nobody knows what is still in flight on it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::error::AttachError;
+use super::state::{Admission, Placed, Ticket};
+use super::{Idle, Pool};
+use crate::net::clock;
+use crate::net::reactor::Reactor;
+use crate::server::{Connection, query};
+
+/// Where somebody who waits is told.
+pub(super) type Waiter = oneshot::Sender<Result<Lease, AttachError>>;
+
+/// A server in somebody's hands. See the module's words.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<Pool>,
+    /// `None` only on the way out.
+    connection: Option<Box<Connection>>,
+}
+
+impl Lease {
+    pub(super) fn new(pool: Arc<Pool>, connection: Box<Connection>) -> Self {
+        Self { pool, connection: Some(connection) }
+    }
+
+    /// The pool it belongs to.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The connection.
+    pub fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a lease holds its connection until it ends")
+    }
+
+    /// Gives it back: nothing is in flight on it, no transaction is open.
+    pub fn give_back(mut self, now: Instant) {
+        let Some(connection) = self.connection.take() else { return };
+        let pool = self.pool.clone();
+        connection.info.set_client(0);
+        if connection.info.cancels() > 0 {
+            // A cancel request for the last client's query is on its way: it must not hit the next client's.
+            tokio::spawn(async move {
+                let lease = Self::new(pool, connection);
+                if let Some(connection) = &lease.connection {
+                    let info = connection.info.clone();
+                    info.cancels_arrived().await;
+                }
+                lease.give_back(clock::now());
+            });
+            return;
+        }
+        pool.put_back(connection, now);
+    }
+
+    /// Runs `server_reset_query` on it, then gives it back.
+    pub fn reset_and_give_back(mut self) {
+        let query = self.pool.rules().reset_query.clone();
+        self.connection().info.set_client(0);
+        if query.is_empty() {
+            return self.give_back(clock::now());
+        }
+        tokio::spawn(async move {
+            let connection = self.connection();
+            let reset = query::simple(connection, &query).await;
+            match reset {
+                Ok(_) => {
+                    connection.state.statements.clear();
+                    self.give_back(clock::now());
+                }
+                Err(error) => tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name()),
+            }
+        });
+    }
+
+    /// The server is of no use any more.
+    pub fn close(mut self, reason: &str) {
+        self.finish(reason);
+    }
+
+    fn finish(&mut self, reason: &str) {
+        if let Some(connection) = self.connection.take() {
+            connection.info.set_client(0);
+            self.pool.state().closed();
+            self.pool.dispose(connection, reason);
+            Pool::open_more(&self.pool);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.finish("client disconnect while server was not ready");
+    }
+}
+
+/// A place in a pool's queue; resolves to a server.
+#[derive(Debug)]
+pub struct Attaching {
+    pool: Arc<Pool>,
+    ticket: Ticket,
+    answer: oneshot::Receiver<Result<Lease, AttachError>>,
+}
+
+impl Future for Attaching {
+    type Output = Result<Lease, AttachError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(AttachError::HostGone)))
+    }
+}
+
+impl Drop for Attaching {
+    fn drop(&mut self) {
+        self.pool.state().leave(self.ticket);
+        // It may have been served in this very moment: what nobody used is as good as before.
+        self.answer.close();
+        if let Ok(Ok(lease)) = self.answer.try_recv() {
+            lease.give_back(clock::now());
+        }
+    }
+}
+
+impl Pool {
+    /// An idle server, if there is one and nobody waits for it. Prefers one whose socket lives on this thread.
+    pub fn try_attach(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        let here = Reactor::here();
+        loop {
+            let Idle { mut connection, since } = self.state().take(|idle| idle.connection.home() == here)?;
+            if !connection.is_silent() || connection.info.is_doomed() || connection.info.close_needed() {
+                self.state().closed();
+                self.dispose(connection, "idle server got dirty");
+                continue;
+            }
+            let lifetime = lock_rules(self).server_lifetime;
+            let age = now.saturating_duration_since(connection.info.opened);
+            if !lifetime.is_zero() && age > lifetime && since < now && self.state().retire(age, lifetime, now) {
+                self.state().closed();
+                self.dispose(connection, "server lifetime over");
+                continue;
+            }
+            return Some(Lease::new(self.clone(), connection));
+        }
+    }
+
+    /// Queues for a server.
+    ///
+    /// # Errors
+    /// At once, if it is known that none is to be had.
+    pub fn attach(self: &Arc<Self>, now: Instant) -> Result<Attaching, AttachError> {
+        let (sender, answer) = oneshot::channel();
+        let ticket = {
+            let mut state = self.state();
+            if state.admission() == Admission::Closed {
+                return Err(AttachError::HostGone);
+            }
+            let failing = state.has_none() && state.retry_at().is_some_and(|at| now < at);
+            if failing && !lock_rules(self).watched && self.welcome().is_some() {
+                let reason = super::lock(&self.failing).clone().unwrap_or_default();
+                return Err(AttachError::Failing { pool: self.name.to_string(), reason });
+            }
+            state.enqueue(sender, now)
+        };
+        self.metrics.waits.increment(1);
+        Self::open_more(self);
+        Ok(Attaching { pool: self.clone(), ticket, answer })
+    }
+
+    /// A connection comes back fit for use.
+    pub(super) fn put_back(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
+        let reason = if connection.info.is_doomed() {
+            Some("server host is gone")
+        } else if connection.info.close_needed() {
+            Some("database configuration changed")
+        } else {
+            let lifetime = lock_rules(self).server_lifetime;
+            let age = now.saturating_duration_since(connection.info.opened);
+            let old = age >= lifetime && self.state().retire(age, lifetime, now);
+            old.then_some("server lifetime over")
+        };
+        if let Some(reason) = reason {
+            self.state().closed();
+            self.dispose(connection, reason);
+            return Self::open_more(self);
+        }
+        loop {
+            let placed = self.state().release(Idle { connection, since: now });
+            match placed {
+                Placed::Idle => return,
+                Placed::Close(idle) => return self.dispose(idle.connection, "not needed any more"),
+                Placed::To(waiter, idle) => match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
+                    Ok(()) => return,
+                    // He left in this very moment.
+                    Err(Ok(mut lease)) => match lease.connection.take() {
+                        Some(back) => connection = back,
+                        None => return,
+                    },
+                    Err(Err(_)) => return,
+                },
+            }
+        }
+    }
+}
+
+fn lock_rules(pool: &Pool) -> std::sync::MutexGuard<'_, Arc<super::PoolRules>> {
+    super::lock(&pool.rules)
+}

@@ -1,0 +1,130 @@
+//! What is done to a pool from outside: PAUSE and RESUME, RECONNECT, new rules, a host that is gone.
+
+use std::sync::Arc;
+
+use super::error::AttachError;
+use super::holder::Order;
+use super::state::Admission;
+use super::{Pool, PoolRules, lock};
+
+impl PoolRules {
+    /// Whether connections opened by these rules are as good as by the others.
+    pub fn same_servers(&self, other: &Self) -> bool {
+        let key = |rules: &Self| -> Vec<_> {
+            rules.targets.iter().map(|t| (t.host.clone(), t.dbname.clone(), t.user.clone(), t.connect_query.clone())).collect()
+        };
+        key(self) == key(other)
+    }
+}
+
+impl Pool {
+    /// From now on it goes by these rules. Connections that the new rules would not open are replaced.
+    pub fn set_rules(self: &Arc<Self>, rules: PoolRules) {
+        self.state().resize(rules.size, rules.round_robin);
+        let old = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
+        if !old.same_servers(&self.rules()) {
+            self.reconnect();
+        }
+        Self::open_more(self);
+    }
+
+    /// Whether it gives out connections.
+    pub fn admission(&self) -> Admission {
+        self.state().admission()
+    }
+
+    /// Gives out no more connections; what is idle is closed, what is in use when it comes back.
+    pub fn pause(&self) {
+        let idle = {
+            let mut state = self.state();
+            if state.admission() == Admission::Open {
+                state.admit(Admission::Paused);
+            }
+            state.take_idle(|_| true)
+        };
+        for idle in idle {
+            self.dispose(idle.connection, "pause mode");
+        }
+    }
+
+    /// Ends a pause, or readmits a host that is back.
+    pub fn resume(self: &Arc<Self>) {
+        self.state().admit(Admission::Open);
+        Self::open_more(self);
+    }
+
+    /// Replaces all servers: the idle ones now, the others when they come back.
+    pub fn reconnect(&self) {
+        for server in self.servers() {
+            server.need_close();
+        }
+        *lock(&self.welcome) = None;
+        let idle = self.state().take_idle(|_| true);
+        for idle in idle {
+            self.dispose(idle.connection, "database configuration changed");
+        }
+    }
+
+    /// Its host is dead or deposed: closes every connection at once and turns away those who wait.
+    pub fn evacuate(&self) {
+        self.end(AttachError::HostGone, Some(Order::LookAtServer));
+    }
+
+    /// Its database entry is gone.
+    pub fn remove(&self) {
+        self.end(AttachError::DatabaseGone, None);
+    }
+
+    /// Turns away those who wait, without closing anything.
+    pub fn dismiss_waiting(&self, told: &AttachError) {
+        let waiting = self.state().take_waiting();
+        for waiter in waiting {
+            let _ = waiter.send(Err(told.clone()));
+        }
+    }
+
+    fn end(&self, told: AttachError, order: Option<Order>) {
+        let idle = {
+            let mut state = self.state();
+            state.admit(Admission::Closed);
+            state.take_idle(|_| true)
+        };
+        self.dismiss_waiting(&told);
+        // First the mark, then the look at who holds it: a client that takes it right now sees the mark itself.
+        for server in self.servers() {
+            server.doom();
+            let holder = self.holders.get(&server.client()).map(|holder| holder.clone());
+            if let (Some(holder), Some(order)) = (holder, order) {
+                holder.order(order);
+            }
+        }
+        for idle in idle {
+            self.dispose(idle.connection, "server host is gone");
+        }
+    }
+
+    /// Waits until no connection is in use or being opened.
+    pub async fn quiet(&self) {
+        loop {
+            let change = self.settled.notified();
+            {
+                let state = self.state();
+                if state.attached() + state.opening() == 0 {
+                    return;
+                }
+            }
+            change.await;
+        }
+    }
+
+    /// Waits until no connection is left that should be closed.
+    pub async fn replaced(&self) {
+        loop {
+            let change = self.settled.notified();
+            if !self.servers().iter().any(|server| server.close_needed()) {
+                return;
+            }
+            change.await;
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Those who hold servers: how to wake a client from outside, and what to tell it.
+//!
+//! A client's task sleeps until one of its sockets wakes it. Whoever wants something of it from outside (its server's
+//! host died, KILL, shutdown) finds it here by its id, leaves an order and wakes it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use dashmap::DashMap;
+
+/// What a client is to do when it is next awake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Look at the server held: it may be doomed.
+    LookAtServer,
+    /// End: `KILL_CLIENT`.
+    Kill,
+    /// End: its database is gone (`KILL`, RELOAD).
+    DatabaseGone,
+    /// End: the process does.
+    Shutdown,
+    /// Move to another worker when idle.
+    Move(u16),
+}
+
+impl Order {
+    fn encode(self) -> u32 {
+        match self {
+            Self::LookAtServer => 1,
+            Self::Kill => 2,
+            Self::DatabaseGone => 3,
+            Self::Shutdown => 4,
+            Self::Move(worker) => 0x1_0000 | u32::from(worker),
+        }
+    }
+
+    fn decode(code: u32) -> Option<Self> {
+        match code {
+            1 => Some(Self::LookAtServer),
+            2 => Some(Self::Kill),
+            3 => Some(Self::DatabaseGone),
+            4 => Some(Self::Shutdown),
+            _ => (code > 0xFFFF).then(|| Self::Move(u16::try_from(code & 0xFFFF).unwrap_or(0))),
+        }
+    }
+}
+
+/// One client as others can reach it.
+#[derive(Debug)]
+pub struct Holder {
+    /// The client's id.
+    pub id: u64,
+    order: AtomicU32,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Holder {
+    /// A client nobody can wake yet.
+    pub fn new(id: u64) -> Self {
+        Self { id, order: AtomicU32::new(0), waker: Mutex::new(None) }
+    }
+
+    /// How it is woken from now on.
+    pub fn listen(&self, waker: &Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    /// Leaves an order and wakes the client. A later order replaces an earlier one, but nothing replaces an end.
+    pub fn order(&self, order: Order) {
+        let ends = |code| matches!(Order::decode(code), Some(Order::Kill | Order::DatabaseGone | Order::Shutdown));
+        let _ = self.order.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
+            (!ends(old)).then(|| order.encode())
+        });
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes the order off.
+    pub fn take_order(&self) -> Option<Order> {
+        // The common case costs one load.
+        if self.order.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        Order::decode(self.order.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// All clients by id.
+pub type Holders = DashMap<u64, Arc<Holder>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_taken_once_and_nothing_replaces_an_end() {
+        let holder = Holder::new(1);
+        assert_eq!(holder.take_order(), None);
+        for order in [Order::LookAtServer, Order::Move(0), Order::Move(7), Order::Kill] {
+            holder.order(order);
+            assert_eq!(holder.take_order(), Some(order));
+            assert_eq!(holder.take_order(), None);
+        }
+        holder.order(Order::Shutdown);
+        holder.order(Order::LookAtServer);
+        assert_eq!(holder.take_order(), Some(Order::Shutdown));
+    }
+}

@@ -1,0 +1,221 @@
+//! Pools: the server connections for one database entry, one server user and one host (or plain host list).
+//!
+//! A pool is shared by all workers; its limits are exact for the process. Who needs a server takes an idle one or
+//! queues; connections are opened on behalf of the queue, not of one client, so whoever is first gets whichever
+//! connection comes first. Which pool a transaction should use is decided elsewhere.
+//!
+//! - `state` — the books (pure)
+//! - `attach` — how a client gets a server and gives it back
+//! - `open` — opening connections for those who wait
+//! - `janitor` — what time alone brings about: expiry, ageing, retries
+//! - `control` — PAUSE, RECONNECT, a host that is gone
+//! - `holder` — how a client that holds a server is reached from outside
+
+pub mod attach;
+pub mod control;
+pub mod error;
+pub mod holder;
+pub mod janitor;
+mod open;
+pub mod state;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use self::attach::Waiter;
+use self::holder::Holders;
+use self::state::State;
+use crate::config::{HostAddr, LoadBalanceHosts};
+use crate::metrics::{PoolLevels, PoolMetrics};
+use crate::net::clock;
+use crate::server::{Connection, ServerInfo, Target, Welcome};
+
+pub use self::attach::Lease;
+pub use self::error::AttachError;
+
+/// What a pool is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PoolName {
+    /// The database entry.
+    pub database: String,
+    /// The server user.
+    pub user: String,
+    /// The host, or the host list joined by commas.
+    pub host: String,
+}
+
+impl fmt::Display for PoolName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.database, self.user, self.host)
+    }
+}
+
+/// What a pool goes by. Replaced as a whole by a reload or when a client's login brings new credentials.
+#[derive(Clone, Debug)]
+pub struct PoolRules {
+    /// Where to open connections: one host, or several to choose from as `balance` says.
+    pub targets: Vec<Target>,
+    /// How to choose.
+    pub balance: LoadBalanceHosts,
+    /// Most connections.
+    pub size: Option<u32>,
+    /// Setting `server_round_robin`.
+    pub round_robin: bool,
+    /// Setting `query_wait_timeout`.
+    pub query_wait_timeout: Option<Duration>,
+    /// Setting `server_lifetime`.
+    pub server_lifetime: Duration,
+    /// Setting `server_idle_timeout`.
+    pub server_idle_timeout: Option<Duration>,
+    /// How long to wait after a failed attempt (`server_login_retry`; shorter where a monitor watches the host).
+    pub retry: Duration,
+    /// Whether a monitor watches the host: then a failed attempt is its business, and clients wait for its verdict.
+    pub watched: bool,
+    /// Setting `server_reset_query`; empty: none.
+    pub reset_query: String,
+}
+
+/// Called with a host that a connection attempt or a connection has failed on.
+pub type Suspect = Arc<dyn Fn(&HostAddr) + Send + Sync>;
+
+/// A connection in the pool.
+#[derive(Debug)]
+struct Idle {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
+/// See the module's words.
+pub struct Pool {
+    name: PoolName,
+    rules: Mutex<Arc<PoolRules>>,
+    state: Mutex<State<Idle, Waiter>>,
+    servers: Mutex<HashMap<u64, Arc<ServerInfo>>>,
+    welcome: Mutex<Option<Arc<Welcome>>>,
+    /// Why the last attempt to open a connection failed, as a client may know it.
+    failing: Mutex<Option<String>>,
+    /// Failed attempts since the last success.
+    failures: AtomicUsize,
+    next_target: AtomicUsize,
+    /// Notified whenever a connection is closed or comes to rest.
+    settled: Notify,
+    metrics: PoolMetrics,
+    holders: Arc<Holders>,
+    suspect: Suspect,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(
+        name: PoolName,
+        rules: PoolRules,
+        metrics: PoolMetrics,
+        holders: Arc<Holders>,
+        suspect: Suspect,
+    ) -> Arc<Self> {
+        let state = State::new(rules.size, rules.round_robin);
+        Arc::new(Self {
+            name,
+            rules: Mutex::new(Arc::new(rules)),
+            state: Mutex::new(state),
+            servers: Mutex::default(),
+            welcome: Mutex::default(),
+            failing: Mutex::default(),
+            failures: AtomicUsize::new(0),
+            next_target: AtomicUsize::new(0),
+            settled: Notify::new(),
+            metrics,
+            holders,
+            suspect,
+        })
+    }
+
+    /// What it is for.
+    pub fn name(&self) -> &PoolName {
+        &self.name
+    }
+
+    /// What its clients and servers did.
+    pub fn metrics(&self) -> &PoolMetrics {
+        &self.metrics
+    }
+
+    /// What it goes by.
+    pub fn rules(&self) -> Arc<PoolRules> {
+        lock(&self.rules).clone()
+    }
+
+    /// What its servers said at login, once one has.
+    pub fn welcome(&self) -> Option<Arc<Welcome>> {
+        lock(&self.welcome).clone()
+    }
+
+    /// How many transactions run on it or wait for it.
+    pub fn outstanding(&self) -> u32 {
+        let state = self.state();
+        state.attached() + state.waiting()
+    }
+
+    /// Its servers, in order of opening.
+    pub fn servers(&self) -> Vec<Arc<ServerInfo>> {
+        let mut servers: Vec<_> = lock(&self.servers).values().cloned().collect();
+        servers.sort_by_key(|server| server.id);
+        servers
+    }
+
+    /// Numbers for SHOW POOLS and `/metrics`.
+    pub fn levels(&self) -> PoolLevels {
+        let now = clock::now();
+        let state = self.state();
+        PoolLevels {
+            clients_active: state.attached(),
+            clients_waiting: state.waiting(),
+            servers_active: state.attached(),
+            servers_idle: state.idle(),
+            servers_login: state.opening(),
+            size: state.size(),
+            max_wait: state.first_waits_since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<Idle, Waiter>> {
+        lock(&self.state)
+    }
+
+    /// The host for the next connection.
+    fn pick_target(&self, rules: &PoolRules) -> Option<Target> {
+        let count = rules.targets.len();
+        let index = match rules.balance {
+            LoadBalanceHosts::RoundRobin => self.next_target.fetch_add(1, Ordering::Relaxed),
+            LoadBalanceHosts::Disable => self.next_target.load(Ordering::Relaxed),
+        };
+        rules.targets.get(index.checked_rem(count)?).cloned()
+    }
+
+    /// Closes a connection that is in no list any more.
+    fn dispose(&self, connection: Box<Connection>, reason: &str) {
+        let info = &connection.info;
+        lock(&self.servers).remove(&info.id);
+        self.metrics.servers_closed.increment(1);
+        let age = clock::now().saturating_duration_since(info.opened).as_secs();
+        tracing::debug!("S-{:#x}: {} closing because: {reason} (age={age}s)", info.id, self.name);
+        connection.close();
+        self.settled.notify_waiters();
+    }
+}
+
+/// Locks; a poisoned lock is taken as it is: what it guards is only ever changed in whole steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,118 @@
+//! Opening connections for those who wait.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::attach::Lease;
+use super::error::AttachError;
+use super::{Pool, PoolRules, lock};
+use crate::config::LoadBalanceHosts;
+use crate::net::clock;
+use crate::server::{self, OpenError};
+
+impl Pool {
+    /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
+    /// the calling thread's reactor.
+    pub(super) fn open_more(pool: &Arc<Self>) {
+        let now = clock::now();
+        while pool.state().begin_opening(now) {
+            let opening = Opening { pool: Some(pool.clone()) };
+            tokio::spawn(opening.run());
+        }
+    }
+}
+
+/// One attempt. Counts as a failure if it is dropped midway.
+struct Opening {
+    pool: Option<Arc<Pool>>,
+}
+
+impl Opening {
+    async fn run(mut self) {
+        let Some(pool) = self.pool.clone() else { return };
+        let rules = pool.rules();
+        let Some(target) = pool.pick_target(&rules) else { return };
+        let opened = server::open(&target).await;
+        self.pool = None;
+        match opened {
+            Ok((connection, welcome)) => {
+                tracing::debug!("S-{:#x}: {} new connection to server", connection.info.id, pool.name);
+                pool.metrics.servers_opened.increment(1);
+                lock(&pool.servers).insert(connection.info.id, connection.info.clone());
+                *lock(&pool.welcome) = Some(Arc::new(welcome));
+                *lock(&pool.failing) = None;
+                pool.failures.store(0, Ordering::Relaxed);
+                pool.state().opened();
+                // The host may have been given up, or the rules replaced, while this was under way.
+                if !rules.same_servers(&pool.rules()) {
+                    connection.info.need_close();
+                }
+                Lease::new(pool.clone(), Box::new(connection)).give_back(clock::now());
+                Pool::open_more(&pool);
+            }
+            Err(error) => pool.opening_failed(&rules, &error),
+        }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.state().open_failed(clock::now());
+            pool.settled.notify_waiters();
+        }
+    }
+}
+
+impl Pool {
+    fn opening_failed(self: &Arc<Self>, rules: &PoolRules, error: &OpenError) {
+        self.metrics.servers_failed.increment(1);
+        tracing::warn!("{}: cannot open a server connection: {error}", self.name);
+        *lock(&self.failing) = Some(error.client_message());
+        if rules.balance == LoadBalanceHosts::Disable {
+            self.next_target.fetch_add(1, Ordering::Relaxed);
+        }
+        let doubtful = error.doubts_host();
+        // Of several hosts the next may do: try it at once, but each only once per pause.
+        let targets = rules.targets.len();
+        let now = clock::now();
+        let kicked = {
+            let mut state = self.state();
+            let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+            let pause = if doubtful && failures % targets.max(1) != 0 { Duration::ZERO } else { rules.retry };
+            state.open_failed(now + pause);
+            // A server that refuses us will go on doing so; one that cannot be reached may come back.
+            if state.has_none() && !doubtful { state.take_waiting() } else { Vec::new() }
+        };
+        for waiter in kicked {
+            let pool = self.name.to_string();
+            let told = match error {
+                OpenError::Refused { response, .. } => AttachError::Refused { pool, response: response.clone() },
+                other => AttachError::Failing { pool, reason: other.client_message() },
+            };
+            let _ = waiter.send(Err(told));
+        }
+        self.settled.notify_waiters();
+        if doubtful {
+            (self.suspect)(error.host());
+        }
+        self.retry_later();
+    }
+
+    /// Tries again when the pause is over, if somebody still waits then.
+    fn retry_later(self: &Arc<Self>) {
+        let at = {
+            let state = self.state();
+            if state.waiting() == 0 { None } else { state.retry_at() }
+        };
+        let Some(at) = at else { return };
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            if let Some(pool) = pool.upgrade() {
+                Self::open_more(&pool);
+            }
+        });
+    }
+}

@@ -1,0 +1,451 @@
+//! The books of one pool: which connections are idle, how many are in use or being opened, who waits.
+//!
+//! Pure: connections (`C`) and those who wait (`W`) are whatever the caller likes. Two rules hold at any time:
+//! connections never exceed the size (after the size was lowered: none is added), and while somebody waits nothing
+//! is idle, so that nobody is overtaken.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How many connections are opened at the same time once one has succeeded. Before that only one is tried, so that a
+/// wrong password costs one refused login and not a pool's worth.
+const OPENING_AT_ONCE: u32 = 4;
+
+/// Whether the pool gives out connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes.
+    Open,
+    /// No (PAUSE): who wants one waits, what is given back is closed.
+    Paused,
+    /// No: the host is gone or was deposed. Who wants one is turned away.
+    Closed,
+}
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+#[derive(Debug)]
+struct Waiting<W> {
+    ticket: u64,
+    since: Instant,
+    waiter: W,
+}
+
+/// What became of a connection that was given back.
+#[derive(Debug)]
+pub enum Placed<C, W> {
+    /// The first in the queue gets it.
+    To(W, C),
+    /// It is idle now.
+    Idle,
+    /// It is not wanted any more: close it.
+    Close(C),
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct State<C, W> {
+    size: Option<u32>,
+    round_robin: bool,
+    admission: Admission,
+    /// Least recently used first.
+    idle: VecDeque<C>,
+    attached: u32,
+    opening: u32,
+    /// First come first.
+    waiting: VecDeque<Waiting<W>>,
+    last_ticket: u64,
+    /// The last attempt to open a connection succeeded.
+    proven: bool,
+    /// No attempt before this.
+    retry_at: Option<Instant>,
+    /// When a connection was last retired for its age.
+    retired_at: Option<Instant>,
+}
+
+impl<C, W> State<C, W> {
+    /// An empty pool of at most `size` connections (`None`: no limit). `round_robin`: give out the connection that was
+    /// idle longest, not the one used last.
+    pub fn new(size: Option<u32>, round_robin: bool) -> Self {
+        Self {
+            size,
+            round_robin,
+            admission: Admission::Open,
+            idle: VecDeque::new(),
+            attached: 0,
+            opening: 0,
+            waiting: VecDeque::new(),
+            last_ticket: 0,
+            proven: false,
+            retry_at: None,
+            retired_at: None,
+        }
+    }
+
+    /// Changes the limits. Connections beyond a lowered size go when they are next idle; see [`Self::surplus`].
+    pub fn resize(&mut self, size: Option<u32>, round_robin: bool) {
+        self.size = size;
+        self.round_robin = round_robin;
+    }
+
+    /// Opens, pauses or closes the pool. What follows for those who wait and for idle connections is the caller's.
+    pub fn admit(&mut self, admission: Admission) {
+        self.admission = admission;
+        if admission == Admission::Open {
+            self.retry_at = None;
+        }
+    }
+
+    /// Whether it gives out connections.
+    pub fn admission(&self) -> Admission {
+        self.admission
+    }
+
+    /// Connections that are idle.
+    pub fn idle(&self) -> u32 {
+        u32::try_from(self.idle.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Connections that clients hold.
+    pub fn attached(&self) -> u32 {
+        self.attached
+    }
+
+    /// Connections that are being opened.
+    pub fn opening(&self) -> u32 {
+        self.opening
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> u32 {
+        u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Since when the first in the queue waits.
+    pub fn first_waits_since(&self) -> Option<Instant> {
+        self.waiting.front().map(|first| first.since)
+    }
+
+    /// All connections, those being opened included.
+    pub fn total(&self) -> u32 {
+        self.idle() + self.attached + self.opening
+    }
+
+    /// Whether no connection is left that could serve somebody.
+    pub fn has_none(&self) -> bool {
+        self.idle.is_empty() && self.attached == 0
+    }
+
+    /// The limit.
+    pub fn size(&self) -> Option<u32> {
+        self.size
+    }
+
+    /// No attempt to open a connection before this.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Gives out an idle connection, if possible one that `near` likes.
+    pub fn take(&mut self, near: impl Fn(&C) -> bool) -> Option<C> {
+        if self.admission != Admission::Open || !self.waiting.is_empty() {
+            return None;
+        }
+        let taken = if self.round_robin {
+            self.idle.pop_front()
+        } else {
+            match self.idle.iter().rposition(near) {
+                Some(index) => self.idle.remove(index),
+                None => self.idle.pop_back(),
+            }
+        };
+        self.attached += u32::from(taken.is_some());
+        taken
+    }
+
+    /// Lines somebody up, behind all others.
+    pub fn enqueue(&mut self, waiter: W, now: Instant) -> Ticket {
+        self.last_ticket += 1;
+        self.waiting.push_back(Waiting { ticket: self.last_ticket, since: now, waiter });
+        Ticket(self.last_ticket)
+    }
+
+    /// Somebody gives up waiting; `false` if he was served in the meantime.
+    pub fn leave(&mut self, ticket: Ticket) -> bool {
+        match self.waiting.binary_search_by_key(&ticket.0, |waiting| waiting.ticket) {
+            Ok(index) => self.waiting.remove(index).is_some(),
+            Err(_) => false,
+        }
+    }
+
+    /// Whether one more connection is to be opened now. If so it counts from now on, until [`Self::opened`] or
+    /// [`Self::open_failed`].
+    pub fn begin_opening(&mut self, now: Instant) -> bool {
+        let at_once = if self.proven { OPENING_AT_ONCE } else { 1 };
+        let wanted = self.admission == Admission::Open
+            && self.opening < at_once
+            && self.opening < self.waiting()
+            && self.size.is_none_or(|size| self.total() < size)
+            && self.retry_at.is_none_or(|at| at <= now);
+        self.opening += u32::from(wanted);
+        wanted
+    }
+
+    /// A connection was opened; it counts as attached until it is placed by [`Self::release`].
+    pub fn opened(&mut self) {
+        self.opening -= 1;
+        self.attached += 1;
+        self.proven = true;
+        self.retry_at = None;
+    }
+
+    /// A connection could not be opened.
+    pub fn open_failed(&mut self, retry_at: Instant) {
+        self.opening -= 1;
+        self.proven = false;
+        self.retry_at = Some(retry_at);
+    }
+
+    /// A connection comes back fit for use.
+    pub fn release(&mut self, connection: C) -> Placed<C, W> {
+        let surplus = self.size.is_some_and(|size| self.total() > size);
+        if self.admission != Admission::Open || surplus {
+            self.attached -= 1;
+            return Placed::Close(connection);
+        }
+        match self.waiting.pop_front() {
+            Some(first) => Placed::To(first.waiter, connection),
+            None => {
+                self.attached -= 1;
+                self.idle.push_back(connection);
+                Placed::Idle
+            }
+        }
+    }
+
+    /// A connection that was attached is closed.
+    pub fn closed(&mut self) {
+        self.attached -= 1;
+    }
+
+    /// Whether a connection of this age may be retired now: retirements of one pool are kept apart by
+    /// `lifetime / size`, so that a pool does not lose all its connections at once. If so, the caller closes it.
+    pub fn retire(&mut self, age: Duration, lifetime: Duration, now: Instant) -> bool {
+        if lifetime.is_zero() {
+            return true;
+        }
+        let apart = lifetime / self.size.unwrap_or_else(|| self.total()).max(1);
+        let due = age >= lifetime && self.retired_at.is_none_or(|last| now.saturating_duration_since(last) >= apart);
+        if due {
+            self.retired_at = Some(now);
+        }
+        due
+    }
+
+    /// Takes out those who have waited for `limit` or longer, first come first.
+    pub fn expire(&mut self, now: Instant, limit: Duration) -> Vec<(W, Duration)> {
+        let waited = |waiting: &Waiting<W>| now.saturating_duration_since(waiting.since);
+        let count = self.waiting.iter().take_while(|waiting| waited(waiting) >= limit).count();
+        self.waiting.drain(..count).map(|gone| (gone.waiter, now.saturating_duration_since(gone.since))).collect()
+    }
+
+    /// Sends everybody home.
+    pub fn take_waiting(&mut self) -> Vec<W> {
+        self.waiting.drain(..).map(|gone| gone.waiter).collect()
+    }
+
+    /// Takes out the idle connections that are not to stay.
+    pub fn take_idle(&mut self, mut goes: impl FnMut(&mut C) -> bool) -> Vec<C> {
+        let mut gone = Vec::new();
+        for mut connection in std::mem::take(&mut self.idle) {
+            if goes(&mut connection) {
+                gone.push(connection);
+            } else {
+                self.idle.push_back(connection);
+            }
+        }
+        gone
+    }
+
+    /// Takes out the oldest idle connection, if it may be retired for its age.
+    pub fn take_oldest(&mut self, age: impl Fn(&C) -> Duration, lifetime: Duration, now: Instant) -> Option<C> {
+        let (index, oldest) = self.idle.iter().map(&age).enumerate().max_by_key(|(_, age)| *age)?;
+        let due = oldest >= lifetime && self.retire(oldest, lifetime, now);
+        if due { self.idle.remove(index) } else { None }
+    }
+
+    /// Takes out idle connections beyond a lowered size.
+    pub fn surplus(&mut self) -> Vec<C> {
+        let Some(size) = self.size else { return Vec::new() };
+        let count = self.total().saturating_sub(size).min(self.idle());
+        self.idle.drain(..count as usize).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Books = State<u32, &'static str>;
+
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn opened(state: &mut Books, connection: u32) -> Placed<u32, &'static str> {
+        state.opened();
+        state.release(connection)
+    }
+
+    #[test]
+    fn who_came_first_is_served_first_and_nobody_is_overtaken() {
+        let now = start();
+        let mut state = Books::new(Some(1), false);
+        state.enqueue("first", now);
+        state.enqueue("second", now);
+        assert!(state.begin_opening(now));
+        assert!(!state.begin_opening(now), "the size is reached");
+        assert!(matches!(opened(&mut state, 7), Placed::To("first", 7)));
+        assert_eq!(state.take(|_| true), None, "a newcomer must queue behind the second");
+        assert!(matches!(state.release(7), Placed::To("second", 7)));
+        assert!(matches!(state.release(7), Placed::Idle));
+        assert_eq!(state.take(|_| true), Some(7));
+    }
+
+    #[test]
+    fn a_near_connection_is_preferred_and_else_the_one_used_last() {
+        let mut state = Books::new(None, false);
+        for connection in [1, 2, 3] {
+            state.enqueue("x", start());
+            assert!(state.begin_opening(start()));
+            assert!(matches!(opened(&mut state, connection), Placed::To(..)));
+        }
+        for connection in [1, 2, 3] {
+            assert!(matches!(state.release(connection), Placed::Idle));
+        }
+        assert_eq!(state.take(|connection| *connection == 2), Some(2));
+        assert_eq!(state.take(|connection| *connection == 9), Some(3));
+        state.resize(None, true);
+        assert!(matches!(state.release(3), Placed::Idle));
+        assert_eq!(state.take(|_| true), Some(1), "round robin: idle longest first");
+    }
+
+    #[test]
+    fn until_one_has_succeeded_only_one_is_tried_and_after_a_failure_not_before_its_time() {
+        let now = start();
+        let mut state = Books::new(Some(9), false);
+        for _ in 0..9 {
+            state.enqueue("x", now);
+        }
+        assert!(state.begin_opening(now) && !state.begin_opening(now));
+        let later = now + Duration::from_secs(15);
+        state.open_failed(later);
+        assert!(!state.begin_opening(now) && state.begin_opening(later));
+        state.opened();
+        let attempts = (0..9).filter(|_| state.begin_opening(later)).count();
+        assert_eq!(attempts, OPENING_AT_ONCE as usize);
+    }
+
+    #[test]
+    fn a_paused_pool_takes_back_to_close_and_lets_wait() {
+        let now = start();
+        let mut state = Books::new(Some(2), false);
+        state.enqueue("x", now);
+        assert!(state.begin_opening(now));
+        assert!(matches!(opened(&mut state, 1), Placed::To(..)));
+        state.admit(Admission::Paused);
+        state.enqueue("y", now);
+        assert!(!state.begin_opening(now));
+        assert!(matches!(state.release(1), Placed::Close(1)));
+        assert_eq!((state.total(), state.waiting()), (0, 1));
+        state.admit(Admission::Open);
+        assert!(state.begin_opening(now));
+    }
+
+    #[test]
+    fn those_who_waited_too_long_leave_in_order_and_a_ticket_is_good_once() {
+        let now = start();
+        let mut state = Books::new(Some(1), false);
+        state.enqueue("a", now);
+        let ticket = state.enqueue("b", now + Duration::from_secs(1));
+        state.enqueue("c", now + Duration::from_secs(2));
+        assert!(state.leave(ticket) && !state.leave(ticket));
+        let limit = Duration::from_secs(10);
+        let expired = state.expire(now + Duration::from_secs(11), limit);
+        assert_eq!(expired, [("a", Duration::from_secs(11))]);
+        assert_eq!(state.waiting(), 1);
+    }
+
+    #[test]
+    fn a_lowered_size_takes_effect_on_idle_ones_and_at_release() {
+        let now = start();
+        let mut state = Books::new(Some(3), false);
+        for connection in 0..3 {
+            state.enqueue("x", now);
+            assert!(state.begin_opening(now));
+            assert!(matches!(opened(&mut state, connection), Placed::To(..)));
+        }
+        assert!(matches!(state.release(0), Placed::Idle));
+        state.resize(Some(1), false);
+        assert_eq!(state.surplus(), [0]);
+        assert!(matches!(state.release(1), Placed::Close(1)));
+        assert!(matches!(state.release(2), Placed::Idle));
+    }
+
+    #[test]
+    fn connections_of_one_age_are_not_retired_all_at_once() {
+        let now = start();
+        let mut state = Books::new(Some(10), false);
+        let (age, lifetime) = (Duration::from_secs(101), Duration::from_secs(100));
+        assert!(state.retire(age, lifetime, now));
+        assert!(!state.retire(age, lifetime, now + Duration::from_secs(9)));
+        assert!(state.retire(age, lifetime, now + Duration::from_secs(10)));
+        assert!(state.retire(Duration::ZERO, Duration::ZERO, now), "a lifetime of 0 means: use once");
+    }
+
+    proptest! {
+        /// Random events: the size is never exceeded, nothing is idle while somebody waits, nothing gets lost.
+        #[test]
+        fn the_rules_hold_whatever_happens(size in 1_u32..5, events in proptest::collection::vec(0_u8..7, 0..200)) {
+            let now = start();
+            let mut state: State<u32, u32> = State::new(Some(size), false);
+            let (mut held, mut named, mut queued) = (Vec::new(), 0, Vec::new());
+            for event in events {
+                match event {
+                    0 => match state.take(|_| true) {
+                        Some(connection) => held.push(connection),
+                        None => { queued.push(state.enqueue(0, now)); }
+                    },
+                    1 => { if let Some(connection) = held.pop() {
+                        match state.release(connection) {
+                            Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
+                            Placed::Idle => {}
+                            Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
+                        }
+                    } }
+                    2 => { state.begin_opening(now); }
+                    3 if state.opening() > 0 => {
+                        state.opened();
+                        named += 1;
+                        match state.release(named) {
+                            Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
+                            Placed::Idle => {}
+                            Placed::Close(_) => prop_assert!(false, "within the size"),
+                        }
+                    }
+                    4 if state.opening() > 0 => state.open_failed(now),
+                    5 => { if held.pop().is_some() { state.closed(); } }
+                    6 => { if let Some(ticket) = queued.pop() { prop_assert!(state.leave(ticket)); } }
+                    _ => {}
+                }
+                prop_assert!(state.total() <= size);
+                prop_assert_eq!(state.attached() as usize, held.len());
+                prop_assert_eq!(state.waiting() as usize, queued.len());
+                prop_assert!(state.waiting() == 0 || state.idle() == 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! Services: what one database entry is to one server user, and the choice among its pools.
+//!
+//! An entry that follows roles (`target_session_attrs`) has a pool per host, and each transaction chooses one by what
+//! it wants and by what the monitors know. Any other entry has exactly one pool.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::server::Credentials;
+use crate::config::{Config, Database, HostAddr, PoolMode, TargetSessionAttrs};
+use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
+use crate::pool::holder::Holders;
+use crate::pool::state::Admission;
+use crate::pool::{AttachError, Pool, PoolName, PoolRules};
+use crate::server::dial::Keepalive;
+use crate::server::{Target, Tls};
+use crate::session::Rules;
+use crate::session::parameters::Tracked;
+use crate::topology::snapshot::{HostView, Role, Snapshot};
+
+/// What the monitors know of a database entry's hosts, as it changes.
+pub type View = watch::Receiver<Arc<Snapshot>>;
+
+/// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
+pub trait Topology: Send + Sync {
+    /// The view of an entry that follows roles.
+    fn view(&self, database: &str) -> Option<View>;
+    /// A connection to this host, or an attempt to make one, has failed.
+    fn suspect(&self, host: &HostAddr);
+}
+
+/// A retry where a monitor watches the host: its verdict comes soon, so this only has to be less than a flood.
+const WATCHED_RETRY: Duration = Duration::from_millis(100);
+
+/// What a service offers at present. Replaced as a whole by a reload.
+#[derive(Debug)]
+pub struct Offer {
+    /// The entry.
+    pub database: Arc<Database>,
+    /// How long clients keep their servers.
+    pub mode: PoolMode,
+    /// Setting `max_prepared_statements`.
+    pub max_prepared_statements: u32,
+    /// Setting `failover_timeout`.
+    pub failover_timeout: Duration,
+    /// In the order of the entry's hosts, or just one.
+    pub pools: Vec<Arc<Pool>>,
+    /// With an entry that follows roles.
+    pub tracking: Option<Tracking>,
+    /// Its database entry is gone.
+    pub removed: bool,
+}
+
+/// What only entries that follow roles have.
+#[derive(Debug)]
+pub struct Tracking {
+    /// What the entry is for.
+    pub attrs: TargetSessionAttrs,
+    /// What is known of its hosts.
+    pub view: View,
+    /// Decisions, counted.
+    pub routing: RoutingMetrics,
+    /// Holds, counted.
+    pub topology: TopologyMetrics,
+}
+
+impl Offer {
+    /// How sessions go by.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            mode: self.mode,
+            follow_statements: self.max_prepared_statements > 0 && self.mode != PoolMode::Session,
+            outlives_server: self.tracking.is_some(),
+        }
+    }
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct Service {
+    /// The database entry's name.
+    pub database: String,
+    /// The server user.
+    pub user: String,
+    offer: watch::Sender<Arc<Offer>>,
+    credentials: std::sync::Mutex<Credentials>,
+    /// Ends the task that follows the hosts of the present offer.
+    following: std::sync::Mutex<CancellationToken>,
+}
+
+impl Service {
+    /// What it offers now, and later.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Offer>> {
+        self.offer.subscribe()
+    }
+
+    /// What it offers now.
+    pub fn offer(&self) -> Arc<Offer> {
+        self.offer.borrow().clone()
+    }
+}
+
+/// All services of the process, made as clients ask for them.
+pub struct Services {
+    by_name: DashMap<(String, String), Arc<Service>>,
+    metrics: Arc<Metrics>,
+    holders: Arc<Holders>,
+    topology: Arc<dyn Topology>,
+    tracked: Arc<Tracked>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl fmt::Debug for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("count", &self.by_name.len()).finish_non_exhaustive()
+    }
+}
+
+impl Services {
+    /// None yet.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        holders: Arc<Holders>,
+        topology: Arc<dyn Topology>,
+        tracked: Arc<Tracked>,
+    ) -> Self {
+        let (by_name, tasks, stop) = (DashMap::new(), TaskTracker::new(), CancellationToken::new());
+        Self { by_name, metrics, holders, topology, tracked, tasks, stop }
+    }
+
+    /// The service for a database entry and a server user; made if it is new.
+    pub fn find(
+        &self,
+        config: &Config,
+        tls: &Tls,
+        database: &Arc<Database>,
+        user: &str,
+        credentials: Credentials,
+    ) -> Arc<Service> {
+        let key = (database.name.clone(), user.to_owned());
+        if let Some(known) = self.by_name.get(&key) {
+            let known = known.clone();
+            self.renew(&known, config, tls, credentials);
+            return known;
+        }
+        self.by_name
+            .entry(key)
+            .or_insert_with(|| {
+                let offer = self.make_offer(config, tls, database, user, &credentials, None);
+                let (offer, _) = watch::channel(Arc::new(offer));
+                let service = Arc::new(Service {
+                    database: database.name.clone(),
+                    user: user.to_owned(),
+                    offer,
+                    credentials: std::sync::Mutex::new(credentials),
+                    following: std::sync::Mutex::new(self.stop.child_token()),
+                });
+                self.follow(&service);
+                service
+            })
+            .clone()
+    }
+
+    /// A login brought credentials: if they are new, the next server connections use them.
+    fn renew(&self, service: &Service, config: &Config, tls: &Tls, credentials: Credentials) {
+        {
+            let mut known = lock(&service.credentials);
+            if *known == credentials || credentials == Credentials::Nothing {
+                return;
+            }
+            *known = credentials.clone();
+        }
+        let offer = service.offer();
+        for (pool, rules) in offer.pools.iter().zip(self.rules(config, tls, &offer.database, &service.user, &credentials)) {
+            pool.set_rules(rules);
+        }
+    }
+
+    /// All services, in the order of their names.
+    pub fn all(&self) -> Vec<Arc<Service>> {
+        let mut all: Vec<_> = self.by_name.iter().map(|entry| entry.value().clone()).collect();
+        all.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
+        all
+    }
+
+    /// All pools, in the order of their services.
+    pub fn pools(&self) -> Vec<Arc<Pool>> {
+        self.all().iter().flat_map(|service| service.offer().pools.clone()).collect()
+    }
+
+    /// Brings a service to a new configuration, its pools as far as they go on.
+    pub fn reconfigure(&self, service: &Arc<Service>, config: &Config, tls: &Tls) {
+        let old = service.offer();
+        let Some(database) = config.database(&service.database) else { return self.remove(service) };
+        let credentials = match &database.user {
+            Some(user) if *user == service.user => forced_credentials(config, &database, user),
+            _ => lock(&service.credentials).clone(),
+        };
+        *lock(&service.credentials) = credentials.clone();
+        let new = self.make_offer(config, tls, &database, &service.user, &credentials, Some(&old));
+        let gone: Vec<_> =
+            old.pools.iter().filter(|pool| !new.pools.iter().any(|kept| Arc::ptr_eq(pool, kept))).cloned().collect();
+        service.offer.send_replace(Arc::new(new));
+        for pool in gone {
+            pool.evacuate();
+        }
+        std::mem::replace(&mut *lock(&service.following), self.stop.child_token()).cancel();
+        self.follow(service);
+    }
+
+    /// A database entry is gone: its pools close, its clients are told.
+    pub fn remove(&self, service: &Arc<Service>) {
+        self.by_name.remove(&(service.database.clone(), service.user.clone()));
+        lock(&service.following).cancel();
+        let old = service.offer();
+        for pool in &old.pools {
+            pool.remove();
+        }
+        service.offer.send_modify(|offer| {
+            *offer = Arc::new(Offer {
+                database: old.database.clone(),
+                mode: old.mode,
+                max_prepared_statements: old.max_prepared_statements,
+                failover_timeout: old.failover_timeout,
+                pools: Vec::new(),
+                tracking: None,
+                removed: true,
+            });
+        });
+    }
+
+    /// Ends the tasks that follow hosts and waits for them.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn make_offer(
+        &self,
+        config: &Config,
+        tls: &Tls,
+        database: &Arc<Database>,
+        user: &str,
+        credentials: &Credentials,
+        old: Option<&Offer>,
+    ) -> Offer {
+        let pools = self
+            .rules(config, tls, database, user, credentials)
+            .into_iter()
+            .map(|rules| {
+                let hosts: Vec<_> = rules.targets.iter().map(|target| target.host.to_string()).collect();
+                let host = hosts.join(",");
+                let kept = old.and_then(|old| old.pools.iter().find(|pool| pool.name().host == host));
+                if let Some(pool) = kept {
+                    pool.set_rules(rules);
+                    return pool.clone();
+                }
+                let name = PoolName { database: database.name.clone(), user: user.to_owned(), host };
+                let metrics = self.metrics.pool(&name.database, &name.user, &name.host);
+                let topology = self.topology.clone();
+                let suspect = Arc::new(move |host: &HostAddr| topology.suspect(host));
+                Pool::new(name, rules, metrics, self.holders.clone(), suspect)
+            })
+            .collect();
+        let tracking = database.target_session_attrs.and_then(|attrs| {
+            let view = self.topology.view(&database.name)?;
+            let (routing, topology) = (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
+            Some(Tracking { attrs, view, routing, topology })
+        });
+        Offer {
+            database: database.clone(),
+            mode: config.pool_mode(database, user),
+            max_prepared_statements: config.settings.max_prepared_statements,
+            failover_timeout: config.settings.failover_timeout,
+            pools,
+            tracking,
+            removed: false,
+        }
+    }
+
+    /// The rules of the entry's pools: one per host for entries that follow roles, else one for all.
+    fn rules(
+        &self,
+        config: &Config,
+        tls: &Tls,
+        database: &Database,
+        user: &str,
+        credentials: &Credentials,
+    ) -> Vec<PoolRules> {
+        let settings = &config.settings;
+        let watched = database.target_session_attrs.is_some();
+        let mode = config.pool_mode(database, user);
+        let resets = mode == PoolMode::Session || settings.server_reset_query_always;
+        let with = |targets| PoolRules {
+            targets,
+            balance: database.load_balance_hosts,
+            size: config.pool_size(database, user),
+            round_robin: settings.server_round_robin,
+            query_wait_timeout: settings.query_wait_timeout,
+            server_lifetime: settings.server_lifetime,
+            server_idle_timeout: settings.server_idle_timeout,
+            retry: if watched { WATCHED_RETRY } else { settings.server_login_retry },
+            watched,
+            reset_query: if resets { settings.server_reset_query.clone() } else { String::new() },
+        };
+        let targets = database.hosts.iter().map(|host| {
+            target(config, tls, database, host, user, credentials.clone(), self.tracked.clone())
+        });
+        if watched { targets.map(|target| with(vec![target])).collect() } else { vec![with(targets.collect())] }
+    }
+
+    /// Starts the task that closes the pools of hosts that must not be used, and reopens them.
+    fn follow(&self, service: &Arc<Service>) {
+        let offer = service.offer();
+        let Some(tracking) = &offer.tracking else { return };
+        let mut view = tracking.view.clone();
+        let stop = lock(&service.following).clone();
+        let follower = async move {
+            loop {
+                let snapshot = view.borrow_and_update().clone();
+                for (pool, host) in offer.pools.iter().zip(&snapshot.hosts) {
+                    admit(pool, host);
+                }
+                tokio::select! {
+                    changed = view.changed() => if changed.is_err() { return },
+                    () = stop.cancelled() => return,
+                }
+            }
+        };
+        // Pools of hosts that are down right now must be closed before their first client comes.
+        self.tasks.spawn(follower);
+    }
+}
+
+/// Opens or closes a pool as its host's state demands.
+fn admit(pool: &Arc<Pool>, host: &HostView) {
+    let usable = host.up && host.role != Role::Deposed;
+    match (usable, pool.admission()) {
+        (true, Admission::Closed) => pool.resume(),
+        (false, Admission::Open | Admission::Paused) => pool.evacuate(),
+        _ => {}
+    }
+}
+
+/// Where and how to log in at one host of an entry.
+pub fn target(
+    config: &Config,
+    tls: &Tls,
+    database: &Database,
+    host: &HostAddr,
+    user: &str,
+    credentials: Credentials,
+    tracked: Arc<Tracked>,
+) -> Target {
+    let settings = &config.settings;
+    Target {
+        host: host.clone(),
+        dbname: database.dbname.clone(),
+        user: user.to_owned(),
+        credentials,
+        parameters: database.server_parameters.clone(),
+        tls: tls.clone(),
+        keepalive: Keepalive {
+            on: settings.tcp_keepalive,
+            idle: settings.tcp_keepidle,
+            interval: settings.tcp_keepintvl,
+            count: settings.tcp_keepcnt,
+        },
+        timeout: settings.server_connect_timeout,
+        tracked,
+        max_prepared_statements: settings.max_prepared_statements,
+        connect_query: database.connect_query.clone(),
+    }
+}
+
+/// What a forced user, `auth_user` or `topology_user` logs in with: the entry's password, else `auth_file`'s.
+pub fn forced_credentials(config: &Config, database: &Database, user: &str) -> Credentials {
+    use crate::auth::secret::Secret;
+    let own = database.password.as_ref().filter(|_| database.user.as_deref() == Some(user));
+    let text = own.or_else(|| config.userlist.users.get(user));
+    Credentials::from_secret(text.map(|text| Secret::parse(text.reveal())).as_ref())
+}
+
+/// Where one transaction may go.
+pub enum Choice {
+    /// This pool.
+    Pool(Arc<Pool>),
+    /// Nowhere yet: no host of the kind is known.
+    Hold {
+        /// Whether it is the primary that is missing.
+        primary: bool,
+    },
+    /// The database entry is gone.
+    Removed,
+}
+
+/// One client's look at its service: kept up to date with two loads per transaction.
+#[derive(Debug)]
+pub struct Access {
+    offers: watch::Receiver<Arc<Offer>>,
+    offer: Arc<Offer>,
+    view: Option<View>,
+    snapshot: Option<Arc<Snapshot>>,
+    dice: u64,
+}
+
+impl Access {
+    /// A look at this service. `seed`: anything that differs between clients.
+    pub fn new(service: &Service, seed: u64) -> Self {
+        let mut offers = service.subscribe();
+        let offer = offers.borrow_and_update().clone();
+        let mut access = Self { offers, offer, view: None, snapshot: None, dice: seed };
+        access.take_view();
+        access
+    }
+
+    fn take_view(&mut self) {
+        self.view = self.offer.tracking.as_ref().map(|tracking| tracking.view.clone());
+        self.snapshot = self.view.as_mut().map(|view| view.borrow_and_update().clone());
+    }
+
+    /// The present offer.
+    pub fn offer(&mut self) -> &Arc<Offer> {
+        if self.offers.has_changed().unwrap_or(false) {
+            self.offer = self.offers.borrow_and_update().clone();
+            self.take_view();
+        }
+        &self.offer
+    }
+
+    /// The pool for a transaction with this intent.
+    pub fn choose(&mut self, intent: crate::routing::Intent) -> Choice {
+        self.offer();
+        if self.offer.removed {
+            return Choice::Removed;
+        }
+        let offer = &*self.offer;
+        let Some(tracking) = &offer.tracking else {
+            return offer.pools.first().map_or(Choice::Removed, |pool| Choice::Pool(pool.clone()));
+        };
+        if let Some(view) = &mut self.view
+            && view.has_changed().unwrap_or(false)
+        {
+            self.snapshot = Some(view.borrow_and_update().clone());
+        }
+        let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
+        self.dice = next(self.dice);
+        super::route::choose(tracking, &offer.pools, snapshot, intent, self.dice)
+    }
+
+    /// Waits until the offer or the hosts' state is another one than at the last look.
+    pub fn change(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut offers, view) = (self.offers.clone(), self.view.clone());
+        async move {
+            let hosts = async {
+                match view {
+                    Some(mut view) => view.changed().await.is_ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = offers.changed() => {}
+                _ = hosts => {}
+            }
+        }
+    }
+
+    /// Attaches a server without a session: for logins and for questions of our own.
+    ///
+    /// # Errors
+    /// As [`Pool::attach`], and [`AttachError::NoHost`] after `failover_timeout`.
+    pub async fn attach(&mut self, now: Instant) -> Result<crate::pool::Lease, AttachError> {
+        let deadline = now + self.offer.failover_timeout;
+        loop {
+            let primary = match self.choose(crate::routing::Intent::Unstated) {
+                Choice::Removed => return Err(AttachError::DatabaseGone),
+                Choice::Hold { primary } => primary,
+                Choice::Pool(pool) => {
+                    let at = crate::net::clock::now();
+                    if let Some(lease) = pool.try_attach(at) {
+                        return Ok(lease);
+                    }
+                    let attached = match pool.attach(at) {
+                        Ok(attaching) => attaching.await,
+                        Err(error) => Err(error),
+                    };
+                    match attached {
+                        Err(AttachError::HostGone) => true,
+                        other => return other,
+                    }
+                }
+            };
+            hold(self.change(), deadline).await;
+            if crate::net::clock::now() >= deadline {
+                let database = self.offer.database.name.clone();
+                return Err(AttachError::NoHost { database, held: self.offer.failover_timeout, primary });
+            }
+        }
+    }
+}
+
+/// Longest time until a client that is held looks again by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits for a change, for the next look or for the deadline, whichever is first.
+pub async fn hold(change: impl Future<Output = ()>, deadline: Instant) {
+    let next_look = (crate::net::clock::now() + LOOK_AGAIN).min(deadline);
+    let _ = tokio::time::timeout_at(next_look.into(), change).await;
+}
+
+/// SplitMix64: cheap, and even enough to choose among replicas.
+fn next(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
