@@ -1,0 +1,187 @@
+//! What all workers share: the configuration in force, the clients, the services, the limits.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dashmap::DashMap;
+use tokio::sync::Notify;
+
+use super::client::{CancelKey, ClientInfo};
+use super::console::Console;
+use super::service::Services;
+use crate::auth::MockKey;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pool::holder::{Holder, Holders, Order};
+use crate::server::Tls;
+use crate::session::parameters::Tracked;
+use crate::session::prepared::StatementCache;
+
+/// The configuration in force, with what was made of it. Replaced as a whole by a reload.
+#[derive(Debug)]
+pub struct Live {
+    /// What the files say.
+    pub config: Arc<Config>,
+    /// TLS towards servers.
+    pub server_tls: Tls,
+    /// TLS towards clients; `None` when it is off.
+    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+/// See the module's words.
+pub struct Shared {
+    live: Mutex<Arc<Live>>,
+    /// Counters and levels.
+    pub metrics: Arc<Metrics>,
+    /// How clients are woken, by their ids.
+    pub holders: Arc<Holders>,
+    /// Clients by the cancel keys they were given.
+    pub clients: DashMap<CancelKey, Arc<ClientInfo>>,
+    /// What database entries are to server users.
+    pub services: Services,
+    /// Prepared statements, shared by all clients.
+    pub statements: Arc<StatementCache>,
+    /// Settings that follow clients.
+    pub tracked: Arc<Tracked>,
+    /// For SCRAM salts of users without a stored one.
+    pub mock_key: MockKey,
+    /// The console; set once, before the first client.
+    pub console: OnceLock<Arc<dyn Console>>,
+    /// Names switched off by DISABLE.
+    pub disabled: DashMap<String, ()>,
+    /// Databases paused by PAUSE or KILL, by name.
+    pub paused: DashMap<String, ()>,
+    /// Everything is paused.
+    pub all_paused: AtomicBool,
+    /// No new logins, but to the console.
+    pub closing: AtomicBool,
+    count: AtomicU32,
+    left: Notify,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("clients", &self.client_count()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Before the first client.
+    pub fn new(
+        live: Live,
+        metrics: Arc<Metrics>,
+        holders: Arc<Holders>,
+        services: Services,
+        tracked: Arc<Tracked>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            live: Mutex::new(Arc::new(live)),
+            metrics,
+            holders,
+            clients: DashMap::new(),
+            services,
+            statements: Arc::default(),
+            tracked,
+            mock_key: MockKey::draw(),
+            console: OnceLock::new(),
+            disabled: DashMap::new(),
+            paused: DashMap::new(),
+            all_paused: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            count: AtomicU32::new(0),
+            left: Notify::new(),
+        })
+    }
+
+    /// The configuration in force.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another configuration in force.
+    pub fn set_live(&self, live: Live) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
+    /// Clients that count towards `max_client_conn`.
+    pub fn client_count(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Takes one of the `max_client_conn` places; `None` when all are taken.
+    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
+        let limit = self.live().config.settings.max_client_conn;
+        self.count
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1))
+            .ok()
+            .map(|_| Place(self.clone()))
+    }
+
+    /// Waits until no client is left.
+    pub async fn no_clients(&self) {
+        loop {
+            let change = self.left.notified();
+            if self.client_count() == 0 {
+                return;
+            }
+            change.await;
+        }
+    }
+
+    /// Gives every client this order.
+    pub fn order_all(&self, order: Order) {
+        for holder in self.holders.iter() {
+            holder.order(order);
+        }
+    }
+
+    /// Makes a client known until the returned value is dropped.
+    pub fn register(self: &Arc<Self>, client: Arc<ClientInfo>) -> Registered {
+        self.holders.insert(client.holder.id, client.holder.clone());
+        self.clients.insert(client.key, client.clone());
+        Registered { shared: self.clone(), client }
+    }
+
+    /// Whether a database is paused.
+    pub fn is_paused(&self, database: &str) -> bool {
+        self.all_paused.load(Ordering::Acquire) || self.paused.contains_key(database)
+    }
+
+    /// The client with this id.
+    pub fn holder(&self, id: u64) -> Option<Arc<Holder>> {
+        self.holders.get(&id).map(|holder| holder.clone())
+    }
+}
+
+/// One of the `max_client_conn` places.
+#[derive(Debug)]
+pub struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        self.0.left.notify_waiters();
+    }
+}
+
+/// A client that others can find.
+#[derive(Debug)]
+pub struct Registered {
+    shared: Arc<Shared>,
+    client: Arc<ClientInfo>,
+}
+
+impl Registered {
+    /// The client.
+    pub fn info(&self) -> &Arc<ClientInfo> {
+        &self.client
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.clients.remove(&self.client.key);
+        self.shared.holders.remove(&self.client.holder.id);
+    }
+}
