@@ -127,3 +127,41 @@ pub fn read_rows(asked: &str, rows: &[Vec<Option<String>>]) -> Result<Option<Sec
     }
     Ok(Some(secret.as_deref().map_or_else(Secret::none, Secret::parse)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: Option<&str>, secret: Option<&str>) -> Vec<Option<String>> {
+        vec![name.map(str::to_owned), secret.map(str::to_owned)]
+    }
+
+    #[test]
+    fn no_row_is_no_user_and_null_is_a_user_without_a_password() {
+        assert_eq!(read_rows("joe", &[]), Ok(None));
+        assert_eq!(read_rows("joe", &[row(Some("joe"), None)]), Ok(Some(Secret::none())));
+        let found = read_rows("joe", &[row(Some("joe"), Some("pencil"))]);
+        assert_eq!(found, Ok(Some(Secret::Plain("pencil".to_owned()))));
+    }
+
+    #[test]
+    fn an_auth_query_that_answers_for_somebody_else_is_not_believed() {
+        for name in [Some("jim"), Some("Joe"), Some("joe "), Some(""), None] {
+            let found = read_rows("joe", &[row(name, Some("pencil"))]);
+            assert!(matches!(found, Err(RowsError::OtherUser { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_auth_query_must_give_two_columns_and_one_opinion() {
+        for columns in [0, 1, 3] {
+            let found = read_rows("joe", &[vec![Some("joe".to_owned()); columns]]);
+            assert_eq!(found, Err(RowsError::Columns { found: columns }));
+        }
+        let (one, other) = (row(Some("joe"), Some("a")), row(Some("joe"), Some("b")));
+        assert!(read_rows("joe", &[one.clone(), one.clone()]).is_ok());
+        let error = read_rows("joe", &[one, other]).unwrap_err();
+        assert_eq!(error, RowsError::Ambiguous { asked: "joe".to_owned(), rows: 2 });
+        assert!(!error.to_string().contains("\"a\""));
+    }
+}

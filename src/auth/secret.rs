@@ -35,14 +35,14 @@ pub struct Verifier {
 impl Secret {
     /// Reads the text form. As in PostgreSQL, what is neither exactly an md5 nor exactly a SCRAM secret is a password.
     pub fn parse(text: &str) -> Self {
-        if let Some(digits) =
-            text.strip_prefix("md5").and_then(|hex| <[u8; 32]>::try_from(hex.as_bytes()).ok())
-        {
-            if digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-                return Self::Md5(digits);
+        let hex =
+            text.strip_prefix("md5").and_then(|hex| <[u8; 32]>::try_from(hex.as_bytes()).ok());
+        match hex {
+            Some(hex) if hex.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) => {
+                Self::Md5(hex)
             }
+            _ => Verifier::parse(text).map_or_else(|| Self::Plain(text.to_owned()), Self::Scram),
         }
-        Verifier::parse(text).map_or_else(|| Self::Plain(text.to_owned()), Self::Scram)
     }
 
     /// The secret of a user that exists and has no password (auth_query gave NULL): nothing matches it.
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// RFC 7677's example (user `user`, password `pencil`) in PostgreSQL's form.
-    pub(crate) const PENCIL: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+    const PENCIL: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
         WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
     #[test]
