@@ -7,4 +7,6 @@ pub mod auth;
 pub mod config;
 pub mod metrics;
 pub mod net;
+pub mod routing;
+pub mod topology;
 pub mod web;

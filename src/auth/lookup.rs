@@ -132,6 +132,57 @@ pub fn read_rows(asked: &str, rows: &[Vec<Option<String>>]) -> Result<Option<Sec
 mod tests {
     use super::*;
 
+    use crate::config::{Config, SecretText, parse_text};
+
+    fn config(pgbouncer: &str, databases: &str) -> Config {
+        parse_text(&format!("[databases]\n{databases}\n[pgbouncer]\n{pgbouncer}\n")).unwrap()
+    }
+
+    fn ask(as_user: &str, dbname: &str, sql: &str) -> Lookup {
+        Lookup::Ask(Ask {
+            as_user: as_user.to_owned(),
+            dbname: dbname.to_owned(),
+            sql: sql.to_owned(),
+        })
+    }
+
+    #[test]
+    fn the_file_is_asked_before_the_server() {
+        let config = config("auth_user = asker", "app = host=db");
+        let users = [("joe".to_owned(), SecretText::new("pencil".to_owned()))].into();
+        let (app, list) = (config.database("app"), Userlist { users });
+        let found = lookup("joe", app.as_deref(), &config.settings, &list);
+        assert_eq!(found, Lookup::Known(Secret::Plain("pencil".to_owned())));
+        let found = lookup("jim", app.as_deref(), &config.settings, &list);
+        assert_eq!(found, ask("asker", "app", &config.settings.auth_query));
+    }
+
+    #[test]
+    fn without_auth_user_who_is_not_in_the_file_is_unknown() {
+        let config = config("", "app = host=db");
+        let app = config.database("app");
+        assert_eq!(
+            lookup("joe", app.as_deref(), &config.settings, &Userlist::default()),
+            Lookup::Unknown
+        );
+    }
+
+    #[test]
+    fn a_database_entrys_own_auth_settings_come_before_the_global_ones() {
+        let config = config(
+            "auth_user = asker\nauth_dbname = users\nauth_query = select a, b from c($1)",
+            "app = host=db auth_user=own auth_dbname=ownusers auth_query='select 1, $1'\nusers = host=db\n\
+             ownusers = host=db\nother = host=db",
+        );
+        let of = |name: &str| {
+            lookup("joe", config.database(name).as_deref(), &config.settings, &Userlist::default())
+        };
+        assert_eq!(of("app"), ask("own", "ownusers", "select 1, $1"));
+        assert_eq!(of("other"), ask("asker", "users", "select a, b from c($1)"));
+        // The console, or a database that does not exist: only auth_dbname tells where to ask.
+        assert_eq!(of("absent"), ask("asker", "users", "select a, b from c($1)"));
+    }
+
     fn row(name: Option<&str>, secret: Option<&str>) -> Vec<Option<String>> {
         vec![name.map(str::to_owned), secret.map(str::to_owned)]
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{md5, scram};
@@ -58,7 +59,12 @@ impl Secret {
             return false;
         }
         match self {
-            Self::Plain(stored) => stored.as_bytes().ct_eq(password).into(),
+            // Hashed first: comparing takes the same time whatever the lengths.
+            Self::Plain(stored) => {
+                let [stored, offered] = [stored.as_bytes(), password]
+                    .map(|text| <[u8; 32]>::from(Sha256::digest(text)));
+                stored.ct_eq(&offered).into()
+            }
             Self::Md5(stored) => stored.ct_eq(&md5::stored(password, user)).into(),
             Self::Scram(verifier) => {
                 let offered =

@@ -1,5 +1,22 @@
 //! The configuration: pgbouncer's ini dialect and `auth_file`, read into typed values.
+//!
+//! Text goes in, a [`Config`] that cannot be wrong comes out, or one [`ConfigError`] that says where and what is
+//! allowed. Reading files is [`load`]'s alone; all the rest is text to values. Nothing here acts on a setting.
 
+pub mod connstr;
+mod databases;
+pub mod error;
+pub mod ini;
+pub mod load;
 pub mod model;
+mod nearest;
+pub mod reload;
+pub mod settings;
+pub mod userlist;
+mod users;
+mod values;
 
+pub use error::{ConfigError, Place, SetError};
+pub use load::parse_text;
 pub use model::*;
+pub use reload::{Changes, Fate, changes, fate};

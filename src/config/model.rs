@@ -22,6 +22,27 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// The content of `auth_file`.
     pub userlist: Arc<Userlist>,
+    /// What the file asks for and pgweir does not do yet: for the log at start-up and for `pgweir check`.
+    pub notes: Vec<Note>,
+}
+
+/// A line of the configuration that was understood but has no effect yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, counted from 1.
+    pub line: u32,
+    /// The key: `query_timeout`, or `users/ann query_timeout` within an entry.
+    pub key: String,
+    /// What there is to say about it: one sentence.
+    pub sentence: String,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file.display(), self.line, self.sentence)
+    }
 }
 
 /// How long a client keeps its server (setting `pool_mode`).

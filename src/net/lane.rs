@@ -135,9 +135,27 @@ impl Lane {
         true
     }
 
-    /// Drops all that is held.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// The receiver is gone: drops what was approved for it, and what was approved and is still to come.
+    pub fn drop_output(&mut self) {
+        self.outbox.clear();
+        self.start = self.seen;
+        self.mark = None;
+        self.drop_ahead += std::mem::take(&mut self.forward_ahead);
+        self.give_back();
+    }
+
+    /// The sender is gone: drops what it sent and nobody looked at. What was approved is still to be written.
+    pub fn drop_input(&mut self) {
+        self.end = self.seen;
+        self.forward_ahead = 0;
+        self.drop_ahead = 0;
+        self.streaming = false;
+        self.give_back();
+    }
+
+    /// Whether the rest of a message that is being passed on has not arrived.
+    pub fn is_cut(&self) -> bool {
+        self.forward_ahead > 0
     }
 
     /// Reads once. `want` is how many unseen bytes the next look needs at least (0: any). The buffer grows by doubling

@@ -4,7 +4,9 @@
 
 pub mod buffers;
 pub mod clock;
+pub mod id;
 pub mod lane;
 pub mod listen;
+pub mod reactor;
 pub mod stream;
 pub mod tls;

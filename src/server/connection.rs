@@ -1,12 +1,19 @@
 //! A server connection that is logged in.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use pgweir_codec::frontend;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::config::HostAddr;
+use crate::net::reactor::Reactor;
 use crate::net::stream::Stream;
 use crate::session::ServerState;
 
@@ -32,20 +39,105 @@ pub struct ServerInfo {
     /// The same for people.
     pub opened_wall: SystemTime,
     /// Id of the client that holds it; 0 when none does.
-    pub client: AtomicU64,
+    client: AtomicU64,
+    /// It must serve no further transaction.
+    close_needed: AtomicBool,
+    /// It must not be used at all: its host is dead or deposed.
+    doomed: AtomicBool,
     /// Cancel requests to it that are on their way: until they have arrived it must not serve another client.
     cancels: AtomicU32,
+    /// Woken when a cancel request has arrived.
+    cancelled: Notify,
 }
 
+/// What [`ServerInfo`] is made of.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) id: u64,
+    pub(super) host: HostAddr,
+    pub(super) remote: Option<std::net::SocketAddr>,
+    pub(super) local: Option<std::net::SocketAddr>,
+    pub(super) pid: u32,
+    pub(super) key: Bytes,
+    pub(super) tls: String,
+    pub(super) opened: Instant,
+    pub(super) opened_wall: SystemTime,
+}
+
+/// Holder and cancel count guard each other: a release clears the holder and then looks at the count, a cancel
+/// raises the count and then looks at the holder. Sequential consistency makes sure that one of them sees the other.
+const ORDER: Ordering = Ordering::SeqCst;
+
 impl ServerInfo {
+    pub(super) fn new(identity: Identity) -> Self {
+        let Identity { id, host, remote, local, pid, key, tls, opened, opened_wall } = identity;
+        Self {
+            id,
+            host,
+            remote,
+            local,
+            pid,
+            key,
+            tls,
+            opened,
+            opened_wall,
+            client: AtomicU64::new(0),
+            close_needed: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            cancels: AtomicU32::new(0),
+            cancelled: Notify::new(),
+        }
+    }
+
+    /// Id of the client that holds it; 0 when none does.
+    pub fn client(&self) -> u64 {
+        self.client.load(ORDER)
+    }
+
+    /// Notes who holds it; 0 for nobody.
+    pub fn set_client(&self, id: u64) {
+        self.client.store(id, ORDER);
+    }
+
+    /// Whether it is to be closed when its holder gives it back.
+    pub fn close_needed(&self) -> bool {
+        self.close_needed.load(Ordering::Relaxed)
+    }
+
+    /// Asks for that (`RECONNECT`, a changed configuration).
+    pub fn need_close(&self) {
+        self.close_needed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it must not be used any more at all.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(ORDER)
+    }
+
+    /// Its host is dead or deposed: nobody may use it any more, not even to end a transaction.
+    pub fn doom(&self) {
+        self.doomed.store(true, ORDER);
+    }
+
     /// How many cancel requests are on their way to it.
     pub fn cancels(&self) -> u32 {
-        self.cancels.load(Ordering::Acquire)
+        self.cancels.load(ORDER)
+    }
+
+    /// Waits until no cancel request is on its way.
+    pub async fn cancels_arrived(&self) {
+        loop {
+            let arrival = self.cancelled.notified();
+            if self.cancels() == 0 {
+                return;
+            }
+            arrival.await;
+        }
     }
 
     /// Notes that a cancel request is about to be sent, until the returned value is dropped.
     pub fn cancel_begins(self: &Arc<Self>) -> CancelUnderWay {
-        self.cancels.fetch_add(1, Ordering::AcqRel);
+        self.cancels.fetch_add(1, ORDER);
         CancelUnderWay(self.clone())
     }
 }
@@ -56,7 +148,8 @@ pub struct CancelUnderWay(Arc<ServerInfo>);
 
 impl Drop for CancelUnderWay {
     fn drop(&mut self) {
-        self.0.cancels.fetch_sub(1, Ordering::AcqRel);
+        self.0.cancels.fetch_sub(1, ORDER);
+        self.0.cancelled.notify_waiters();
     }
 }
 
@@ -69,4 +162,43 @@ pub struct Connection {
     pub state: ServerState,
     /// What others may know of it.
     pub info: Arc<ServerInfo>,
+    /// Where its socket is registered.
+    pub(super) home: Reactor,
+}
+
+impl Connection {
+    /// The reactor its socket is registered with.
+    pub fn home(&self) -> Reactor {
+        self.home
+    }
+
+    /// Registers the socket with the calling thread's reactor, if it is not there already.
+    ///
+    /// # Errors
+    /// The system's; the connection is then of no use.
+    pub fn bring_here(&mut self) -> io::Result<()> {
+        let here = Reactor::here();
+        if self.home != here {
+            self.stream.move_here()?;
+            self.home = here;
+        }
+        Ok(())
+    }
+
+    /// Whether nothing came from the server since it was last used. An idle server has nothing to say: whatever it
+    /// does say, its end included, makes it unfit. Costs no system call unless something came.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// Takes leave (Terminate) as far as that is possible without waiting, and closes.
+    pub fn close(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let stream = &mut self.stream;
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut *stream).poll_write(&mut cx, frontend::TERMINATE) {
+            let _ = Pin::new(stream).poll_flush(&mut cx);
+        }
+    }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,13 +10,14 @@ use pgweir_codec::backend::{self, ErrorResponse};
 use pgweir_codec::error::DecodeError;
 use tokio::io::AsyncWriteExt;
 
-use super::connection::{Connection, ServerInfo};
+use super::connection::{Connection, Identity, ServerInfo};
 use super::dial::{self, Keepalive, Tls};
 use super::query::{self, Incoming};
 use crate::auth::server::{Credentials, ServerLogin, ServerLoginError, ServerStep};
 use crate::config::HostAddr;
+use crate::net::reactor::Reactor;
 use crate::net::stream::Stream;
-use crate::net::{clock, tls};
+use crate::net::{clock, id, tls};
 use crate::session::ServerState;
 use crate::session::parameters::Tracked;
 
@@ -159,8 +159,6 @@ impl From<DecodeError> for Failure {
     }
 }
 
-static LAST_ID: AtomicU64 = AtomicU64::new(0);
-
 /// Opens a connection that is ready for queries.
 ///
 /// # Errors
@@ -210,8 +208,8 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
         }
     }
     let socket = stream.socket();
-    let info = Arc::new(ServerInfo {
-        id: LAST_ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1,
+    let identity = Identity {
+        id: id::next(),
         host: target.host.clone(),
         remote: socket.peer_addr(),
         local: socket.local_addr(),
@@ -220,10 +218,9 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
         tls: stream.tls_description(),
         opened: clock::now(),
         opened_wall: clock::wall(),
-        client: AtomicU64::new(0),
-        cancels: AtomicU32::new(0),
-    });
-    let mut connection = Connection { stream, state, info };
+    };
+    let info = Arc::new(ServerInfo::new(identity));
+    let mut connection = Connection { stream, state, info, home: Reactor::here() };
     if let Some(sql) = &target.connect_query {
         query::simple(&mut connection, sql).await.map_err(|error| match error {
             query::QueryError::Io(error) => Failure::Io(error),

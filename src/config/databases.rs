@@ -1,0 +1,456 @@
+//! Section `[databases]`: one connection string to one [`Database`].
+
+use std::path::PathBuf;
+
+use super::connstr;
+use super::error::ConfigError;
+use super::ini::{Entry, Section};
+use super::model::{
+    Database, HostAddr, LoadBalanceHosts, Note, PoolMode, SecretText, Settings, TargetSessionAttrs,
+};
+use super::nearest::nearest;
+use super::values::{self, Value};
+
+/// PostgreSQL's own limit, in bytes.
+const MAX_NAME: usize = 63;
+const DEFAULT_PORT: u16 = 5432;
+/// The console; pgbouncer reserves the first.
+const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
+
+const EFFECTIVE: [&str; 16] = [
+    "host",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "target_session_attrs",
+    "load_balance_hosts",
+    "pool_size",
+    "pool_mode",
+    "auth_user",
+    "auth_query",
+    "auth_dbname",
+    "connect_query",
+    "client_encoding",
+    "datestyle",
+    "timezone",
+];
+const APPLICATION_NAME: &str = "application_name";
+/// pgbouncer's keys that pgweir does not act on yet: whole numbers that inherit when negative.
+const NOT_YET_EFFECTIVE: [&str; 7] = [
+    "min_pool_size",
+    "reserve_pool_size",
+    "reserve_pool",
+    "max_db_connections",
+    "max_db_client_connections",
+    "server_lifetime",
+    "query_wait_timeout",
+];
+/// Those of them for which only a negative number inherits; for the others 0 does as well.
+const ZERO_COUNTS: [&str; 4] =
+    ["min_pool_size", "reserve_pool_size", "reserve_pool", "query_wait_timeout"];
+
+/// Whether the name is the console's.
+pub(super) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
+/// Reads one entry. The settings give what the entry leaves out.
+pub(super) fn read(
+    entry: &Entry,
+    settings: &Settings,
+    notes: &mut Vec<Note>,
+) -> Result<Database, ConfigError> {
+    let name = &entry.key;
+    if is_reserved(name) {
+        return Err(ConfigError::ReservedDatabase { at: entry.at.clone(), name: name.clone() });
+    }
+    if name.len() > MAX_NAME {
+        return Err(ConfigError::NameTooLong {
+            at: entry.at.clone(),
+            name: name.clone(),
+            limit: MAX_NAME,
+        });
+    }
+    let mut draft = Draft { entry, hosts: None, ports: None, database: blank(name) };
+    for (key, value) in pairs(entry)? {
+        draft.set(&key, &value, notes)?;
+    }
+    draft.finish(settings)
+}
+
+/// Splits an entry's value.
+pub(super) fn pairs(entry: &Entry) -> Result<Vec<(String, String)>, ConfigError> {
+    connstr::parse(&entry.value).map_err(|fault| ConfigError::EntrySyntax {
+        at: entry.at.clone(),
+        section: entry.section,
+        entry: entry.key.clone(),
+        fault,
+    })
+}
+
+fn blank(name: &str) -> Database {
+    Database {
+        name: name.to_owned(),
+        hosts: Vec::new(),
+        // For `*` this says "as the client's", which `Config::database` fills in.
+        dbname: name.to_owned(),
+        user: None,
+        password: None,
+        target_session_attrs: None,
+        load_balance_hosts: LoadBalanceHosts::default(),
+        pool_size: None,
+        pool_mode: None,
+        auth_user: None,
+        auth_query: None,
+        auth_dbname: None,
+        connect_query: None,
+        server_parameters: Vec::new(),
+    }
+}
+
+struct Draft<'a> {
+    entry: &'a Entry,
+    hosts: Option<String>,
+    ports: Option<String>,
+    database: Database,
+}
+
+impl Draft<'_> {
+    fn set(&mut self, key: &str, value: &str, notes: &mut Vec<Note>) -> Result<(), ConfigError> {
+        let entry = self.entry;
+        let database = &mut self.database;
+        let text = || value.to_owned();
+        match key {
+            "host" => self.hosts = Some(text()),
+            "port" => self.ports = Some(text()),
+            "dbname" => database.dbname = text(),
+            "user" => database.user = Some(text()),
+            "password" => database.password = Some(SecretText::new(text())),
+            "target_session_attrs" => {
+                database.target_session_attrs =
+                    Some(parameter(entry, key, value, TargetSessionAttrs::read)?);
+            }
+            "load_balance_hosts" => {
+                database.load_balance_hosts = parameter(entry, key, value, LoadBalanceHosts::read)?;
+            }
+            "pool_size" => database.pool_size = pool_size(entry, key, value)?,
+            "pool_mode" => database.pool_mode = Some(parameter(entry, key, value, PoolMode::read)?),
+            "auth_user" => database.auth_user = Some(text()),
+            "auth_query" => database.auth_query = Some(text()),
+            "auth_dbname" => {
+                if is_reserved(value) {
+                    let at = Some(entry.at.clone());
+                    return Err(ConfigError::ReservedAuthDatabase { at, name: text() });
+                }
+                database.auth_dbname = Some(text());
+            }
+            "connect_query" => database.connect_query = Some(text()),
+            "client_encoding" | "datestyle" | "timezone" | APPLICATION_NAME => {
+                database.server_parameters.retain(|(name, _)| name != key);
+                database.server_parameters.push((key.to_owned(), text()));
+            }
+            _ if NOT_YET_EFFECTIVE.contains(&key) => {
+                let number = parameter(entry, key, value, whole_number)?;
+                if number > 0 || number == 0 && ZERO_COUNTS.contains(&key) {
+                    notes.push(not_yet_effective(entry, key));
+                }
+            }
+            _ => {
+                let known =
+                    EFFECTIVE.into_iter().chain([APPLICATION_NAME]).chain(NOT_YET_EFFECTIVE);
+                return Err(unknown(entry, key, known));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, settings: &Settings) -> Result<Database, ConfigError> {
+        self.database.hosts = self.hosts(settings)?;
+        let database = self.database;
+        let has_login = database.user.is_some()
+            || database.auth_user.is_some()
+            || settings.auth_user.is_some()
+            || settings.topology_user.is_some();
+        if database.target_session_attrs.is_some() && !has_login {
+            let at = Some(self.entry.at.clone());
+            return Err(ConfigError::MonitorWithoutLogin { at, entry: self.entry.key.clone() });
+        }
+        Ok(database)
+    }
+
+    fn hosts(&self, settings: &Settings) -> Result<Vec<HostAddr>, ConfigError> {
+        let Entry { at, key: name, .. } = self.entry;
+        let hosts: Vec<&str> = match &self.hosts {
+            // Not `words`: an empty word has its meaning, the default, and its place beside a port.
+            Some(list) => list.split(',').map(str::trim).collect(),
+            None => vec![""],
+        };
+        let ports = self.ports()?;
+        if ports.len() > 1 && ports.len() != hosts.len() {
+            let (at, entry) = (at.clone(), name.clone());
+            return Err(ConfigError::PortsDoNotMatchHosts {
+                at,
+                entry,
+                hosts: hosts.len(),
+                ports: ports.len(),
+            });
+        }
+        let first = ports.first().copied().unwrap_or(DEFAULT_PORT);
+        let each = ports.iter().copied().chain(std::iter::repeat(first));
+        let address = |(host, port): (&str, u16)| match host {
+            "" => settings.unix_socket_dir.clone().map(|path| HostAddr::Unix { path, port }),
+            _ if host.starts_with(['/', '@']) => {
+                Some(HostAddr::Unix { path: PathBuf::from(host), port })
+            }
+            _ => Some(HostAddr::Tcp { host: host.to_owned(), port }),
+        };
+        let hosts: Option<Vec<HostAddr>> = hosts.into_iter().zip(each).map(address).collect();
+        hosts.ok_or_else(|| ConfigError::HostMissing {
+            at: at.clone(),
+            section: Section::Databases,
+            entry: name.clone(),
+        })
+    }
+
+    /// As libpq: an empty word is the default port.
+    fn ports(&self) -> Result<Vec<u16>, ConfigError> {
+        let port = |word: &str| match word {
+            "" => Ok(DEFAULT_PORT),
+            // Decimal, as in pgbouncer: 05432 is no octal number here.
+            _ => word.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+                ConfigError::InvalidPort {
+                    at: self.entry.at.clone(),
+                    entry: self.entry.key.clone(),
+                    port: word.to_owned(),
+                }
+            }),
+        };
+        match &self.ports {
+            Some(list) => list.split(',').map(str::trim).map(port).collect(),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// A value of an entry, or the error that names entry and key.
+pub(super) fn parameter<T>(
+    entry: &Entry,
+    key: &str,
+    value: &str,
+    read: impl FnOnce(&str) -> Result<T, values::Allowed>,
+) -> Result<T, ConfigError> {
+    read(value).map_err(|allowed| ConfigError::InvalidParameter {
+        at: entry.at.clone(),
+        section: entry.section,
+        entry: entry.key.clone(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+        allowed,
+    })
+}
+
+/// pgbouncer reads junk as 0 here, which for a pool's size would be "no limit"; so it is refused. Decimal, as there.
+pub(super) fn whole_number(text: &str) -> Result<i32, values::Allowed> {
+    text.parse().map_err(|_| "a whole number".to_owned())
+}
+
+/// Negative inherits (`None`), 0 is no limit.
+pub(super) fn pool_size(
+    entry: &Entry,
+    key: &str,
+    value: &str,
+) -> Result<Option<Option<u32>>, ConfigError> {
+    let number = parameter(entry, key, value, whole_number)?;
+    Ok(u32::try_from(number).ok().map(|size| (size != 0).then_some(size)))
+}
+
+/// The note on a key of an entry.
+pub(super) fn not_yet_effective(entry: &Entry, key: &str) -> Note {
+    let key = format!("{}/{} {key}", entry.section, entry.key);
+    let sentence = format!("pgweir does not act on {key} yet");
+    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
+}
+
+/// The error for a key that entries of this section do not have.
+pub(super) fn unknown(
+    entry: &Entry,
+    key: &str,
+    known: impl IntoIterator<Item = &'static str>,
+) -> ConfigError {
+    ConfigError::UnknownParameter {
+        at: entry.at.clone(),
+        section: entry.section,
+        entry: entry.key.clone(),
+        key: key.to_owned(),
+        nearest: nearest(key, known),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_text;
+    use super::*;
+
+    fn database(value: &str) -> Database {
+        let config = parse_text(&format!("[databases]\napp = {value}")).expect("is well formed");
+        Database::clone(&config.databases["app"])
+    }
+
+    fn refusal(value: &str) -> String {
+        parse_text(&format!("[databases]\napp = {value}")).expect_err("is refused").to_string()
+    }
+
+    fn hosts(value: &str) -> Vec<String> {
+        database(value).hosts.iter().map(HostAddr::to_string).collect()
+    }
+
+    #[test]
+    fn an_empty_entry_is_the_database_of_its_name_behind_the_unix_socket() {
+        let database = database("");
+        assert_eq!(database.dbname, "app");
+        assert_eq!(database.hosts, [HostAddr::Unix { path: "/tmp".into(), port: 5432 }]);
+    }
+
+    #[test]
+    fn one_port_serves_all_hosts_or_each_has_its_own() {
+        assert_eq!(hosts("host=a,b port=6000"), ["a:6000", "b:6000"]);
+        assert_eq!(hosts("host=a,::1,/run port=1,2,3"), ["a:1", "[::1]:2", "/run:3"]);
+        assert_eq!(hosts("host=@x,a"), ["@x:5432", "a:5432"]);
+        assert!(refusal("host=a,b,c port=1,2").contains("has 3 hosts but 2 ports (parse_text:2)"));
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_refused_as_pgbouncer_does() {
+        for port in ["0", "http", "65536", "-1", "0x10"] {
+            assert!(
+                refusal(&format!("port={port}")).starts_with(&format!("invalid port: {port}")),
+                "{port}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_entry_without_host_needs_a_unix_socket_dir() {
+        let error =
+            parse_text("[databases]\napp=\n[pgbouncer]\nunix_socket_dir=").expect_err("is refused");
+        assert!(error.to_string().contains("databases/app has no host (parse_text:2)"), "{error}");
+    }
+
+    #[test]
+    fn every_key_of_an_entry_finds_its_field() {
+        let found = database(
+            "host=h dbname=d user=u password='p w' pool_size=7 pool_mode=statement auth_user=au \
+             auth_query='select 1, $1' auth_dbname=ad connect_query='select 2' load_balance_hosts=disable \
+             target_session_attrs=prefer-standby timezone=UTC datestyle=ISO client_encoding=UTF8 \
+             application_name=x timezone=CET",
+        );
+        assert_eq!(found.hosts, [HostAddr::Tcp { host: "h".to_owned(), port: 5432 }]);
+        assert_eq!((found.dbname.as_str(), found.user.as_deref()), ("d", Some("u")));
+        assert_eq!(found.password.as_ref().map(SecretText::reveal), Some("p w"));
+        assert_eq!((found.pool_size, found.pool_mode), (Some(Some(7)), Some(PoolMode::Statement)));
+        assert_eq!(
+            (found.auth_user.as_deref(), found.auth_dbname.as_deref()),
+            (Some("au"), Some("ad"))
+        );
+        assert_eq!(found.auth_query.as_deref(), Some("select 1, $1"));
+        assert_eq!(found.connect_query.as_deref(), Some("select 2"));
+        assert_eq!(found.load_balance_hosts, LoadBalanceHosts::Disable);
+        assert_eq!(found.target_session_attrs, Some(TargetSessionAttrs::PreferStandby));
+        let parameters = [
+            ("datestyle", "ISO"),
+            ("client_encoding", "UTF8"),
+            ("application_name", "x"),
+            ("timezone", "CET"),
+        ];
+        assert_eq!(found.server_parameters, parameters.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn a_pool_size_of_zero_is_no_limit_and_a_negative_one_inherits() {
+        assert_eq!(database("pool_size=0").pool_size, Some(None));
+        assert_eq!(database("pool_size=-1").pool_size, None);
+        assert!(
+            refusal("pool_size=many").contains("\"many\" for parameter pool_size of databases/app")
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+        let error = refusal("hots=a");
+        assert!(
+            error.starts_with(
+                "unrecognized connection parameter: hots in databases/app (parse_text:2)"
+            ),
+            "{error}"
+        );
+        assert!(error.ends_with("did you mean \"host\"?"), "{error}");
+    }
+
+    #[test]
+    fn the_consoles_names_are_reserved() {
+        for name in RESERVED {
+            let error =
+                parse_text(&format!("[databases]\n{name} = host=a")).expect_err("is refused");
+            assert!(
+                error.to_string().starts_with(&format!("database name \"{name}\" is reserved"))
+            );
+            assert!(
+                refusal(&format!("auth_dbname={name}"))
+                    .contains("as an auth_dbname (parse_text:2)")
+            );
+        }
+    }
+
+    #[test]
+    fn a_followed_entry_needs_somebody_to_watch_its_hosts_as() {
+        let entry = "[databases]\napp = host=a,b target_session_attrs=read-write";
+        let error = parse_text(entry).expect_err("is refused").to_string();
+        assert!(error.contains("add topology_user = NAME to [pgbouncer], or user=NAME"), "{error}");
+        for login in [
+            " user=u",
+            " auth_user=u",
+            "\n[pgbouncer]\nauth_user=u",
+            "\n[pgbouncer]\ntopology_user=u",
+        ] {
+            assert!(parse_text(&format!("{entry}{login}")).is_ok(), "{login}");
+        }
+    }
+
+    #[test]
+    fn a_key_without_effect_is_noted_unless_it_inherits() {
+        let config = parse_text(
+            "[databases]\na = min_pool_size=1\nb = max_db_connections=0 reserve_pool=-1",
+        )
+        .expect("is well formed");
+        let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
+        assert_eq!(notes, ["parse_text:2: pgweir does not act on databases/a min_pool_size yet"]);
+    }
+
+    #[test]
+    fn a_name_has_at_most_sixty_three_bytes() {
+        let name = "n".repeat(63);
+        assert!(parse_text(&format!("[databases]\n{name} =")).is_ok());
+        assert!(parse_text(&format!("[databases]\n{name}n =")).is_err());
+    }
+
+    #[test]
+    fn the_fallback_takes_the_clients_name_unless_it_has_a_dbname() {
+        let config = parse_text("[databases]\n* = host=a").expect("is well formed");
+        let found = config.database("shop").expect("falls back");
+        assert_eq!((found.name.as_str(), found.dbname.as_str()), ("shop", "shop"));
+        let config = parse_text("[databases]\n* = host=a dbname=all").expect("is well formed");
+        assert_eq!(config.database("shop").expect("falls back").dbname, "all");
+        assert!(config.databases.is_empty());
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_entry_and_not_the_password() {
+        let error = refusal("password=a secret");
+        assert!(
+            error.starts_with("syntax error in connection string of databases/app (parse_text:2)"),
+            "{error}"
+        );
+        assert!(!error.contains("secret"), "{error}");
+    }
+}

@@ -1,0 +1,501 @@
+//! From files to a [`Config`]: the one place that reads them, and the checks that need more than one line.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::databases::{self, is_reserved};
+use super::error::{ConfigError, Place, SetError};
+use super::ini::{self, Entry, Section};
+use super::model::{Config, Note, Settings, SslMode, Userlist};
+use super::reload::{Changes, changes};
+use super::settings::{self, SETTINGS, Setting};
+use super::{userlist, users};
+
+/// Reads a configuration from text alone: no `auth_file`, and `%include` is refused. Does no I/O, for tests and fuzzing.
+///
+/// # Errors
+/// The first thing that is wrong; places name the file `parse_text`.
+pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
+    let main = Path::new("parse_text");
+    let mut read = |file: &Path| match file == main {
+        true => Ok(text.to_owned()),
+        false => Err(io::Error::from(io::ErrorKind::Unsupported)),
+    };
+    Draft::parse(main, &mut read)?.finish(None, &|_, _| Ok(Userlist::default()))
+}
+
+impl Config {
+    /// Reads the ini file, what it includes, and `auth_file`, and checks them against each other. Relative names are
+    /// relative to the working directory, as in pgbouncer.
+    ///
+    /// # Errors
+    /// The first thing that is wrong. At start-up fatal.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Draft::parse(path, &mut read_file)?.finish(None, &read_userlist)
+    }
+
+    /// Reads the same file again. What is read at start only keeps its value; [`Changes::ignored_until_restart`] names
+    /// what the file now has otherwise.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; then `self` stays in force, whole.
+    pub fn reload(&self) -> Result<(Self, Changes), ConfigError> {
+        let draft = Draft::parse(&self.path, &mut read_file)?;
+        let ignored: Vec<&'static str> = SETTINGS
+            .iter()
+            .filter(|setting| {
+                !setting.changeable && setting.differs(&self.settings, &draft.settings)
+            })
+            .map(|setting| setting.key)
+            .collect();
+        let new = draft.finish(Some(&self.settings), &read_userlist)?;
+        let changes = Changes { ignored_until_restart: ignored, ..changes(self, &new) };
+        Ok((new, changes))
+    }
+
+    /// The console's `SET key='value'`: a copy with one setting changed. As in pgbouncer, a setting that is read at
+    /// start only, or that has no effect yet, is accepted and changes nothing; a reload undoes all of it. A new
+    /// `auth_file` is read at once.
+    ///
+    /// # Errors
+    /// The key is unknown, the value is not allowed, or it does not fit the rest; `self` stays in force.
+    pub fn set(&self, key: &str, value: &str) -> Result<Self, SetError> {
+        let Some(setting) = settings::find(key) else {
+            return Err(SetError::Unknown {
+                key: key.to_owned(),
+                nearest: settings::nearest_key(key),
+            });
+        };
+        let mut changed = self.settings.clone();
+        setting.apply(&mut changed, value).map_err(|allowed| SetError::Invalid {
+            key: setting.key,
+            value: value.to_owned(),
+            allowed,
+        })?;
+        if !setting.changeable {
+            return Ok(self.clone());
+        }
+        check(&changed, None)?;
+        self.check_monitors(&changed)?;
+        let mut new = Self { settings: changed, ..self.clone() };
+        if new.settings.auth_file != self.settings.auth_file {
+            let list = match &new.settings.auth_file {
+                Some(file) => read_userlist(file, None)?,
+                None => Userlist::default(),
+            };
+            new.userlist = Arc::new(list);
+        }
+        Ok(new)
+    }
+
+    /// Taking `topology_user` or `auth_user` away must leave nobody unwatched.
+    fn check_monitors(&self, settings: &Settings) -> Result<(), ConfigError> {
+        if settings.topology_user.is_some() || settings.auth_user.is_some() {
+            return Ok(());
+        }
+        let mut all = self.databases.values().chain(&self.fallback);
+        let unwatched = all.find(|database| {
+            database.target_session_attrs.is_some()
+                && database.user.is_none()
+                && database.auth_user.is_none()
+        });
+        match unwatched {
+            None => Ok(()),
+            Some(database) => {
+                Err(ConfigError::MonitorWithoutLogin { at: None, entry: database.name.clone() })
+            }
+        }
+    }
+}
+
+fn read_file(file: &Path) -> io::Result<String> {
+    std::fs::read_to_string(file)
+}
+
+fn read_userlist(file: &Path, asked_at: Option<Place>) -> Result<Userlist, ConfigError> {
+    let text = read_file(file).map_err(|source| ConfigError::Unreadable {
+        file: file.to_owned(),
+        asked_at,
+        source,
+    })?;
+    userlist::parse(&text, file)
+}
+
+/// Fetches an `auth_file`, named at that place.
+type ReadUserlist<'a> = &'a dyn Fn(&Path, Option<Place>) -> Result<Userlist, ConfigError>;
+
+/// The file with its settings understood, and the other sections still to come: they need the settings.
+struct Draft<'a> {
+    path: &'a Path,
+    entries: Vec<Entry>,
+    settings: Settings,
+    notes: Vec<Note>,
+}
+
+impl<'a> Draft<'a> {
+    fn parse(
+        path: &'a Path,
+        read: &mut dyn FnMut(&Path) -> io::Result<String>,
+    ) -> Result<Self, ConfigError> {
+        let entries = ini::parse_file(path, read)?;
+        let mut settings = Settings::default();
+        let mut notes = BTreeMap::new();
+        for entry in entries.iter().filter(|entry| entry.section == Section::Pgbouncer) {
+            let setting = read_setting(entry, &mut settings)?;
+            // A later line for the key wins, so it also decides about the note.
+            notes.remove(setting.key);
+            if !setting.is_effective() && !setting.is_default(&entry.value) {
+                notes.insert(setting.key, note(setting, entry));
+            }
+        }
+        Ok(Self { path, entries, settings, notes: notes.into_values().collect() })
+    }
+
+    /// `boot`: settings of the running process, of which those that are read at start only stay.
+    fn finish(
+        mut self,
+        boot: Option<&Settings>,
+        read: ReadUserlist<'_>,
+    ) -> Result<Config, ConfigError> {
+        if let Some(boot) = boot {
+            let unchangeable = SETTINGS.iter().filter(|setting| !setting.changeable);
+            unchangeable.for_each(|setting| setting.copy(boot, &mut self.settings));
+        }
+        check(&self.settings, self.place("auth_dbname"))?;
+        let userlist = match &self.settings.auth_file {
+            Some(file) => read(file, self.place("auth_file"))?,
+            None => Userlist::default(),
+        };
+        let mut config = Config {
+            path: self.path.to_owned(),
+            settings: self.settings,
+            databases: BTreeMap::new(),
+            fallback: None,
+            users: BTreeMap::new(),
+            userlist: Arc::new(userlist),
+            notes: self.notes,
+        };
+        for entry in &self.entries {
+            config.add(entry)?;
+        }
+        config.notes.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
+        Ok(config)
+    }
+
+    /// Where a setting stands: its last line counts.
+    fn place(&self, key: &str) -> Option<Place> {
+        let mut settings =
+            self.entries.iter().rev().filter(|entry| entry.section == Section::Pgbouncer);
+        settings.find(|entry| entry.key == key).map(|entry| entry.at.clone())
+    }
+}
+
+impl Config {
+    fn add(&mut self, entry: &Entry) -> Result<(), ConfigError> {
+        match entry.section {
+            Section::Pgbouncer => {}
+            Section::Databases => {
+                let database = Arc::new(databases::read(entry, &self.settings, &mut self.notes)?);
+                if entry.key == "*" {
+                    self.fallback = Some(database);
+                } else {
+                    self.databases.insert(entry.key.clone(), database);
+                }
+            }
+            Section::Users => {
+                let user = users::read_user(entry, &mut self.notes)?;
+                self.users.insert(entry.key.clone(), user);
+            }
+            Section::Peers => users::check_peer(entry, &mut self.notes)?,
+        }
+        Ok(())
+    }
+}
+
+fn read_setting(entry: &Entry, settings: &mut Settings) -> Result<&'static Setting, ConfigError> {
+    let Some(setting) = settings::find(&entry.key) else {
+        return Err(ConfigError::UnknownSetting {
+            at: entry.at.clone(),
+            key: entry.key.clone(),
+            nearest: settings::nearest_key(&entry.key),
+        });
+    };
+    setting.apply(settings, &entry.value).map_err(|allowed| ConfigError::InvalidValue {
+        at: entry.at.clone(),
+        key: setting.key,
+        value: entry.value.clone(),
+        allowed,
+    })?;
+    Ok(setting)
+}
+
+fn note(setting: &Setting, entry: &Entry) -> Note {
+    let key = setting.key.to_owned();
+    let default = setting.default.unwrap_or("");
+    let sentence = match default {
+        "" => format!("pgweir does not act on {key} yet; it behaves as without it"),
+        _ => format!("pgweir does not act on {key} yet; it behaves as with {default}"),
+    };
+    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
+}
+
+/// What must fit together within `[pgbouncer]`.
+fn check(settings: &Settings, auth_dbname_at: Option<Place>) -> Result<(), ConfigError> {
+    let tls = &settings.client_tls;
+    if tls.mode != SslMode::Disable && (tls.key_file.is_none() || tls.cert_file.is_none()) {
+        return Err(ConfigError::ClientTlsWithoutCertificate);
+    }
+    match &settings.auth_dbname {
+        Some(name) if is_reserved(name) => {
+            Err(ConfigError::ReservedAuthDatabase { at: auth_dbname_at, name: name.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(text: &str) -> String {
+        parse_text(text).expect_err("is refused").to_string()
+    }
+
+    fn settings(text: &str) -> Settings {
+        parse_text(&format!("[pgbouncer]\n{text}")).expect("is well formed").settings
+    }
+
+    fn write(directory: &tempfile::TempDir, name: &str, text: &str) -> std::path::PathBuf {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        let config = parse_text("").expect("is well formed");
+        assert_eq!(config.settings, Settings::default());
+        assert!(
+            config.databases.is_empty() && config.fallback.is_none() && config.notes.is_empty()
+        );
+    }
+
+    #[test]
+    fn a_later_line_for_a_key_wins() {
+        assert_eq!(settings("listen_port=1\nlisten_port=0x10").listen_port, 16);
+        let config =
+            parse_text("[databases]\na=host=x\n[pgbouncer]\n[databases]\na=host=y").unwrap();
+        assert_eq!(config.databases["a"].hosts[0].name(), "y");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_place_and_nearest_name() {
+        assert_eq!(
+            refusal("[pgbouncer]\n\nlisten_prot = 1"),
+            "unknown parameter: pgbouncer/listen_prot in configuration (parse_text:3); did you mean \"listen_port\"?"
+        );
+        assert!(refusal("[pgbouncer]\nwibble=1").ends_with("(parse_text:2)"));
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_place_and_what_is_allowed() {
+        assert_eq!(
+            refusal("[pgbouncer]\npool_mode = txn"),
+            "invalid value \"txn\" for parameter pool_mode in configuration (parse_text:2); allowed: session, \
+             transaction, statement"
+        );
+        assert!(
+            refusal("[pgbouncer]\nquery_timeout=soon").contains("(parse_text:2); allowed: seconds")
+        );
+    }
+
+    #[test]
+    fn a_setting_without_effect_is_noted_where_it_differs_from_the_default() {
+        let text = "[pgbouncer]\nquery_timeout = 60\ntcp_defer_accept = 0x1\nmin_pool_size=5\nmin_pool_size=0\n\
+                    server_check_delay=30.0\nauth_hba_file=hba";
+        let config = parse_text(text).expect("is well formed");
+        let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
+        assert_eq!(
+            notes,
+            [
+                "parse_text:2: pgweir does not act on query_timeout yet; it behaves as with 0",
+                "parse_text:7: pgweir does not act on auth_hba_file yet; it behaves as without it"
+            ]
+        );
+    }
+
+    #[test]
+    fn tls_for_clients_needs_key_and_certificate() {
+        let error = refusal("[pgbouncer]\nclient_tls_sslmode=require\nclient_tls_key_file=k");
+        assert_eq!(
+            error,
+            "To allow TLS connections from clients, client_tls_key_file and client_tls_cert_file must be set."
+        );
+        let tls =
+            settings("client_tls_sslmode=require\nclient_tls_key_file=k\nclient_tls_cert_file=c")
+                .client_tls;
+        assert_eq!(tls.mode, SslMode::Require);
+    }
+
+    #[test]
+    fn the_console_cannot_be_the_auth_dbname() {
+        assert_eq!(
+            refusal("[pgbouncer]\nauth_dbname=pgbouncer"),
+            "cannot use the reserved \"pgbouncer\" database as an auth_dbname (parse_text:2)"
+        );
+    }
+
+    #[test]
+    fn text_alone_can_include_nothing() {
+        assert!(
+            refusal("%include /etc/passwd")
+                .starts_with("cannot read /etc/passwd (named at parse_text:1)")
+        );
+    }
+
+    #[test]
+    fn load_reads_the_ini_file_its_includes_and_the_auth_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let users = write(&directory, "users.txt", "\"ann\" \"pw\"\n");
+        let more = write(&directory, "more.ini", "[databases]\napp = host=a\n");
+        let main =
+            format!("[pgbouncer]\nauth_file = {}\n%include {}\n", users.display(), more.display());
+        let path = write(&directory, "main.ini", &main);
+        let config = Config::load(&path).expect("is well formed");
+        assert_eq!(config.directory(), directory.path());
+        assert!(config.databases.contains_key("app"));
+        assert_eq!(config.userlist.users["ann"].reveal(), "pw");
+        assert!(!format!("{config:?}").contains("\"pw\""));
+    }
+
+    #[test]
+    fn a_missing_or_broken_auth_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let users = directory.path().join("users.txt");
+        let path =
+            write(&directory, "main.ini", &format!("[pgbouncer]\nauth_file={}", users.display()));
+        let error = Config::load(&path).expect_err("is missing").to_string();
+        assert!(error.contains(&format!("users.txt (named at {}:2)", path.display())), "{error}");
+        std::fs::write(&users, "oops").unwrap();
+        assert!(
+            Config::load(&path).expect_err("is broken").to_string().starts_with("broken auth file")
+        );
+    }
+
+    #[test]
+    fn a_reload_keeps_what_is_read_at_start_only_and_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path =
+            write(&directory, "main.ini", "[pgbouncer]\nunix_socket_dir=/run\n[databases]\na=");
+        let old = Config::load(&path).unwrap();
+        write(
+            &directory,
+            "main.ini",
+            "[pgbouncer]\nunix_socket_dir=/x\npool_mode=transaction\n[databases]\na=",
+        );
+        let (new, changes) = old.reload().unwrap();
+        assert_eq!(changes.ignored_until_restart, ["unix_socket_dir"]);
+        assert_eq!(new.settings.unix_socket_dir, old.settings.unix_socket_dir);
+        assert_eq!(new.databases, old.databases);
+        assert_eq!(new.settings.pool_mode.name(), "transaction");
+        write(&directory, "main.ini", "[pgbouncer]\nunix_socket_dir=/x\nwibble=1");
+        assert!(old.reload().is_err());
+    }
+
+    #[test]
+    fn set_changes_one_setting_in_a_copy() {
+        let config = parse_text("").unwrap();
+        let new = config.set("pool_mode", "statement").expect("is allowed");
+        assert_eq!(new.settings.pool_mode.name(), "statement");
+        assert_eq!(config.settings.pool_mode.name(), "session");
+    }
+
+    #[test]
+    fn set_accepts_and_ignores_what_is_read_at_start_only_or_has_no_effect() {
+        let config = parse_text("").unwrap();
+        for (key, value) in [("listen_port", "1"), ("query_timeout", "5")] {
+            assert_eq!(config.set(key, value).expect("is accepted").settings, config.settings);
+        }
+    }
+
+    #[test]
+    fn set_refuses_unknown_keys_bad_values_and_what_does_not_fit() {
+        let text = "[databases]\na=host=x target_session_attrs=any\n[pgbouncer]\ntopology_user=t";
+        let config = parse_text(text).unwrap();
+        let refusal =
+            |key: &str, value: &str| config.set(key, value).expect_err("is refused").to_string();
+        assert_eq!(
+            refusal("pol_mode", "x"),
+            "unknown parameter: pgbouncer/pol_mode; did you mean \"pool_mode\"?"
+        );
+        assert!(
+            refusal("pool_mode", "x")
+                .starts_with("invalid value \"x\" for parameter pool_mode; allowed")
+        );
+        assert!(refusal("listen_port", "x").starts_with("invalid value"));
+        assert!(refusal("client_tls_sslmode", "require").starts_with("To allow TLS connections"));
+        assert!(refusal("topology_user", "").contains("databases/a has target_session_attrs"));
+        assert!(
+            refusal("auth_file", "/nowhere/users.txt")
+                .starts_with("cannot read /nowhere/users.txt")
+        );
+    }
+
+    #[test]
+    fn the_sample_files_load() {
+        let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");
+        let users = etc.join("userlist.txt.example");
+        let sample = std::fs::read_to_string(etc.join("pgweir.ini")).unwrap();
+        assert!(sample.contains("/etc/pgweir/userlist.txt"));
+        let directory = tempfile::tempdir().unwrap();
+        let text = sample.replace("/etc/pgweir/userlist.txt", &users.display().to_string());
+        let config =
+            Config::load(&write(&directory, "pgweir.ini", &text)).expect("the sample loads");
+        assert!(!config.databases.is_empty() && !config.userlist.users.is_empty());
+        assert_eq!(config.notes, [], "the sample asks for nothing that has no effect");
+    }
+
+    #[test]
+    fn every_key_that_the_sample_shows_in_a_comment_would_be_taken() {
+        let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");
+        let sample = std::fs::read_to_string(etc.join("pgweir.ini")).unwrap();
+        // `;key = value` is an example; `; text` is a remark.
+        let examples: Vec<String> = sample
+            .lines()
+            .map(|line| match line.strip_prefix(';') {
+                Some(example) if !example.is_empty() && !example.starts_with(' ') => {
+                    example.to_owned()
+                }
+                _ => line.to_owned(),
+            })
+            .collect();
+        let config = parse_text(&examples.join("\n")).expect("every example is allowed");
+        assert_eq!(config.notes, []);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "(\\[(pgbouncer|databases|users|peers)\\]\n)?([ -~\n'=é]|host=|%include |port=){0,80}") {
+            let _ = parse_text(&text);
+        }
+
+        #[test]
+        fn what_is_shown_can_be_read_back(
+            port: u16, size in 0..1000u32, wait in 0..100_000u32, mode in 0..0o7777u32,
+        ) {
+            let wait = f64::from(wait) / 1000.0;
+            let one = settings(&format!(
+                "listen_port={port}\ndefault_pool_size={size}\nquery_wait_timeout={wait}\nunix_socket_mode=0{mode:o}"
+            ));
+            let lines: Vec<String> = one
+                .shown()
+                .into_iter()
+                .map(|(key, value, _, _)| format!("{key} = {}", value.unwrap_or_default()))
+                .collect();
+            prop_assert_eq!(settings(&lines.join("\n")), one);
+        }
+    }
+}

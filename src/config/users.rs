@@ -1,0 +1,138 @@
+//! Sections `[users]` and `[peers]`.
+
+use super::databases::{not_yet_effective, pairs, parameter, pool_size, unknown, whole_number};
+use super::error::ConfigError;
+use super::ini::{Entry, Section};
+use super::model::{Note, PoolMode, User};
+use super::values::Value;
+
+/// Bytes of a name, as in pgbouncer.
+const MAX_NAME: usize = 127;
+
+const USER_KEYS: [&str; 2] = ["pool_mode", "pool_size"];
+/// pgbouncer's keys that pgweir does not act on yet, with the least number that does not mean "inherit".
+const NOT_YET_EFFECTIVE: [(&str, i32); 8] = [
+    ("reserve_pool_size", 0),
+    ("max_user_connections", 1),
+    ("max_user_client_connections", 1),
+    ("query_timeout", 1),
+    ("idle_transaction_timeout", 1),
+    ("transaction_timeout", 1),
+    ("client_idle_timeout", 1),
+    ("query_wait_timeout", 0),
+];
+
+/// Reads one entry of `[users]`.
+pub(super) fn read_user(entry: &Entry, notes: &mut Vec<Note>) -> Result<User, ConfigError> {
+    if entry.key.len() > MAX_NAME {
+        let (at, name) = (entry.at.clone(), entry.key.clone());
+        return Err(ConfigError::NameTooLong { at, name, limit: MAX_NAME });
+    }
+    let mut user = User::default();
+    for (key, value) in pairs(entry)? {
+        let later = NOT_YET_EFFECTIVE.iter().find(|(name, _)| *name == key);
+        match (key.as_str(), later) {
+            ("pool_mode", _) => {
+                user.pool_mode = Some(parameter(entry, &key, &value, PoolMode::read)?)
+            }
+            ("pool_size", _) => user.pool_size = pool_size(entry, &key, &value)?,
+            (_, Some((_, least))) => {
+                if parameter(entry, &key, &value, whole_number)? >= *least {
+                    notes.push(not_yet_effective(entry, &key));
+                }
+            }
+            (_, None) => {
+                let later = NOT_YET_EFFECTIVE.into_iter().map(|(name, _)| name);
+                return Err(unknown(entry, &key, USER_KEYS.into_iter().chain(later)));
+            }
+        }
+    }
+    Ok(user)
+}
+
+/// Checks one entry of `[peers]`; pgweir does not act on them yet.
+pub(super) fn check_peer(entry: &Entry, notes: &mut Vec<Note>) -> Result<(), ConfigError> {
+    let invalid = |key: &str, value: &str, allowed: &str| ConfigError::InvalidParameter {
+        at: entry.at.clone(),
+        section: Section::Peers,
+        entry: entry.key.clone(),
+        key: key.to_owned(),
+        value: value.to_owned(),
+        allowed: allowed.to_owned(),
+    };
+    if !entry.key.parse().is_ok_and(|id: u16| id > 0) {
+        return Err(invalid("peer_id", &entry.key, "1 to 65535, the peer's own peer_id"));
+    }
+    let mut has_host = false;
+    for (key, value) in pairs(entry)? {
+        match key.as_str() {
+            "host" => has_host = true,
+            "port" if value.parse().is_ok_and(|port: u16| port > 0) => {}
+            "port" => return Err(invalid("port", &value, "1 to 65535")),
+            "pool_size" => drop(pool_size(entry, &key, &value)?),
+            _ => return Err(unknown(entry, &key, ["host", "port", "pool_size"])),
+        }
+    }
+    if !has_host {
+        let (at, name) = (entry.at.clone(), entry.key.clone());
+        return Err(ConfigError::HostMissing { at, section: Section::Peers, entry: name });
+    }
+    let key = format!("peers/{}", entry.key);
+    let sentence =
+        format!("pgweir does not act on {key} yet: cancel requests are not passed on to peers");
+    notes.push(Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse_text;
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        parse_text(text).expect_err("is refused").to_string()
+    }
+
+    #[test]
+    fn a_user_may_have_a_mode_and_a_size() {
+        let config =
+            parse_text("[users]\nann = pool_mode=transaction pool_size=3\n'b ob' = pool_size=0")
+                .expect("is well formed");
+        let ann = User { pool_mode: Some(PoolMode::Transaction), pool_size: Some(Some(3)) };
+        assert_eq!(config.users["ann"], ann);
+        assert_eq!(config.users["b ob"].pool_size, Some(None));
+        assert!(config.notes.is_empty());
+    }
+
+    #[test]
+    fn a_users_key_without_effect_is_noted_unless_it_inherits() {
+        let config = parse_text("[users]\nann = query_timeout=5 client_idle_timeout=0")
+            .expect("is well formed");
+        let notes: Vec<&str> = config.notes.iter().map(|note| note.key.as_str()).collect();
+        assert_eq!(notes, ["users/ann query_timeout"]);
+    }
+
+    #[test]
+    fn a_users_unknown_key_or_bad_value_is_refused() {
+        let error = refusal("[users]\nann = pool_mod=session");
+        assert!(
+            error.starts_with("unrecognized user parameter: pool_mod in users/ann (parse_text:2)"),
+            "{error}"
+        );
+        assert!(refusal("[users]\nann = query_timeout=0.5").contains("allowed: a whole number"));
+        assert!(
+            refusal("[users]\nann = password=x")
+                .starts_with("unrecognized user parameter: password")
+        );
+    }
+
+    #[test]
+    fn a_peer_is_checked_and_noted() {
+        let config =
+            parse_text("[peers]\n1 = host=/run port=6433 pool_size=5").expect("is well formed");
+        assert_eq!(config.notes.len(), 1);
+        assert!(refusal("[peers]\n0 = host=a").contains("peer_id"));
+        assert!(refusal("[peers]\n1 = port=6432").starts_with("host was not provided for peer 1"));
+        assert!(refusal("[peers]\n1 = host=a port=x").contains("allowed: 1 to 65535"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The types of settings: text to value and back. Numbers are written as in C, times in seconds with decimals.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::model::{AuthType, LoadBalanceHosts, PoolMode, SslMode, TargetSessionAttrs};
+
+/// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
+pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What would have been allowed.
+pub(super) type Allowed = String;
+
+/// A type that settings have.
+pub(super) trait Value: Sized {
+    /// From a file's or SET's text.
+    fn read(text: &str) -> Result<Self, Allowed>;
+    /// As the file would have it; `None` for "not given".
+    fn show(&self) -> Option<String>;
+}
+
+/// A whole number in C's syntax: `0777` is octal, `0x10` hexadecimal.
+pub(super) fn integer(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, radix) = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if digits.len() > 1 && digits.starts_with('0') => (digits, 8),
+        None => (digits, 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return None;
+    }
+    let value = i64::from_str_radix(digits, radix).ok()?;
+    Some(if negative { -value } else { value })
+}
+
+/// Seconds with decimals.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    // Keeps `inf`, `nan` and signs out, which `f64` would take.
+    if !text.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return None;
+    }
+    let value = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (value < FOREVER).then_some(value)
+}
+
+/// A time as the file would have it.
+pub(super) fn show_seconds(value: Duration) -> String {
+    value.as_secs_f64().to_string()
+}
+
+/// Words between commas; blanks around them and empty ones do not count.
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+pub(super) const TIME: &str = "seconds, decimals allowed, such as 0.5";
+
+impl Value for bool {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        integer(text).map(|value| value != 0).ok_or_else(|| "0 (off) or 1 (on)".to_owned())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(u8::from(*self).to_string())
+    }
+}
+
+macro_rules! unsigned {
+    ($($number:ty),*) => {$(
+        impl Value for $number {
+            fn read(text: &str) -> Result<Self, Allowed> {
+                let value = integer(text).and_then(|value| value.try_into().ok());
+                value.ok_or_else(|| format!("a whole number from 0 to {}", Self::MAX))
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    )*};
+}
+
+unsigned!(u8, u16, u32);
+
+/// 0 is `None`.
+impl Value for Option<u32> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        u32::read(text).map(|value| (value != 0).then_some(value))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.unwrap_or(0).show()
+    }
+}
+
+impl Value for Duration {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        seconds(text).ok_or_else(|| TIME.to_owned())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(show_seconds(*self))
+    }
+}
+
+/// 0 is `None`.
+impl Value for Option<Duration> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        Duration::read(text).map(|value| (!value.is_zero()).then_some(value))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.unwrap_or(Duration::ZERO).show()
+    }
+}
+
+impl Value for String {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.clone())
+    }
+}
+
+/// Blank is `None`.
+impl Value for Option<String> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        Ok((!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.clone()
+    }
+}
+
+/// Blank is `None`.
+impl Value for Option<PathBuf> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|path| path.display().to_string())
+    }
+}
+
+impl Value for Vec<String> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        Ok(words(text).map(str::to_owned).collect())
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.join(","))
+    }
+}
+
+impl Value for Vec<SocketAddr> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        let address = |word: &str| match word.strip_prefix("*:") {
+            Some(port) => format!("0.0.0.0:{port}").parse(),
+            None => word.parse(),
+        };
+        words(text).map(address).collect::<Result<_, _>>().map_err(|_| {
+            "a comma-separated list of address:port, such as 127.0.0.1:9127, [::1]:9127 or *:9127"
+                .to_owned()
+        })
+    }
+
+    fn show(&self) -> Option<String> {
+        let words: Vec<String> = self.iter().map(SocketAddr::to_string).collect();
+        Some(words.join(","))
+    }
+}
+
+/// A type with a fixed set of names.
+macro_rules! choice {
+    ($type:ty, $names:ident, $($name:literal => $value:path),* $(,)?) => {
+        pub(super) const $names: &[&str] = &[$($name),*];
+
+        impl Value for $type {
+            fn read(text: &str) -> Result<Self, Allowed> {
+                match text {
+                    $($name => Ok($value),)*
+                    _ => Err($names.join(", ")),
+                }
+            }
+
+            fn show(&self) -> Option<String> {
+                Some(match self { $($value => $name),* }.to_owned())
+            }
+        }
+    };
+}
+
+choice!(PoolMode, POOL_MODES,
+    "session" => Self::Session,
+    "transaction" => Self::Transaction,
+    "statement" => Self::Statement,
+);
+choice!(AuthType, AUTH_TYPES,
+    "any" => Self::Any,
+    "trust" => Self::Trust,
+    "plain" => Self::Plain,
+    "md5" => Self::Md5,
+    "scram-sha-256" => Self::ScramSha256,
+);
+choice!(SslMode, SSL_MODES,
+    "disable" => Self::Disable,
+    "allow" => Self::Allow,
+    "prefer" => Self::Prefer,
+    "require" => Self::Require,
+    "verify-ca" => Self::VerifyCa,
+    "verify-full" => Self::VerifyFull,
+);
+choice!(LoadBalanceHosts, LOAD_BALANCE_HOSTS,
+    "round-robin" => Self::RoundRobin,
+    "disable" => Self::Disable,
+);
+choice!(TargetSessionAttrs, TARGET_SESSION_ATTRS,
+    "any" => Self::Any,
+    "read-write" => Self::ReadWrite,
+    "read-only" => Self::ReadOnly,
+    "primary" => Self::Primary,
+    "standby" => Self::Standby,
+    "prefer-standby" => Self::PreferStandby,
+);
+
+/// pgbouncer's kinds of authentication that pgweir lacks are named, so that the refusal does not read like a slip.
+pub(super) fn auth_type(text: &str) -> Result<AuthType, Allowed> {
+    AuthType::read(text).map_err(|allowed| match text {
+        "cert" | "hba" | "ldap" | "pam" => format!("{allowed}; pgweir does not have {text} yet"),
+        _ => allowed,
+    })
+}
+
+/// Permissions, written and shown in octal.
+pub(super) fn file_mode(text: &str) -> Result<u32, Allowed> {
+    let value = integer(text).and_then(|value| u32::try_from(value).ok());
+    value.filter(|mode| *mode <= 0o7777).ok_or_else(|| "octal permissions, such as 0770".to_owned())
+}
+
+pub(super) fn show_file_mode(value: &u32) -> Option<String> {
+    Some(format!("0{value:03o}"))
+}
+
+/// A limit where 0 stands for none and the type cannot say so.
+pub(super) fn limit(text: &str) -> Result<Duration, Allowed> {
+    Duration::read(text).map(|value| if value.is_zero() { FOREVER } else { value })
+}
+
+pub(super) fn show_limit(value: &Duration) -> Option<String> {
+    Some(if *value == FOREVER { "0".to_owned() } else { show_seconds(*value) })
+}
+
+/// A time that must not be zero.
+pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
+    let value = seconds(text).filter(|value| *value >= Duration::from_millis(1));
+    value.ok_or_else(|| format!("{TIME}, and at least 0.001"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_written_as_in_c() {
+        let read = [("0", 0), ("12", 12), ("0777", 0o777), ("0x10", 16), ("-1", -1), ("+3", 3)];
+        for (text, value) in read {
+            assert_eq!(integer(text), Some(value), "{text}");
+        }
+        for text in ["", "-", "yes", "1 ", "1.5", "08", "0x", "--1", "0x-1", "99999999999999999999"]
+        {
+            assert_eq!(integer(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_with_decimals() {
+        assert_eq!(seconds("0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(seconds("120"), Some(Duration::from_secs(120)));
+        for text in ["", ".", "-1", "1s", "inf", "nan", "1e3", "99999999999", "1.2.3"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+        assert_eq!(show_seconds(Duration::from_millis(1500)), "1.5");
+        assert_eq!(show_seconds(Duration::from_secs(120)), "120");
+    }
+
+    #[test]
+    fn any_non_zero_integer_is_on_and_words_are_refused() {
+        assert_eq!(bool::read("0"), Ok(false));
+        assert_eq!(bool::read("2"), Ok(true));
+        for text in ["yes", "on", "true", ""] {
+            assert_eq!(bool::read(text), Err("0 (off) or 1 (on)".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_listens_on_all_ipv4_addresses() {
+        let list = Vec::<SocketAddr>::read("*:9127, [::1]:80").expect("is a list");
+        assert_eq!(list.show().as_deref(), Some("0.0.0.0:9127,[::1]:80"));
+        assert!(Vec::<SocketAddr>::read("localhost:1").is_err());
+        assert!(Vec::<SocketAddr>::read("*:70000").is_err());
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_is_shown_as_zero() {
+        assert_eq!(limit("0"), Ok(FOREVER));
+        assert_eq!(show_limit(&FOREVER).as_deref(), Some("0"));
+        assert_eq!(Option::<u32>::read("0"), Ok(None));
+        assert_eq!(Option::<Duration>::read("0.0"), Ok(None));
+    }
+}

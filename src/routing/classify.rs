@@ -1,0 +1,371 @@
+//! What a text says of the transaction that it begins, and whether it does no more than end one.
+
+use super::hint::{self, Target};
+use super::scan::{Scanner, Token};
+
+/// Where a transaction may run, as far as its first statement tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It does not say.
+    Unstated,
+    /// It says that it only reads: `BEGIN` or `START TRANSACTION` with `READ ONLY`.
+    ReadOnly,
+    /// A comment says where to run it.
+    Hint(Target),
+}
+
+/// How a statement ends a transaction block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionEnd {
+    /// `COMMIT`, `END`.
+    Commit,
+    /// `ROLLBACK`, `ABORT`.
+    Rollback,
+}
+
+/// A text at least this long may have been cut by the caller: it looks at the first 4096 bytes of a message, of which
+/// five are the head.
+const CUT_FROM: usize = 4096 - 5;
+
+/// Reads the intent from the first (up to 4096) bytes of a query text.
+///
+/// A text that goes on after `BEGIN READ ONLY;` is read-only if nothing in it can run outside of that transaction.
+pub fn intent(text: &[u8]) -> Intent {
+    // The common path: the first word is neither BEGIN nor START, and no comment leads.
+    let first =
+        text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c));
+    match first {
+        Some(b'b' | b'B' | b's' | b'S') => {}
+        Some(b'/' | b'-') => {
+            if let Some(target) = hint::leading(text) {
+                return Intent::Hint(target);
+            }
+        }
+        _ => return Intent::Unstated,
+    }
+    match begins_read_only(text) {
+        Some(()) => Intent::ReadOnly,
+        None => Intent::Unstated,
+    }
+}
+
+/// `None`: no, or in doubt.
+fn begins_read_only(text: &[u8]) -> Option<()> {
+    let mut tokens = Scanner::new(text);
+    let first = tokens.next()?;
+    let mut token = tokens.next();
+    if first.is("BEGIN") {
+        if token.is_some_and(|token| token.is("WORK") || token.is("TRANSACTION")) {
+            token = tokens.next();
+        }
+    } else if first.is("START") && token?.is("TRANSACTION") {
+        token = tokens.next();
+    } else {
+        return None;
+    }
+    let end = match modes(&mut tokens, token)? {
+        Modes { read_only: true, end } => end,
+        Modes { read_only: false, .. } => return None,
+    };
+    let whole = text.len() < CUT_FROM;
+    match end {
+        // The text may have been cut in front of a READ WRITE.
+        None => whole.then_some(()),
+        Some(AtSemicolon) => stays_inside(&mut tokens, whole),
+    }
+}
+
+/// A list of transaction modes was read up to a semicolon, which is consumed.
+struct AtSemicolon;
+
+struct Modes {
+    read_only: bool,
+    /// `None`: up to the end of the text.
+    end: Option<AtSemicolon>,
+}
+
+/// Reads `transaction_mode [[,] …]` (gram.y); of two that contradict each other the later counts, as in PostgreSQL.
+fn modes<'a>(tokens: &mut Scanner<'a>, first: Option<Token<'a>>) -> Option<Modes> {
+    let mut read_only = false;
+    let mut token = first;
+    let mut some_read = false;
+    loop {
+        match token {
+            None => return Some(Modes { read_only, end: None }),
+            Some(Token::Semicolon) => return Some(Modes { read_only, end: Some(AtSemicolon) }),
+            Some(Token::Comma) if some_read => token = Some(tokens.next()?),
+            _ => {}
+        }
+        let word = token?;
+        if word.is("READ") {
+            let kind = tokens.next()?;
+            read_only = match kind {
+                _ if kind.is("ONLY") => true,
+                _ if kind.is("WRITE") => false,
+                _ => return None,
+            };
+        } else if word.is("ISOLATION") {
+            isolation_level(tokens)?;
+        } else if word.is("NOT") {
+            tokens.next()?.is("DEFERRABLE").then_some(())?;
+        } else if !word.is("DEFERRABLE") {
+            return None;
+        }
+        some_read = true;
+        token = tokens.next();
+    }
+}
+
+/// What follows `ISOLATION`.
+fn isolation_level(tokens: &mut Scanner<'_>) -> Option<()> {
+    tokens.next()?.is("LEVEL").then_some(())?;
+    let level = tokens.next()?;
+    if level.is("SERIALIZABLE") {
+        return Some(());
+    }
+    let second = tokens.next()?;
+    let known = (level.is("REPEATABLE") && second.is("READ"))
+        || (level.is("READ") && (second.is("COMMITTED") || second.is("UNCOMMITTED")));
+    known.then_some(())
+}
+
+/// Whether nothing of the rest of a text can run outside of the read-only transaction that was begun in front of it.
+fn stays_inside(tokens: &mut Scanner<'_>, whole: bool) -> Option<()> {
+    let mut at_start = true;
+    let mut setting = false;
+    let mut ended = false;
+    for token in tokens {
+        match token {
+            Token::Doubtful => return None,
+            Token::Semicolon => (at_start, setting) = (true, false),
+            _ if at_start => {
+                let ends = ["COMMIT", "END", "ROLLBACK", "ABORT"].iter().any(|word| token.is(word));
+                // PREPARE TRANSACTION ends it, too; a second BEGIN and RESET may change the mode.
+                let doubtful =
+                    ["PREPARE", "BEGIN", "START", "RESET"].iter().any(|word| token.is(word));
+                if ended || doubtful {
+                    return None;
+                }
+                (at_start, ended, setting) = (false, ends, token.is("SET"));
+            }
+            // SET TRANSACTION READ WRITE, SET transaction_read_only = off, SET "transaction_read_only" = off
+            Token::Word(_) | Token::Other if setting => {
+                let harmless = token.is("LOCAL") || token.is("SESSION");
+                let about_mode = ["TRANSACTION", "TRANSACTION_READ_ONLY", "CHARACTERISTICS"];
+                if token == Token::Other || about_mode.iter().any(|word| token.is(word)) {
+                    return None;
+                }
+                // The name was read; the values do not matter.
+                setting = harmless;
+            }
+            _ => {}
+        }
+    }
+    whole.then_some(())
+}
+
+/// Whether the whole text is one statement that ends a transaction block, and how.
+///
+/// Not for what leaves one open (`ROLLBACK TO`, `AND CHAIN`), nor for two-phase commits (`COMMIT PREPARED`).
+pub fn ends_transaction(text: &[u8]) -> Option<TransactionEnd> {
+    let mut tokens = Scanner::new(text);
+    let verb = tokens.next()?;
+    let end = if verb.is("COMMIT") || verb.is("END") {
+        TransactionEnd::Commit
+    } else if verb.is("ROLLBACK") || verb.is("ABORT") {
+        TransactionEnd::Rollback
+    } else {
+        return None;
+    };
+    let mut token = tokens.next();
+    if token.is_some_and(|token| token.is("WORK") || token.is("TRANSACTION")) {
+        token = tokens.next();
+    }
+    if token.is_some_and(|token| token.is("AND")) {
+        let no_chain = tokens.next()?.is("NO") && tokens.next()?.is("CHAIN");
+        no_chain.then_some(())?;
+        token = tokens.next();
+    }
+    let nothing_follows = token.is_none_or(|token| token == Token::Semicolon)
+        && tokens.all(|token| token == Token::Semicolon);
+    nothing_follows.then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_transaction_that_says_read_only_may_run_on_a_replica() {
+        for text in [
+            "BEGIN READ ONLY",
+            "begin read only;",
+            "begin work read only",
+            "Begin Transaction Read Only ; ",
+            "START TRANSACTION READ ONLY",
+            "start transaction isolation level repeatable read, read only",
+            "start transaction read only isolation level serializable not deferrable",
+            "begin isolation level read committed, read only, deferrable;",
+            "BEGIN ISOLATION LEVEL READ UNCOMMITTED READ ONLY",
+            "begin read write, read only",
+            " \n/* a /* b */ c */begin--x\nread/**/only -- y",
+            "begin read only; -- nothing more\n ; ",
+        ] {
+            assert_eq!(intent(text.as_bytes()), Intent::ReadOnly, "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_unstated() {
+        for text in [
+            "",
+            " ",
+            "-- begin read only",
+            "begin",
+            "begin;",
+            "start transaction",
+            "begin read write",
+            "begin read only, read write",
+            "begin read only read write",
+            "begin read only,",
+            "begin , read only",
+            "begin read",
+            "begin only",
+            "begin work transaction read only",
+            "start read only",
+            "begin isolation level read only",
+            "begin isolation level bogus, read only",
+            "begin not read only",
+            "begin \"read\" only",
+            "begin read only 'x'",
+            "select 'begin read only'",
+            "begin read only /*",
+            "set transaction read only",
+            "beginread only",
+            "select 1; begin read only",
+        ] {
+            assert_eq!(intent(text.as_bytes()), Intent::Unstated, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_read_only_transaction_with_its_statements_in_one_text_is_read_only() {
+        for text in [
+            "begin read only; select 1",
+            "begin read only; select 'commit; insert'; select $$;commit;$$, \";end;\"",
+            "begin read only; set local statement_timeout = 5; select 1;",
+            "begin read only; set search_path to transaction; select 1;",
+            "begin read only; select 1; commit",
+            "begin read only; select 1; end; ; -- done",
+            "begin read only; select 1; rollback and chain;",
+        ] {
+            assert_eq!(intent(text.as_bytes()), Intent::ReadOnly, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_may_leave_its_read_only_transaction_goes_to_the_primary() {
+        for text in [
+            "begin read only; select 1; commit; insert into t values (1)",
+            "begin read only; commit; select 1",
+            "begin read only; end; begin; update t set a = 1; commit",
+            "begin read only; rollback; insert into t values (1)",
+            "begin read only; abort /* x */; insert into t values (1)",
+            "begin read only; prepare transaction 'a'",
+            "begin read only; set transaction read write; insert into t values (1)",
+            "begin read only; SET LOCAL transaction_read_only = off; insert into t values (1)",
+            "begin read only; set \"transaction_read_only\" = off; insert into t values (1)",
+            "begin read only; set session characteristics as transaction read write; select 1",
+            "begin read only; reset all; select 1",
+            "begin read only; select 'a\\'; commit; insert into t values ('b')",
+            "begin read only; select 'open",
+        ] {
+            assert_eq!(intent(text.as_bytes()), Intent::Unstated, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_may_have_been_cut_is_read_only_by_its_first_statement_alone() {
+        let long = |text: &str| format!("{text}{}", " ".repeat(5000));
+        let cut = |text: String| intent(&text.as_bytes()[..CUT_FROM]);
+        assert_eq!(cut(long("begin read only;")), Intent::Unstated, "what comes next was not seen");
+        assert_eq!(cut(long("begin read only")), Intent::Unstated, "a READ WRITE may follow");
+        assert_eq!(cut(long("begin read only; select 1")), Intent::Unstated);
+        assert_eq!(cut(long("/* pgweir: route=replica */ select")), Intent::Hint(Target::Replica));
+    }
+
+    #[test]
+    fn a_hint_goes_before_what_the_statement_says() {
+        let text = b"/* pgweir: route=primary */ begin read only";
+        assert_eq!(intent(text), Intent::Hint(Target::Primary));
+        assert_eq!(intent(b"/*NO LOAD BALANCE*/ select 1"), Intent::Hint(Target::Primary));
+        assert_eq!(intent(b"/* hello */ begin read only"), Intent::ReadOnly);
+    }
+
+    #[test]
+    fn a_text_that_is_nothing_but_the_end_of_a_transaction_is_known_as_such() {
+        for text in [
+            "COMMIT",
+            "commit;",
+            "end",
+            "End Work ;;",
+            "/* x */ commit transaction and no chain -- y",
+        ] {
+            assert_eq!(ends_transaction(text.as_bytes()), Some(TransactionEnd::Commit), "{text}");
+        }
+        for text in ["rollback", "ABORT;", "rollback work", "abort transaction and no chain;"] {
+            assert_eq!(ends_transaction(text.as_bytes()), Some(TransactionEnd::Rollback), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_leaves_a_transaction_open_or_does_more_than_end_it_is_no_end() {
+        for text in [
+            "",
+            ";",
+            "commit and chain",
+            "rollback and chain",
+            "commit and",
+            "commit and no",
+            "rollback to savepoint a",
+            "rollback to a",
+            "rollback work to savepoint a",
+            "commit prepared 'a'",
+            "rollback prepared 'a'",
+            "commit; select 1",
+            "commit; commit",
+            "commit work transaction",
+            "select 1; commit",
+            "commits",
+            "\"commit\"",
+            "commit /*",
+        ] {
+            assert_eq!(ends_transaction(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (intent(&text), ends_transaction(&text));
+        }
+
+        #[test]
+        fn no_text_of_meaningful_pieces_breaks_it_or_leaves_read_only(
+            pieces in proptest::collection::vec(proptest::sample::select(vec![
+                "begin ", "read ", "only ", "write ", ";", "commit", ",", "'", "\"", "$$", "$a$", "/*", "*/", "--",
+                "\n", "\\", "insert ", "set ", "transaction ", "E'", "isolation ", "level ", "start ", "é", "work ",
+            ]), 0..30)
+        ) {
+            let text = format!("begin read only;{}", pieces.concat());
+            let after_commit = format!("begin read only;{};commit;insert into t values (1)", pieces.concat());
+            let _ = (intent(text.as_bytes()), ends_transaction(text.as_bytes()));
+            // Read-only in spite of the COMMIT only if that is quoted or commented away, up to the end.
+            if intent(after_commit.as_bytes()) == Intent::ReadOnly {
+                let open = pieces.concat();
+                prop_assert!(["--", "'", "\"", "$", "/*"].iter().any(|quote| open.contains(quote)));
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Routing: which host a transaction should run on, decided from its first bytes.
+//!
+//! The room looks at text and at an entry's settings and answers with what is *wanted*; which hosts there are and how
+//! they do is `topology`'s business, and who waits for one is the pool's. Everything here is a function of its
+//! arguments: no clock, no dice, and nothing is allocated.
+//!
+//! The one idea: a wrong "replica" costs the client an error (25006), a wrong "primary" costs only some load. So
+//! whatever is in doubt is [`Intent::Unstated`].
+//!
+//! - `scan` — words, comments and quotes as PostgreSQL's lexer sees them
+//! - `hint` — what a leading comment says
+//! - `classify` — what a transaction says of itself, and whether a text only ends one
+//! - `route` — intent and `target_session_attrs` to what is wanted
+//! - `balance` — which of several replicas
+
+pub mod balance;
+pub mod classify;
+pub mod hint;
+pub mod route;
+mod scan;
+
+pub use balance::{Load, pick};
+pub use classify::{Intent, TransactionEnd, ends_transaction, intent};
+pub use hint::Target;
+pub use route::{Decision, Reason, Wanted, decide};

@@ -1,0 +1,139 @@
+//! How far a replica is behind, from our own samples of where the primary was when. PURE.
+//!
+//! PostgreSQL's own `now() - pg_last_xact_replay_timestamp()` grows on a primary that has nothing to do, and is
+//! measured by two clocks. Our samples are taken by one.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Samples that are kept: at one a second, the last 17 minutes.
+const SAMPLES: usize = 1024;
+
+/// Least time between two samples; while the monitors ask fast the history must not get short.
+const SPACING: Duration = Duration::from_millis(100);
+
+/// The primary's position at some moments, oldest first, both rising.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Positions {
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// The last time that the primary was known to be there.
+    at: Instant,
+    lsn: u64,
+}
+
+/// How far behind a position is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lag {
+    pub(super) bytes: u64,
+    /// `None`: it is older than the oldest sample, which was taken [`Lag::at_least`] ago.
+    pub(super) time: Option<Duration>,
+    pub(super) at_least: Duration,
+}
+
+impl Positions {
+    /// The primary was at `lsn`.
+    pub(super) fn note(&mut self, at: Instant, lsn: u64) {
+        match self.samples.back_mut() {
+            Some(last) if last.lsn == lsn => last.at = at,
+            // Answers that overtook each other, or a primary that lost WAL: not a rising sample.
+            Some(last) if last.lsn > lsn || last.at >= at => {}
+            // The first sample is kept: positions before it cannot be told.
+            Some(last) if at.duration_since(last.at) < SPACING => {}
+            _ => {
+                if self.samples.len() == SAMPLES {
+                    self.samples.pop_front();
+                }
+                self.samples.push_back(Sample { at, lsn });
+            }
+        }
+    }
+
+    /// Another primary: its positions have nothing to do with those of the old one.
+    pub(super) fn clear(&mut self) {
+        self.samples.clear();
+    }
+
+    /// How far `lsn` is behind. `None` before the first sample.
+    ///
+    /// Counted up to the last sample, not up to now: while there is no primary nobody falls further behind it.
+    pub(super) fn lag(&self, lsn: u64) -> Option<Lag> {
+        let (oldest, newest) = (self.samples.front()?, self.samples.back()?);
+        let reached = self.samples.partition_point(|sample| sample.lsn <= lsn);
+        let reached = reached.checked_sub(1).and_then(|index| self.samples.get(index));
+        Some(Lag {
+            bytes: newest.lsn.saturating_sub(lsn),
+            time: reached.map(|sample| newest.at.duration_since(sample.at)),
+            at_least: newest.at.duration_since(oldest.at),
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's story begins at any moment")]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn writing_a_hundred_bytes_a_second(start: Instant) -> Positions {
+        let mut positions = Positions::default();
+        for second in 0..10 {
+            positions.note(start + SECOND * second, 1000 + 100 * u64::from(second));
+        }
+        positions
+    }
+
+    #[test]
+    fn lag_is_counted_from_when_the_primary_was_there() {
+        let positions = writing_a_hundred_bytes_a_second(Instant::now());
+        let lag = positions.lag(1450).unwrap();
+        assert_eq!(
+            (lag.bytes, lag.time),
+            (450, Some(SECOND * 5)),
+            "it was past 1400 five seconds before the last look"
+        );
+        assert_eq!(positions.lag(1900).unwrap().time, Some(Duration::ZERO));
+        assert_eq!(
+            positions.lag(2000).unwrap(),
+            Lag { bytes: 0, time: Some(Duration::ZERO), at_least: SECOND * 9 }
+        );
+    }
+
+    #[test]
+    fn a_position_older_than_all_samples_is_at_least_as_late_as_they_reach_back() {
+        let positions = writing_a_hundred_bytes_a_second(Instant::now());
+        assert_eq!(
+            positions.lag(999).unwrap(),
+            Lag { bytes: 901, time: None, at_least: SECOND * 9 }
+        );
+        assert_eq!(Positions::default().lag(999), None);
+    }
+
+    #[test]
+    fn an_idle_primary_makes_nobody_late() {
+        let start = Instant::now();
+        let mut positions = writing_a_hundred_bytes_a_second(start);
+        positions.note(start + SECOND * 3600, 1900);
+        positions.note(start + SECOND * 3601, 2000);
+        assert_eq!(
+            positions.lag(1900).unwrap().time,
+            Some(SECOND),
+            "an hour without WAL is not an hour of lag"
+        );
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_fast_samples_do_not_shorten_it() {
+        let start = Instant::now();
+        let mut positions = Positions::default();
+        for tick in 0..10_000_u32 {
+            positions.note(start + Duration::from_millis(50) * tick, u64::from(tick));
+        }
+        assert!(positions.samples.len() == SAMPLES);
+        assert!(positions.lag(0).unwrap().at_least >= Duration::from_secs(100));
+    }
+}

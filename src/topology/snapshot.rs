@@ -1,0 +1,108 @@
+//! What is known of a database entry's hosts at one moment: plain values, for whoever routes, shows or measures.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::HostAddr;
+
+/// What a host is to us, which need not be what it says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It did not answer yet, does not answer any more, or belongs to another cluster.
+    Unknown,
+    /// The one host that may be written to.
+    Primary,
+    /// In recovery.
+    Replica,
+    /// It says that it is a primary and must not be used as one. Connections to it are to be closed.
+    Deposed,
+}
+
+impl Role {
+    /// As SHOW TOPOLOGY has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::Deposed => "deposed",
+        }
+    }
+}
+
+/// One host as one database entry sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostView {
+    /// Where it is.
+    pub addr: HostAddr,
+    /// What it is to us.
+    pub role: Role,
+    /// Whether it answers its monitor and belongs to this cluster. Nobody dials a host that is not up.
+    pub up: bool,
+    /// The cluster's identifier; `None` without the right to ask.
+    pub system_id: Option<u64>,
+    /// A primary's own, a replica's while it streams.
+    pub timeline: Option<u32>,
+    /// How far it has written (a primary) or replayed (a replica).
+    pub lsn: Option<u64>,
+    /// WAL between it and the primary; 0 on the primary, `None` while that is not known.
+    pub lag_bytes: Option<u64>,
+    /// How long before the last look at the primary that one was where this host is now. At most one
+    /// `topology_interval` too much, never too little.
+    pub lag: Option<Duration>,
+    /// When `role` or `up` last changed.
+    pub since: SystemTime,
+    /// The last thing that was wrong with it; stays when it is mended.
+    pub last_error: Option<Arc<str>>,
+    /// Whether reads may be sent to it: up, a replica, not left behind on an old timeline, within `max_replica_lag`.
+    pub usable_as_replica: bool,
+}
+
+/// All hosts of one database entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// In the entry's order.
+    pub hosts: Vec<HostView>,
+    /// Index of the one host whose role is [`Role::Primary`].
+    pub primary: Option<usize>,
+    /// Several reachable hosts say that they are the primary, and nothing tells which of them is right.
+    pub split_brain: bool,
+    /// Since when there has been no primary; `None` while there is one.
+    pub primary_missing_since: Option<Instant>,
+}
+
+impl Snapshot {
+    /// The primary.
+    pub fn primary(&self) -> Option<&HostView> {
+        self.hosts.get(self.primary?)
+    }
+
+    /// The replicas that are fit for reads, with their indices.
+    pub fn replicas(&self) -> impl Iterator<Item = (usize, &HostView)> {
+        self.hosts.iter().enumerate().filter(|(_, host)| host.usable_as_replica)
+    }
+
+    /// The hosts that serve a client who takes any: the primary and the fit replicas, with their indices.
+    pub fn usable(&self) -> impl Iterator<Item = (usize, &HostView)> {
+        let fit = |host: &HostView| host.usable_as_replica || host.role == Role::Primary;
+        self.hosts.iter().enumerate().filter(move |(_, host)| fit(host))
+    }
+
+    /// The host with this address.
+    pub fn host(&self, addr: &HostAddr) -> Option<&HostView> {
+        self.hosts.iter().find(|host| host.addr == *addr)
+    }
+
+    /// Whether something differs that a waiting client or an open connection must learn of: not mere positions.
+    pub fn differs_in_use(&self, other: &Self) -> bool {
+        let in_use = |host: &HostView| (host.role, host.up, host.usable_as_replica);
+        self.primary != other.primary
+            || self.split_brain != other.split_brain
+            || self.hosts.len() != other.hosts.len()
+            || self
+                .hosts
+                .iter()
+                .zip(&other.hosts)
+                .any(|(a, b)| in_use(a) != in_use(b) || a.addr != b.addr)
+    }
+}
