@@ -208,15 +208,23 @@ impl fmt::Display for AuthError {
 impl std::error::Error for AuthError {}
 
 /// One client's login.
-#[derive(Debug)]
 pub struct ClientLogin {
     user: String,
     method: Method,
     state: State,
 }
 
+impl fmt::Debug for ClientLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, method, .. } = self;
+        f.debug_struct("ClientLogin")
+            .field("user", user)
+            .field("method", method)
+            .finish_non_exhaustive()
+    }
+}
+
 /// See the head of this file for the transitions.
-#[derive(Debug)]
 enum State {
     /// Nothing was said yet.
     Start(Check),
@@ -231,7 +239,6 @@ enum State {
 }
 
 /// What decides in the end.
-#[derive(Debug)]
 enum Check {
     /// Nobody asks.
     Open,
@@ -436,4 +443,266 @@ fn encoded(message: &Authentication) -> Bytes {
     let mut out = BytesMut::new();
     message.encode(&mut out);
     out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use postgres_protocol::authentication::{md5_hash, sasl};
+
+    use super::*;
+
+    const DRAWS: Draws = Draws { nonce: [4; 18], md5_salt: [1, 2, 3, 4] };
+
+    fn login(auth_type: AuthType, secret: Option<&str>) -> ClientLogin {
+        ClientLogin::new(
+            auth_type,
+            "joe",
+            secret.map(Secret::parse),
+            &DRAWS,
+            &MockKey::from_bytes([6; 32]),
+        )
+    }
+
+    /// What a client answers to what it was sent, as libpq does.
+    struct Peer {
+        password: &'static str,
+        scram: Option<sasl::ScramSha256>,
+    }
+
+    impl Peer {
+        fn new(password: &'static str) -> Self {
+            Self { password, scram: None }
+        }
+
+        fn answer(&mut self, message: &Bytes) -> Bytes {
+            match Authentication::decode(message.slice(5..)).unwrap() {
+                Authentication::CleartextPassword => format!("{}\0", self.password).into(),
+                Authentication::Md5Password { salt } => {
+                    format!("{}\0", md5_hash(b"joe", self.password.as_bytes(), salt)).into()
+                }
+                Authentication::Sasl { mechanisms } => {
+                    assert_eq!(mechanisms, ["SCRAM-SHA-256"]);
+                    let binding = sasl::ChannelBinding::unrequested();
+                    let scram = self
+                        .scram
+                        .insert(sasl::ScramSha256::new(self.password.as_bytes(), binding));
+                    initial("SCRAM-SHA-256", scram.message())
+                }
+                Authentication::SaslContinue { data } => {
+                    let scram = self.scram.as_mut().unwrap();
+                    scram.update(&data).unwrap();
+                    Bytes::copy_from_slice(scram.message())
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn initial(mechanism: &str, data: &[u8]) -> Bytes {
+        [mechanism.as_bytes(), &[0], &(data.len() as u32).to_be_bytes(), data].concat().into()
+    }
+
+    /// Runs a login to its end; also which messages were sent (their codes and lengths).
+    fn run(mut login: ClientLogin, password: &'static str) -> (ClientStep, Vec<(u8, usize)>) {
+        let mut peer = Peer::new(password);
+        let mut sent = Vec::new();
+        let mut step = login.start();
+        while let ClientStep::Send(message) = &step {
+            sent.push((message[8], message.len()));
+            step = login.message(peer.answer(message));
+        }
+        if let (ClientStep::Accepted { send: Some(send), .. }, Some(scram)) =
+            (&step, &mut peer.scram)
+        {
+            let Ok(Authentication::SaslFinal { data }) = Authentication::decode(send.slice(5..))
+            else {
+                panic!()
+            };
+            scram.finish(&data).unwrap();
+        }
+        (step, sent)
+    }
+
+    fn accepted(step: &ClientStep) -> bool {
+        matches!(step, ClientStep::Accepted { .. })
+    }
+
+    fn refused(step: ClientStep) -> AuthError {
+        let ClientStep::Refused(error) = step else { panic!("{step:?}") };
+        error
+    }
+
+    fn scram_secret() -> String {
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
+         wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+            .to_owned()
+    }
+
+    fn md5_secret() -> String {
+        format!("md5{}", String::from_utf8(md5::stored(b"pencil", "joe").to_vec()).unwrap())
+    }
+
+    #[test]
+    fn the_right_password_gets_in_with_every_method_and_kind_of_secret_that_fit() {
+        let (scram, md5) = (scram_secret(), md5_secret());
+        for (auth_type, secret) in [
+            (AuthType::Plain, "pencil"),
+            (AuthType::Plain, &md5),
+            (AuthType::Plain, &scram),
+            (AuthType::Md5, "pencil"),
+            (AuthType::Md5, &md5),
+            (AuthType::Md5, &scram),
+            (AuthType::ScramSha256, "pencil"),
+            (AuthType::ScramSha256, &scram),
+        ] {
+            let (step, _) = run(login(auth_type, Some(secret)), "pencil");
+            assert!(accepted(&step), "{auth_type:?} {secret} {step:?}");
+            let (step, _) = run(login(auth_type, Some(secret)), "pen");
+            assert_eq!(refused(step).reason, Reason::WrongPassword, "{auth_type:?} {secret}");
+        }
+    }
+
+    #[test]
+    fn trust_wants_a_user_that_exists_and_any_wants_nothing() {
+        assert!(accepted(&login(AuthType::Any, None).start()));
+        assert!(accepted(&login(AuthType::Trust, Some("")).start()));
+        let error = refused(login(AuthType::Trust, None).start());
+        assert_eq!(error.client_message(), "\"trust\" authentication failed");
+        assert_eq!(error.sqlstate(), "28000");
+        assert_eq!(error.failure(), AuthFailure::UnknownUser);
+    }
+
+    #[test]
+    fn an_unknown_user_is_asked_and_refused_as_one_with_a_wrong_password() {
+        for auth_type in [AuthType::Plain, AuthType::Md5, AuthType::ScramSha256] {
+            let (known, known_sent) = run(login(auth_type, Some("pencil")), "wrong");
+            let (unknown, unknown_sent) = run(login(auth_type, None), "wrong");
+            let (none, none_sent) = run(login(auth_type, Some("")), "wrong");
+            assert_eq!(known_sent, unknown_sent);
+            assert_eq!(known_sent, none_sent);
+            let (known, unknown, none) = (refused(known), refused(unknown), refused(none));
+            assert_eq!(known.client_message(), unknown.client_message());
+            assert_eq!(known.sqlstate(), unknown.sqlstate());
+            assert_eq!(unknown.failure(), AuthFailure::UnknownUser);
+            assert_eq!(none.reason, Reason::NoPassword);
+            assert_eq!(none.client_message(), known.client_message());
+        }
+    }
+
+    #[test]
+    fn refusals_read_as_pgbouncers() {
+        let of = |auth_type, secret, password| {
+            let error = refused(run(login(auth_type, secret), password).0);
+            (error.client_message(), error.sqlstate())
+        };
+        assert_eq!(
+            of(AuthType::Plain, Some("a"), "b"),
+            ("password authentication failed", "28P01")
+        );
+        assert_eq!(of(AuthType::Md5, Some("a"), "b"), ("password authentication failed", "28P01"));
+        assert_eq!(
+            of(AuthType::ScramSha256, Some("a"), "b"),
+            ("SASL authentication failed", "28P01")
+        );
+        assert_eq!(
+            of(AuthType::Plain, Some("a"), ""),
+            ("empty password returned by client", "28P01")
+        );
+    }
+
+    #[test]
+    fn an_md5_secret_does_not_serve_scram_and_the_operator_learns_it() {
+        let (step, _) = run(login(AuthType::ScramSha256, Some(&md5_secret())), "pencil");
+        let error = refused(step);
+        assert_eq!(error.client_message(), "SASL authentication failed");
+        let shown = error.to_string();
+        assert!(shown.contains("\"joe\"") && shown.contains("an md5 secret"), "{shown}");
+    }
+
+    #[test]
+    fn a_scram_login_gives_away_keys_and_a_plain_one_the_password() {
+        let (step, _) = run(login(AuthType::Md5, Some(&scram_secret())), "pencil");
+        let ClientStep::Accepted { proven: Proven::Scram(keys), send: Some(_) } = step else {
+            panic!("{step:?}")
+        };
+        assert_eq!(keys.iterations, 4096);
+        let (step, _) = run(login(AuthType::Plain, Some(&scram_secret())), "pencil");
+        let ClientStep::Accepted { proven: Proven::Password(password), send: None } = step else {
+            panic!()
+        };
+        assert_eq!(password.reveal(), "pencil");
+    }
+
+    #[test]
+    fn password_messages_that_are_no_string_are_refused() {
+        for body in [&b""[..], b"pencil", b"pencil\0\0", b"pen\0cil\0"] {
+            let mut login = login(AuthType::Plain, Some("pencil"));
+            login.start();
+            let error = refused(login.message(Bytes::copy_from_slice(body)));
+            assert_eq!(
+                (error.failure(), error.sqlstate()),
+                (AuthFailure::Protocol, "08P01"),
+                "{body:?}"
+            );
+        }
+        let mut login = login(AuthType::Plain, Some("pencil"));
+        login.start();
+        let error =
+            refused(login.message([vec![b'x'; MAX_PASSWORD_BYTES + 1], vec![0]].concat().into()));
+        assert_eq!(error.client_message(), "password too long");
+    }
+
+    #[test]
+    fn sasl_messages_that_do_not_fit_are_refused() {
+        for body in [
+            Bytes::new(),
+            initial("SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc"),
+            initial("SCRAM-SHA-1", b"n,,n=,r=abc"),
+            initial("SCRAM-SHA-256", b""),
+            initial("SCRAM-SHA-256", b"n,,n=,r="),
+            Bytes::from_static(b"SCRAM-SHA-256\0\xff\xff\xff\xff"),
+            Bytes::from_static(b"SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=abc"),
+        ] {
+            for secret in [Some("pencil"), None] {
+                let mut login = login(AuthType::ScramSha256, secret);
+                login.start();
+                let error = refused(login.message(body.clone()));
+                assert_eq!(error.client_message(), "SASL authentication failed");
+                assert_eq!(error.failure(), AuthFailure::Protocol, "{body:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_can_follow_a_verdict_or_come_before_the_question() {
+        let mut early = login(AuthType::Plain, Some("pencil"));
+        assert_eq!(
+            refused(early.message(Bytes::from_static(b"pencil\0"))).reason,
+            Reason::OutOfPlace
+        );
+        assert_eq!(refused(early.start()).reason, Reason::OutOfPlace);
+
+        let mut late = login(AuthType::Plain, Some("pencil"));
+        late.start();
+        assert_eq!(
+            refused(late.message(Bytes::from_static(b"pen\0"))).reason,
+            Reason::WrongPassword
+        );
+        assert_eq!(
+            refused(late.message(Bytes::from_static(b"pencil\0"))).reason,
+            Reason::OutOfPlace
+        );
+    }
+
+    #[test]
+    fn what_is_shown_of_a_login_holds_no_secret() {
+        for auth_type in [AuthType::Plain, AuthType::Md5, AuthType::ScramSha256] {
+            let mut login = login(auth_type, Some("hunter2"));
+            assert!(!format!("{login:?}").contains("hunter2"));
+            login.start();
+            assert!(!format!("{login:?}").contains("hunter2"));
+        }
+        let (step, _) = run(login(AuthType::Plain, Some("hunter2")), "hunter2");
+        assert!(!format!("{step:?}").contains("hunter2"));
+    }
 }

@@ -127,3 +127,92 @@ pub fn read_rows(asked: &str, rows: &[Vec<Option<String>>]) -> Result<Option<Sec
     }
     Ok(Some(secret.as_deref().map_or_else(Secret::none, Secret::parse)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::config::{Config, SecretText, parse_text};
+
+    fn config(pgbouncer: &str, databases: &str) -> Config {
+        parse_text(&format!("[databases]\n{databases}\n[pgbouncer]\n{pgbouncer}\n")).unwrap()
+    }
+
+    fn ask(as_user: &str, dbname: &str, sql: &str) -> Lookup {
+        Lookup::Ask(Ask {
+            as_user: as_user.to_owned(),
+            dbname: dbname.to_owned(),
+            sql: sql.to_owned(),
+        })
+    }
+
+    #[test]
+    fn the_file_is_asked_before_the_server() {
+        let config = config("auth_user = asker", "app = host=db");
+        let users = [("joe".to_owned(), SecretText::new("pencil".to_owned()))].into();
+        let (app, list) = (config.database("app"), Userlist { users });
+        let found = lookup("joe", app.as_deref(), &config.settings, &list);
+        assert_eq!(found, Lookup::Known(Secret::Plain("pencil".to_owned())));
+        let found = lookup("jim", app.as_deref(), &config.settings, &list);
+        assert_eq!(found, ask("asker", "app", &config.settings.auth_query));
+    }
+
+    #[test]
+    fn without_auth_user_who_is_not_in_the_file_is_unknown() {
+        let config = config("", "app = host=db");
+        let app = config.database("app");
+        assert_eq!(
+            lookup("joe", app.as_deref(), &config.settings, &Userlist::default()),
+            Lookup::Unknown
+        );
+    }
+
+    #[test]
+    fn a_database_entrys_own_auth_settings_come_before_the_global_ones() {
+        let config = config(
+            "auth_user = asker\nauth_dbname = users\nauth_query = select a, b from c($1)",
+            "app = host=db auth_user=own auth_dbname=ownusers auth_query='select 1, $1'\nusers = host=db\n\
+             ownusers = host=db\nother = host=db",
+        );
+        let of = |name: &str| {
+            lookup("joe", config.database(name).as_deref(), &config.settings, &Userlist::default())
+        };
+        assert_eq!(of("app"), ask("own", "ownusers", "select 1, $1"));
+        assert_eq!(of("other"), ask("asker", "users", "select a, b from c($1)"));
+        // The console, or a database that does not exist: only auth_dbname tells where to ask.
+        assert_eq!(of("absent"), ask("asker", "users", "select a, b from c($1)"));
+    }
+
+    fn row(name: Option<&str>, secret: Option<&str>) -> Vec<Option<String>> {
+        vec![name.map(str::to_owned), secret.map(str::to_owned)]
+    }
+
+    #[test]
+    fn no_row_is_no_user_and_null_is_a_user_without_a_password() {
+        assert_eq!(read_rows("joe", &[]), Ok(None));
+        assert_eq!(read_rows("joe", &[row(Some("joe"), None)]), Ok(Some(Secret::none())));
+        let found = read_rows("joe", &[row(Some("joe"), Some("pencil"))]);
+        assert_eq!(found, Ok(Some(Secret::Plain("pencil".to_owned()))));
+    }
+
+    #[test]
+    fn an_auth_query_that_answers_for_somebody_else_is_not_believed() {
+        for name in [Some("jim"), Some("Joe"), Some("joe "), Some(""), None] {
+            let found = read_rows("joe", &[row(name, Some("pencil"))]);
+            assert!(matches!(found, Err(RowsError::OtherUser { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_auth_query_must_give_two_columns_and_one_opinion() {
+        for columns in [0, 1, 3] {
+            let found = read_rows("joe", &[vec![Some("joe".to_owned()); columns]]);
+            assert_eq!(found, Err(RowsError::Columns { found: columns }));
+        }
+        let (one, other) = (row(Some("joe"), Some("a")), row(Some("joe"), Some("b")));
+        assert!(read_rows("joe", &[one.clone(), one.clone()]).is_ok());
+        let error = read_rows("joe", &[one, other]).unwrap_err();
+        assert_eq!(error, RowsError::Ambiguous { asked: "joe".to_owned(), rows: 2 });
+        assert!(!error.to_string().contains("\"a\""));
+    }
+}

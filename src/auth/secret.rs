@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{md5, scram};
@@ -35,14 +36,14 @@ pub struct Verifier {
 impl Secret {
     /// Reads the text form. As in PostgreSQL, what is neither exactly an md5 nor exactly a SCRAM secret is a password.
     pub fn parse(text: &str) -> Self {
-        if let Some(digits) =
-            text.strip_prefix("md5").and_then(|hex| <[u8; 32]>::try_from(hex.as_bytes()).ok())
-        {
-            if digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
-                return Self::Md5(digits);
+        let hex =
+            text.strip_prefix("md5").and_then(|hex| <[u8; 32]>::try_from(hex.as_bytes()).ok());
+        match hex {
+            Some(hex) if hex.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) => {
+                Self::Md5(hex)
             }
+            _ => Verifier::parse(text).map_or_else(|| Self::Plain(text.to_owned()), Self::Scram),
         }
-        Verifier::parse(text).map_or_else(|| Self::Plain(text.to_owned()), Self::Scram)
     }
 
     /// The secret of a user that exists and has no password (auth_query gave NULL): nothing matches it.
@@ -58,7 +59,12 @@ impl Secret {
             return false;
         }
         match self {
-            Self::Plain(stored) => stored.as_bytes().ct_eq(password).into(),
+            // Hashed first: comparing takes the same time whatever the lengths.
+            Self::Plain(stored) => {
+                let [stored, offered] = [stored.as_bytes(), password]
+                    .map(|text| <[u8; 32]>::from(Sha256::digest(text)));
+                stored.ct_eq(&offered).into()
+            }
             Self::Md5(stored) => stored.ct_eq(&md5::stored(password, user)).into(),
             Self::Scram(verifier) => {
                 let offered =
@@ -124,7 +130,7 @@ mod tests {
     use super::*;
 
     /// RFC 7677's example (user `user`, password `pencil`) in PostgreSQL's form.
-    pub(crate) const PENCIL: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
+    const PENCIL: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$\
         WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
     #[test]
