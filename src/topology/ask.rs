@@ -1,0 +1,187 @@
+//! The monitor's question: everything about a host in one row.
+
+use crate::server::Connection;
+use crate::server::query::{self, QueryError};
+
+use super::decide::Answer;
+
+/// Role, WAL file name (primary), position, WAL receiver (standby), its timeline, system identifier.
+///
+/// - `OFFSET 0`: the role is asked for once, so that all columns speak of the same one even while a promotion runs.
+/// - The first eight digits of `pg_walfile_name` are the timeline, right at once after a promotion; that of
+///   `pg_control_checkpoint()` is stale until the next checkpoint. The function fails in recovery: hence CASE.
+/// - `pg_stat_wal_receiver` shows its row to everybody, but `status` and `received_tli` only to members of
+///   `pg_read_all_stats` (`pg_monitor`); to others they are NULL.
+macro_rules! question {
+    ($system_id:literal, $from:literal) => {
+        concat!(
+            "SELECT r.in_recovery,",
+            " CASE WHEN r.in_recovery THEN NULL",
+            " ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()) END,",
+            " CASE WHEN r.in_recovery THEN pg_catalog.pg_last_wal_replay_lsn()",
+            " ELSE pg_catalog.pg_current_wal_lsn() END,",
+            " w.pid, w.status, w.received_tli, ",
+            $system_id,
+            " FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) r",
+            " LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON true",
+            $from
+        )
+    };
+}
+
+const QUESTION: &str =
+    question!("c.system_identifier", " CROSS JOIN pg_catalog.pg_control_system() c");
+
+/// Where the right to call `pg_control_system` was revoked (everybody has it by default).
+const QUESTION_WITHOUT_SYSTEM_ID: &str = question!("NULL", "");
+
+/// SQLSTATE of a call without the right to it.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+/// A connection with the question that it may ask.
+#[derive(Debug)]
+pub(super) struct Line {
+    connection: Connection,
+    question: &'static str,
+}
+
+impl Line {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, question: QUESTION }
+    }
+
+    /// Asks, with no time limit of its own.
+    ///
+    /// # Errors
+    /// As [`query::simple`]; `Protocol` also for an answer that makes no sense. The line is not to be used again.
+    pub(super) async fn ask(&mut self) -> Result<Answer, QueryError> {
+        let mut rows = query::simple(&mut self.connection, self.question).await;
+        if self.question == QUESTION && rows.as_ref().is_err_and(lacks_right) {
+            self.question = QUESTION_WITHOUT_SYSTEM_ID;
+            rows = query::simple(&mut self.connection, self.question).await;
+        }
+        let rows = rows?;
+        let row: Vec<Option<&str>> =
+            rows.first().into_iter().flatten().map(Option::as_deref).collect();
+        read(&row).ok_or_else(|| {
+            QueryError::Protocol(format!("cannot make sense of its answer {rows:?}"))
+        })
+    }
+}
+
+fn lacks_right(error: &QueryError) -> bool {
+    matches!(error, QueryError::Refused(response) if response.code().as_str() == INSUFFICIENT_PRIVILEGE)
+}
+
+/// Reads the row; `None` if it makes no sense.
+fn read(row: &[Option<&str>]) -> Option<Answer> {
+    let &[in_recovery, wal_file, lsn, receiver, status, received_timeline, system_id] = row else {
+        return None;
+    };
+    let in_recovery = match in_recovery? {
+        "t" => true,
+        "f" => false,
+        _ => return None,
+    };
+    let timeline = match in_recovery {
+        true => optional(received_timeline, |timeline| timeline.parse().ok())?,
+        false => optional(wal_file, |name| u32::from_str_radix(name.get(..8)?, 16).ok())?,
+    };
+    Some(Answer {
+        in_recovery,
+        system_id: optional(system_id, read_system_id)?,
+        // A receiver that only waits to be started has no timeline yet.
+        timeline: timeline.filter(|timeline| *timeline != 0),
+        lsn: optional(lsn, read_lsn)?,
+        streaming: in_recovery
+            && receiver.is_some()
+            && status.is_none_or(|status| status == "streaming"),
+    })
+}
+
+/// NULL is no value; a value that cannot be read is no answer.
+#[expect(clippy::option_option, reason = "the outer one is for `?`")]
+fn optional<T>(value: Option<&str>, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(text) => Some(Some(read(text)?)),
+    }
+}
+
+/// PostgreSQL shows the unsigned number as a signed one.
+fn read_system_id(text: &str) -> Option<u64> {
+    text.parse::<i64>().ok().map(i64::cast_unsigned)
+}
+
+/// `16/B374D848`.
+fn read_lsn(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once('/')?;
+    let half = |digits| u32::from_str_radix(digits, 16).ok().map(u64::from);
+    Some(half(high)? << 32 | half(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_primary_tells_its_timeline_by_the_name_of_its_wal_file() {
+        let row =
+            ["f", "0000000A0000000000000003", "16/B374D848", "", "", "", "7711849323059061448"];
+        let row = row.map(|value| Some(value).filter(|value| !value.is_empty()));
+        let answer = Answer {
+            in_recovery: false,
+            system_id: Some(7_711_849_323_059_061_448),
+            timeline: Some(10),
+            lsn: Some(0x16_B374_D848),
+            streaming: false,
+        };
+        assert_eq!(read(&row), Some(answer));
+    }
+
+    #[test]
+    fn a_standby_tells_its_receivers_timeline_if_it_may() {
+        let told = [
+            Some("t"),
+            None,
+            Some("0/3000AF8"),
+            Some("77"),
+            Some("streaming"),
+            Some("2"),
+            Some("-1"),
+        ];
+        let answer = Answer {
+            in_recovery: true,
+            system_id: Some(u64::MAX),
+            timeline: Some(2),
+            lsn: Some(0x300_0AF8),
+            streaming: true,
+        };
+        assert_eq!(read(&told), Some(answer));
+        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None];
+        assert_eq!(read(&untold), Some(Answer { timeline: None, system_id: None, ..answer }));
+        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1")];
+        assert_eq!(read(&cut_off), Some(Answer { timeline: None, streaming: false, ..answer }));
+        let waiting = [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1")];
+        assert_eq!(
+            read(&waiting),
+            Some(Answer { timeline: None, streaming: false, lsn: None, ..answer })
+        );
+    }
+
+    #[test]
+    fn an_answer_that_makes_no_sense_is_none() {
+        let good =
+            [Some("f"), Some("000000010000000000000003"), Some("0/1"), None, None, None, Some("7")];
+        assert!(read(&good).is_some());
+        for (column, nonsense) in
+            [(0, "x"), (1, "0000"), (1, "zzzzzzzz"), (2, "01"), (2, "x/1"), (6, "seven")]
+        {
+            let mut row = good;
+            row[column] = Some(nonsense);
+            assert_eq!(read(&row), None, "{nonsense} in column {column}");
+        }
+        assert_eq!(read(&good[..6]), None);
+        assert_eq!(read(&[]), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! The board: observations of all monitors arrive here, snapshots of all entries are published from here.
+//!
+//! Everything happens under one lock that is held for microseconds and never across an `.await`: a few observations a
+//! second, a look-up whenever a client has trouble with a host. Workers do not come here to route: they have watches.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::decide::{Cluster, Observation, Rules};
+use super::follow::{Entry, Pace};
+use super::monitor::Host;
+use super::snapshot::{HostView, Role, Snapshot};
+use crate::config::{HostAddr, TargetSessionAttrs};
+use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
+use crate::net::clock;
+use crate::server::Target;
+
+/// See the module's words.
+#[derive(Debug)]
+pub(super) struct Board {
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    pace: Pace,
+    /// In the file's order.
+    entries: Vec<Followed>,
+    hosts: HashMap<HostAddr, Monitored>,
+}
+
+/// A database entry.
+#[derive(Debug)]
+struct Followed {
+    name: String,
+    /// Whether clients wait while there is no primary.
+    needs_primary: bool,
+    /// Whether changes are logged here: not if an earlier entry names the same hosts.
+    speaks: bool,
+    cluster: Cluster,
+    publish: watch::Sender<Arc<Snapshot>>,
+    last_primary: Option<HostAddr>,
+    metrics: TopologyMetrics,
+}
+
+/// A host, whatever entries name it.
+#[derive(Debug)]
+struct Monitored {
+    target: Target,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    metrics: HostMetrics,
+}
+
+impl Board {
+    pub(super) fn new(metrics: Arc<Metrics>, pace: Pace) -> Self {
+        Self {
+            metrics,
+            state: Mutex::new(State { pace, entries: Vec::new(), hosts: HashMap::new() }),
+        }
+    }
+
+    /// Takes over the entries and stops the monitors of hosts that are no longer named; answers with the hosts that
+    /// need a monitor.
+    pub(super) fn configure(
+        &self,
+        entries: Vec<Entry>,
+        pace: Pace,
+        stop: &CancellationToken,
+    ) -> Vec<Host> {
+        let (now, wall) = (clock::now(), clock::wall());
+        let mut state = self.state();
+        state.pace = pace;
+
+        let mut logins: HashMap<HostAddr, Target> = HashMap::new();
+        for target in entries.iter().flat_map(|entry| &entry.hosts) {
+            logins.entry(target.host.clone()).or_insert_with(|| target.clone());
+        }
+        state.hosts.retain(|addr, host| {
+            let stays = logins.contains_key(addr);
+            if !stays {
+                host.stop.cancel();
+            }
+            stays
+        });
+        let mut started = Vec::new();
+        for (addr, target) in logins {
+            if let Some(known) = state.hosts.get_mut(&addr) {
+                known.target = target;
+                continue;
+            }
+            let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
+            let metrics = self.metrics.host(&addr.to_string());
+            metrics.set_state(false, false, 0);
+            metrics.set_lag(None, None);
+            started.push(Host { addr: addr.clone(), wake: wake.clone(), stop: stop.clone() });
+            state.hosts.insert(addr, Monitored { target, wake, stop, metrics });
+        }
+
+        let rules = Rules { max_replica_lag: pace.max_replica_lag };
+        let mut old = std::mem::take(&mut state.entries);
+        let mut spoken: Vec<Vec<HostAddr>> = Vec::new();
+        for entry in entries {
+            let addrs: Vec<HostAddr> =
+                entry.hosts.iter().map(|target| target.host.clone()).collect();
+            let speaks = !spoken.contains(&addrs);
+            spoken.push(addrs.clone());
+            let needs_primary = needs_primary(entry.attrs);
+            let followed = match old.iter().position(|followed| followed.name == entry.name) {
+                Some(index) => {
+                    let mut followed = old.swap_remove(index);
+                    followed.cluster.reconfigure(addrs, rules, now, wall);
+                    (followed.needs_primary, followed.speaks) = (needs_primary, speaks);
+                    followed.tell(now);
+                    followed
+                }
+                None => {
+                    let cluster = Cluster::new(addrs, rules, now, wall);
+                    let (publish, _) = watch::channel(Arc::new(cluster.snapshot()));
+                    let metrics = self.metrics.topology(&entry.name);
+                    let last_primary = None;
+                    Followed {
+                        name: entry.name,
+                        needs_primary,
+                        speaks,
+                        cluster,
+                        publish,
+                        last_primary,
+                        metrics,
+                    }
+                }
+            };
+            state.entries.push(followed);
+        }
+        // A new entry over hosts that are known already must not wait an interval for what they say.
+        state.hosts.values().for_each(|host| host.wake.notify_one());
+        started
+    }
+
+    /// Something was seen of a host.
+    pub(super) fn observe(
+        &self,
+        addr: &HostAddr,
+        observation: &Observation,
+        now: Instant,
+        wall: SystemTime,
+    ) {
+        let mut state = self.state();
+        let State { entries, hosts, .. } = &mut *state;
+        let Some(host) = hosts.get(addr) else { return };
+        let mut view = None;
+        for entry in entries.iter_mut() {
+            if entry.publish.borrow().host(addr).is_none() {
+                continue;
+            }
+            entry.cluster.observe(addr, observation, now, wall);
+            let lost_primary = entry.tell(now);
+            let snapshot = entry.publish.borrow();
+            if lost_primary && entry.needs_primary {
+                // Whoever is promoted is to be found out at once.
+                let others = snapshot.hosts.iter().filter(|other| other.addr != *addr);
+                others
+                    .filter_map(|other| hosts.get(&other.addr))
+                    .for_each(|other| other.wake.notify_one());
+            }
+            view = view.or_else(|| snapshot.host(addr).cloned());
+        }
+        let says_primary =
+            matches!(observation, Observation::Answered(answer) if !answer.in_recovery);
+        if let Some(view) = view {
+            host.metrics.set_state(view.up, says_primary, view.timeline.unwrap_or_default());
+            host.metrics.set_lag(view.lag_bytes, view.lag);
+        }
+    }
+
+    /// Whether clients wait for a primary that this host might be, or lead to.
+    pub(super) fn needs_haste(&self, addr: &HostAddr) -> bool {
+        self.state().entries.iter().filter(|entry| entry.needs_primary).any(|entry| {
+            let snapshot = entry.publish.borrow();
+            snapshot.primary.is_none() && snapshot.host(addr).is_some()
+        })
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.state().pace
+    }
+
+    pub(super) fn target(&self, addr: &HostAddr) -> Option<Target> {
+        self.state().hosts.get(addr).map(|host| host.target.clone())
+    }
+
+    pub(super) fn watch(&self, database: &str) -> Option<watch::Receiver<Arc<Snapshot>>> {
+        let state = self.state();
+        state
+            .entries
+            .iter()
+            .find(|entry| entry.name == database)
+            .map(|entry| entry.publish.subscribe())
+    }
+
+    pub(super) fn snapshots(&self) -> Vec<(String, Arc<Snapshot>)> {
+        let state = self.state();
+        state
+            .entries
+            .iter()
+            .map(|entry| (entry.name.clone(), entry.publish.borrow().clone()))
+            .collect()
+    }
+
+    pub(super) fn suspect(&self, addr: &HostAddr) {
+        if let Some(host) = self.state().hosts.get(addr) {
+            host.wake.notify_one();
+        }
+    }
+
+    pub(super) fn refresh_metrics(&self) {
+        let now = clock::now();
+        for entry in &self.state().entries {
+            entry.set_gauges(&entry.publish.borrow(), now);
+        }
+    }
+
+    /// Nothing in here panics half-way through a change, so the state of a poisoned lock is sound.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an entry's clients wait while there is no primary. A list of standbys may well name none at all.
+fn needs_primary(attrs: TargetSessionAttrs) -> bool {
+    match attrs {
+        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => true,
+        TargetSessionAttrs::Any
+        | TargetSessionAttrs::ReadOnly
+        | TargetSessionAttrs::Standby
+        | TargetSessionAttrs::PreferStandby => false,
+    }
+}
+
+impl Followed {
+    /// Publishes what is believed now, with log lines and metrics; tells whether the primary was lost.
+    fn tell(&mut self, now: Instant) -> bool {
+        let new = Arc::new(self.cluster.snapshot());
+        let old = self.publish.borrow().clone();
+        if self.speaks {
+            self.log(&old, &new, now);
+        }
+        self.set_gauges(&new, now);
+        if let Some(primary) = new.primary() {
+            if self.last_primary.as_ref().is_some_and(|last| *last != primary.addr) {
+                self.metrics.primary_changes.increment(1);
+            }
+            self.last_primary = Some(primary.addr.clone());
+        }
+        let lost_primary = old.primary.is_some() && new.primary.is_none();
+        self.publish.send_if_modified(|published| {
+            *published = new;
+            published.differs_in_use(&old)
+        });
+        lost_primary
+    }
+
+    fn set_gauges(&self, snapshot: &Snapshot, now: Instant) {
+        let missing_for =
+            snapshot.primary_missing_since.map(|since| now.saturating_duration_since(since));
+        self.metrics.set_primary(missing_for, snapshot.split_brain);
+    }
+
+    /// One line for each host that changed, one when the primary is lost or found again.
+    fn log(&self, old: &Snapshot, new: &Snapshot, now: Instant) {
+        let database = self.name.as_str();
+        for host in &new.hosts {
+            log_host(database, old.host(&host.addr), host);
+        }
+        if new.split_brain && !old.split_brain {
+            error!(
+                database,
+                "split brain: several hosts say that they are the primary and none is believed; no writes until all \
+                 but one of them stop, see SHOW TOPOLOGY"
+            );
+        }
+        match (old.primary_missing_since, new.primary()) {
+            (None, None) => {
+                warn!(database, "no primary: clients that need one wait, up to failover_timeout")
+            }
+            (Some(since), Some(primary)) => info!(
+                database,
+                host = %primary.addr,
+                timeline = primary.timeline,
+                missing_ms = now.saturating_duration_since(since).as_millis() as u64,
+                "there is a primary"
+            ),
+            _ => {}
+        }
+    }
+}
+
+fn log_host(database: &str, old: Option<&HostView>, new: &HostView) {
+    let (old_role, old_up) = old.map_or((Role::Unknown, false), |old| (old.role, old.up));
+    let same_error = old.is_some_and(|old| old.last_error == new.last_error);
+    let in_order = new.up && new.role != Role::Deposed;
+    if old_role == new.role && old_up == new.up && (in_order || same_error) {
+        return;
+    }
+    let (from, to) = (state(old_role, old_up), state(new.role, new.up));
+    let (host, timeline) = (&new.addr, new.timeline);
+    if in_order {
+        info!(database, %host, from, to, timeline, "host changed");
+    } else {
+        let why = new.last_error.as_deref().unwrap_or_default();
+        warn!(database, %host, from, to, timeline, why, "host changed");
+    }
+}
+
+fn state(role: Role, up: bool) -> &'static str {
+    if up { role.name() } else { "down" }
+}

@@ -1,0 +1,151 @@
+//! One monitor: asks one host, again and again.
+//!
+//! What a failure says about the host:
+//!
+//! - A question over the connection at hand that is **not answered in time**: down. No second try: a frozen host
+//!   accepts connections and would cost another timeout.
+//! - That connection **broke** (reset, closed, FATAL): a new one is tried at once. Somebody may have ended just our
+//!   backend; if the server is gone, the new connection is refused within a millisecond.
+//! - A **new** connection that is refused, breaks, is not answered in time, or is told "starting up": down.
+//! - The login is refused for another reason, or the question cannot be answered: down as well, since the host's role
+//!   is not known, but there is no hurry to try again: it takes an operator to mend that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::ask::Line;
+use super::board::Board;
+use super::decide::{Answer, Observation};
+use crate::config::HostAddr;
+use crate::net::clock;
+use crate::server::query::QueryError;
+use crate::server::{self, Target};
+
+/// Time from question to question while something is wrong.
+const HASTE: Duration = Duration::from_millis(50);
+
+/// How long a host is asked fast after somebody had trouble with it.
+const SUSPICION: Duration = Duration::from_secs(1);
+
+/// Least time between two questions, however many have trouble with the host.
+const SPACING: Duration = Duration::from_millis(10);
+
+/// A host to be asked.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) addr: HostAddr,
+    pub(super) wake: Arc<Notify>,
+    pub(super) stop: CancellationToken,
+}
+
+/// What one look came to.
+struct Seen {
+    observation: Observation,
+    /// Asking again soon is of no use.
+    hopeless: bool,
+}
+
+/// Asks until it is stopped.
+pub(super) async fn run(board: Arc<Board>, host: Host) {
+    let mut line = None;
+    let mut suspected_until = None;
+    let watching = async {
+        loop {
+            let began = clock::now();
+            let seen = look(&board, &host.addr, &mut line).await;
+            let now = clock::now();
+            board.observe(&host.addr, &seen.observation, now, clock::wall());
+
+            let suspected = suspected_until.is_some_and(|until| now < until);
+            let haste = !seen.hopeless && (suspected || board.needs_haste(&host.addr));
+            let interval = board.pace().interval;
+            let interval = if haste { interval.min(HASTE) } else { interval };
+            if wait(&host.wake, began + interval.max(SPACING)).await {
+                suspected_until = Some(clock::now() + SUSPICION);
+                tokio::time::sleep((began + SPACING).saturating_duration_since(clock::now())).await;
+            }
+        }
+    };
+    host.stop.run_until_cancelled(watching).await;
+}
+
+/// Waits for the time or for somebody who has trouble with the host; tells whether it was the latter.
+async fn wait(wake: &Notify, until: Instant) -> bool {
+    let pause = until.saturating_duration_since(clock::now());
+    tokio::time::timeout(pause, wake.notified()).await.is_ok()
+}
+
+/// Looks at the host once. `line` is the connection at hand, if there is one; it is kept only if all went well.
+async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
+    let limit = board.pace().timeout;
+    if let Some(mut old) = line.take() {
+        match tokio::time::timeout(limit, old.ask()).await {
+            Ok(Ok(answer)) => {
+                *line = Some(old);
+                return Seen::answered(answer);
+            }
+            Ok(Err(error)) if broke(&error) => {}
+            Ok(Err(error)) => {
+                return Seen::failed(format!("{addr} cannot say what it is: {error}"), true);
+            }
+            Err(_) => {
+                return Seen::failed(
+                    format!("{addr} did not answer within {limit:?} (topology_timeout)"),
+                    false,
+                );
+            }
+        }
+    }
+    let Some(target) = board.target(addr) else {
+        return Seen::failed(format!("{addr} is no longer named"), true);
+    };
+    match tokio::time::timeout(limit, open_and_ask(target, limit)).await {
+        Ok(Ok((new, answer))) => {
+            *line = Some(new);
+            Seen::answered(answer)
+        }
+        Ok(Err(seen)) => seen,
+        Err(_) => Seen::failed(
+            format!("{addr} did not let us in and answer within {limit:?} (topology_timeout)"),
+            false,
+        ),
+    }
+}
+
+async fn open_and_ask(mut target: Target, limit: Duration) -> Result<(Line, Answer), Seen> {
+    // Ours comes first, so that the right setting is named.
+    target.timeout = limit * 2;
+    let opened = server::open(&target).await;
+    let (connection, _) =
+        opened.map_err(|error| Seen::failed(error.to_string(), !error.doubts_host()))?;
+    let mut line = Line::new(connection);
+    match line.ask().await {
+        Ok(answer) => Ok((line, answer)),
+        Err(error) => Err(Seen::failed(
+            format!("{} cannot say what it is: {error}", target.host),
+            !broke(&error),
+        )),
+    }
+}
+
+/// Whether it was the connection that failed, rather than the question.
+fn broke(error: &QueryError) -> bool {
+    match error {
+        QueryError::Io(_) => true,
+        QueryError::Refused(response) => response.is_fatal(),
+        QueryError::Protocol(_) => false,
+    }
+}
+
+impl Seen {
+    fn answered(answer: Answer) -> Self {
+        Self { observation: Observation::Answered(answer), hopeless: false }
+    }
+
+    fn failed(error: String, hopeless: bool) -> Self {
+        Self { observation: Observation::Failed { error: error.into() }, hopeless }
+    }
+}
