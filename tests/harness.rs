@@ -1,4 +1,4 @@
-//! The harness itself, against PostgreSQL alone: what it starts works, and nothing of it is left.
+//! The harness itself, against PostgreSQL and pgbouncer: what it starts works, and nothing of it is left.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "a test may read the clock")]
@@ -12,8 +12,8 @@ use common::home::{descendants, is_alive};
 use common::scripted::reply;
 use common::tls::Authority;
 use common::{
-    Cluster, Login, Password, ScriptedServer, ServerError, Setup, Signal, Step, Wire, pgbench,
-    psql, wait,
+    Cluster, Login, Password, ScriptedServer, ServerError, Setup, Signal, Step, Weir, Wire,
+    pgbench, psql, wait,
 };
 use rustix::process::Pid;
 
@@ -222,4 +222,61 @@ fn metrics_are_read_by_label() {
     assert_eq!(sum("a_total", &[("host", "h2")]), Some(3.0));
     assert_eq!(sum("a_total", &[("host", "h3")]), None);
     assert_eq!(sum("plain", &[]), Some(4.0));
+}
+
+// ---- the pooler's side of the harness, shown on pgbouncer ----
+
+#[test]
+fn a_pooler_is_configured_asked_reloaded_and_stopped() {
+    let server = Setup::new().start();
+    let setup = Weir::setup().pgbouncer().server(&server).setting("pool_mode", "transaction");
+    let mut weir = setup.setting("default_pool_size", 3).start();
+    assert_eq!(psql(&weir.login("app", "app"), "SELECT 42").ok(), "42");
+    assert_eq!(psql(&weir.unix_login("app", "app"), "SELECT 42").ok(), "42");
+
+    let databases = weir.console("SHOW DATABASES");
+    let row = databases.find("name", "app").unwrap();
+    assert_eq!(databases.get(row, "pool_size"), "3");
+    assert_eq!(databases.get(row, "force_user"), "", "NULL reads as empty");
+    assert_eq!(weir.console("PAUSE").rows.len(), 0);
+    let mut waiting = psql::start_psql(&weir.login("app", "app"), "SELECT 1");
+    weir.wait_show("SHOW POOLS", "cl_waiting", "1");
+    assert!(waiting.is_running());
+    weir.console("RESUME");
+    assert_eq!(waiting.finish().ok(), "1");
+    assert!(weir.try_console("NONSENSE").failed().contains("NONSENSE"));
+
+    weir.change(|setup| setup.setting("default_pool_size", 4));
+    weir.reload();
+    weir.wait_show("SHOW DATABASES", "pool_size", "4");
+    weir.change(|setup| setup.setting("default_pool_size", 5));
+    weir.signal(Signal::HUP);
+    weir.wait_log("got SIGHUP");
+    weir.wait_show("SHOW DATABASES", "pool_size", "5");
+    let folder = weir.dir().to_owned();
+    weir.stop();
+    assert!(!folder.exists());
+}
+
+#[test]
+fn a_pooler_that_refuses_its_configuration_says_why() {
+    let refused = Weir::setup().pgbouncer().setting("pool_mode", "sideways").try_start();
+    let refused = refused.unwrap_err();
+    assert!(!refused.status.success());
+    assert!(refused.log.contains("sideways") || refused.log.contains("pool_mode"), "{refused:?}");
+}
+
+#[test]
+fn a_pooler_offers_tls_and_asks_for_passwords_by_its_own_hba() {
+    let authority = Authority::new();
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .pgbouncer()
+        .server(&server)
+        .tls(&authority.server())
+        .hba("hostssl all all 127.0.0.1/32 scram-sha-256")
+        .start();
+    let login = |mode| weir.login("app", "app").password("secret").set("PGSSLMODE", mode);
+    assert_eq!(psql(&login("require"), "SELECT 42").ok(), "42");
+    psql(&login("disable"), "SELECT 42").failed();
 }

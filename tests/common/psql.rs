@@ -166,7 +166,12 @@ fn text(reader: Option<JoinHandle<Vec<u8>>>) -> String {
 /// Runs SQL in psql; prints rows without header, values separated by `|`. The first error ends it.
 #[track_caller]
 pub fn psql(login: &Login, sql: &str) -> Run {
-    Job::start(&mut psql_command(login, &["-At", "-c", sql])).finish()
+    start_psql(login, sql).finish()
+}
+
+/// Starts psql beside the test.
+pub fn start_psql(login: &Login, sql: &str) -> Job {
+    Job::start(&mut psql_command(login, &["-At", "-c", sql]))
 }
 
 /// psql with these arguments, quiet and without ~/.psqlrc.
