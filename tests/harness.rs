@@ -98,6 +98,17 @@ fn a_frozen_server_can_be_dropped() {
 }
 
 #[test]
+fn a_server_whose_postmaster_alone_is_killed_leaves_nothing_behind_either() {
+    let mut server = Setup::new().start();
+    let mut client = Wire::tcp(server.port(), "app", "app").unwrap();
+    let pids = descendants_with_data(server.data());
+    server.kill_postmaster();
+    assert_eq!(client.answer().unwrap_err().code(), "57P01");
+    drop(server);
+    assert!(pids.iter().all(|pid| !is_alive(*pid)));
+}
+
+#[test]
 fn a_restarted_server_keeps_its_port_and_data() {
     let mut server = Setup::new().start();
     let port = server.port();

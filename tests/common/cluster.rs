@@ -99,8 +99,13 @@ impl Cluster {
     /// Makes a replica the primary, and lets the other running replicas follow it. The old primary
     /// is left as it is: dead, frozen, or a second primary.
     pub fn promote(&mut self, number: usize) {
-        let old = self.primary;
         self.nodes[number].promote();
+        self.adopt(number);
+    }
+
+    /// The second half of [`Self::promote`], for a node that was promoted already.
+    pub fn adopt(&mut self, number: usize) {
+        let old = self.primary;
         self.primary = number;
         for other in 0..self.nodes.len() {
             if other != number && other != old && self.nodes[other].is_running() {

@@ -257,27 +257,44 @@ impl Process {
         if self.ended().is_some() {
             return;
         }
-        // Stopped first, it can't start another child while we look for them.
+        // Stopped, it can neither start another child nor react while we go through them. Children
+        // die first: one that sees its parent gone would still say goodbye to its client.
         let _ = kill_process(self.pid, Signal::STOP);
         let descendants = descendants(self.pid);
-        let _ = kill_process(self.pid, signal);
         for child in &descendants {
             let _ = kill_process(*child, signal);
         }
+        let _ = kill_process(self.pid, signal);
         if signal == Signal::KILL {
             self.orphans = descendants;
             self.wait("the end of a killed process");
-            let orphans = &self.orphans;
-            wait::until("the end of its children", wait::DEADLINE, || {
-                orphans.iter().all(|pid| !is_alive(*pid))
-            });
+            self.wait_orphans();
         }
+    }
+
+    /// SIGKILL to the process alone: its children notice by themselves, or go on for a while.
+    pub fn kill_parent_only(&mut self) {
+        let _ = kill_process(self.pid, Signal::STOP);
+        self.orphans = descendants(self.pid);
+        self.signal(Signal::KILL);
+        self.wait("the end of a killed process");
+    }
+
+    fn wait_orphans(&self) {
+        wait::until("the end of a killed process's children", wait::DEADLINE, || {
+            self.orphans.iter().all(|pid| !is_alive(*pid))
+        });
     }
 
     /// Ends it and all its children: SIGQUIT, and after `patience` SIGKILL.
     pub fn end(&mut self, patience: Duration) {
         if self.ended().is_some() {
-            return;
+            // What kill_parent_only has left. They are dead or dying; numbers are not in use again
+            // so soon.
+            for pid in self.orphans.iter().filter(|pid| is_alive(**pid)) {
+                let _ = kill_process(*pid, Signal::KILL);
+            }
+            return self.wait_orphans();
         }
         let mut family = descendants(self.pid);
         family.push(self.pid);

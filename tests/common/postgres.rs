@@ -317,6 +317,12 @@ impl Postgres {
         }
     }
 
+    /// SIGKILL to the postmaster alone. Idle backends tell their clients (57P01) and end; one that
+    /// works goes on until it next waits.
+    pub fn kill_postmaster(&mut self) {
+        self.process.as_mut().expect("never started").kill_parent_only();
+    }
+
     /// Fast shutdown; returns when it has ended.
     pub fn stop(&mut self) {
         self.kill(Signal::INT);
