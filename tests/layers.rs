@@ -19,6 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("routing", PURE),
     ("pool::state", PURE),
     ("topology::decide", PURE),
+    ("topology::lag", PURE),
+    ("topology::snapshot", PURE),
     // Acting.
     ("net", &[]),
     ("auth", &[]),
@@ -35,7 +37,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", EVERYTHING),
     ("lib", EVERYTHING),
 ];
-const PURE: &[&str] = &["session", "routing", "pool::state", "topology::decide"];
+const PURE: &[&str] = &[
+    "session",
+    "routing",
+    "pool::state",
+    "topology::decide",
+    "topology::lag",
+    "topology::snapshot",
+];
 const ABOVE_WORKER: &[&str] =
     &["session", "routing", "net", "auth", "server", "pool", "topology", "worker"];
 const EVERYTHING: &[&str] = &["*"];
