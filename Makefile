@@ -1,0 +1,34 @@
+# What CI runs, and what a person runs. CONTRIBUTING.md says more.
+
+.PHONY: help check test fuzz bench demo setup
+
+help:
+	@echo "make check   formatting, lints, documentation, licences"
+	@echo "make test    installs what is missing, then runs every test against real PostgreSQL"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)"
+	@echo "make bench   criterion benches"
+	@echo "make demo    a failover before your eyes; KEEP=1 leaves it running until Ctrl-C"
+	@echo "make setup   only installs what is missing"
+
+check:
+	tools/cargo-tool.sh deny
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
+	cargo deny --workspace check --hide-inclusion-graph licenses bans sources
+
+test: setup
+	tools/test.sh
+
+fuzz:
+	tools/fuzz.sh
+
+bench:
+	cargo bench --workspace --benches
+
+demo: setup
+	cargo build --release --bin pgweir
+	cargo run --release --quiet --example demo
+
+setup:
+	@tools/setup.sh

@@ -1,0 +1,143 @@
+//! A primary and its streaming replicas.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::home::{Home, as_service};
+use super::postgres::{Postgres, Setup, pg_bin, run};
+use super::wait;
+
+/// Some servers of one system: at first node 0 is the primary and the others follow it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The servers; `node0` is the first. A test breaks them as it likes.
+    pub nodes: Vec<Postgres>,
+    primary: usize,
+    home: Arc<Home>,
+}
+
+impl Cluster {
+    pub(super) fn new(setup: Setup, replicas: usize) -> Self {
+        let home = Arc::new(Home::new());
+        let primary = setup.start_in(home.clone(), "node0");
+        let port = primary.port();
+        let nodes = thread::scope(|scope| {
+            let replicas: Vec<_> = (1..=replicas)
+                .map(|number| {
+                    let home = home.clone();
+                    scope.spawn(move || {
+                        let mut node = Postgres::empty(home, &format!("node{number}"));
+                        clone_from(port, &node);
+                        node.start();
+                        node
+                    })
+                })
+                .collect();
+            let replicas = replicas.into_iter().map(|replica| replica.join().unwrap());
+            std::iter::once(primary).chain(replicas).collect()
+        });
+        let cluster = Self { nodes, primary: 0, home };
+        cluster.wait_streaming(replicas);
+        cluster
+    }
+
+    /// With default settings.
+    pub fn start(replicas: usize) -> Self {
+        Setup::new().cluster(replicas)
+    }
+
+    /// The number of the node that the harness made primary last.
+    pub fn primary_number(&self) -> usize {
+        self.primary
+    }
+
+    /// The node that the harness made primary last.
+    pub fn primary(&self) -> &Postgres {
+        &self.nodes[self.primary]
+    }
+
+    /// The same, to break it.
+    pub fn primary_mut(&mut self) -> &mut Postgres {
+        &mut self.nodes[self.primary]
+    }
+
+    /// Ports of all nodes.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().map(Postgres::port).collect()
+    }
+
+    /// A line for `[databases]` that names all nodes and wants the primary.
+    pub fn entry(&self, name: &str) -> String {
+        let hosts = vec!["127.0.0.1"; self.nodes.len()].join(",");
+        let ports: Vec<_> = self.ports().iter().map(u16::to_string).collect();
+        let ports = ports.join(",");
+        format!("{name} = host={hosts} port={ports} dbname=app target_session_attrs=read-write")
+    }
+
+    /// Waits until `replicas` replicas stream from the primary.
+    pub fn wait_streaming(&self, replicas: usize) {
+        let sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        wait::until(&format!("{replicas} streaming replicas"), wait::DEADLINE, || {
+            self.primary().query(sql).one() == replicas.to_string()
+        });
+    }
+
+    /// Waits until all running replicas have replayed what the primary has written by now.
+    pub fn wait_replicated(&mut self) {
+        let lsn = self.primary().query("SELECT pg_current_wal_lsn()").one().to_owned();
+        let primary = self.primary;
+        for (number, node) in self.nodes.iter_mut().enumerate() {
+            if number == primary || !node.is_running() {
+                continue;
+            }
+            let sql = format!("SELECT pg_last_wal_replay_lsn() >= '{lsn}'::pg_lsn");
+            let what = format!("{} to replay up to {lsn}", node.name());
+            wait::until(&what, wait::DEADLINE, || node.query(&sql).one() == "t");
+        }
+    }
+
+    /// Makes a replica the primary, and lets the other running replicas follow it. The old primary
+    /// is left as it is: dead, frozen, or a second primary.
+    pub fn promote(&mut self, number: usize) {
+        self.nodes[number].promote();
+        self.adopt(number);
+    }
+
+    /// The second half of [`Self::promote`], for a node that was promoted already.
+    pub fn adopt(&mut self, number: usize) {
+        let old = self.primary;
+        self.primary = number;
+        for other in 0..self.nodes.len() {
+            if other != number && other != old && self.nodes[other].is_running() {
+                self.follow(other);
+            }
+        }
+    }
+
+    /// Lets a running replica follow the present primary.
+    pub fn follow(&self, number: usize) {
+        let node = &self.nodes[number];
+        node.set("primary_conninfo", &conninfo(self.primary().port(), node));
+    }
+
+    /// Makes a node that is down a replica of the present primary, from a fresh copy, on its port.
+    pub fn rebuild(&mut self, number: usize) {
+        let port = self.primary().port();
+        let node = &mut self.nodes[number];
+        node.erase();
+        clone_from(port, node);
+        node.start();
+    }
+}
+
+fn conninfo(primary: u16, node: &Postgres) -> String {
+    format!("host=127.0.0.1 port={primary} user=postgres application_name={}", node.name())
+}
+
+fn clone_from(primary: u16, node: &Postgres) {
+    let mut command = as_service(pg_bin("pg_basebackup"));
+    command.arg("-D").arg(node.data());
+    command.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+    command.args(["-d", &conninfo(primary, node)]);
+    run(&mut command, "");
+}

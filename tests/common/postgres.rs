@@ -1,0 +1,554 @@
+//! One PostgreSQL server: made, started, broken and removed by a test.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::cluster::Cluster;
+use super::home::{self, Home, Process, as_service, give, service_user, write_private};
+use super::psql::Login;
+use super::tls::Certificate;
+use super::wait;
+use super::wire::{Rows, ServerError, Wire};
+
+/// Password of the role `app`, which every server has, and which owns the database `app`.
+pub const APP_PASSWORD: &str = "secret";
+
+/// What a server shall be like; [`Setup::start`] and [`Setup::cluster`] make it so.
+///
+/// Every server has a superuser `postgres` (no password over its Unix socket) and a role `app`
+/// with password `secret` that owns a database `app`. Without [`Setup::hba`] everybody is trusted.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    settings: Vec<(String, String)>,
+    hba: Vec<String>,
+    sql: Vec<String>,
+    tls: Option<Certificate>,
+}
+
+/// How a role proves who it is, and what the server stores for that.
+#[derive(Clone, Copy, Debug)]
+pub enum Password<'a> {
+    /// No password.
+    None,
+    /// Stored as an md5 hash.
+    Md5(&'a str),
+    /// Stored as a SCRAM-SHA-256 verifier.
+    Scram(&'a str),
+}
+
+impl Setup {
+    /// The default.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A line of postgresql.conf.
+    pub fn setting(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// A line of pg_hba.conf. The first call replaces `host all all 127.0.0.1/32 trust`.
+    pub fn hba(mut self, line: &str) -> Self {
+        self.hba.push(line.to_owned());
+        self
+    }
+
+    /// A role that may log in.
+    pub fn role(self, name: &str, password: Password<'_>) -> Self {
+        let (encryption, password) = match password {
+            Password::None => return self.sql(&format!("CREATE ROLE {name} LOGIN")),
+            Password::Md5(password) => ("md5", password),
+            Password::Scram(password) => ("scram-sha-256", password),
+        };
+        self.sql(&format!(
+            "SET password_encryption = '{encryption}'; CREATE ROLE {name} LOGIN PASSWORD '{password}'"
+        ))
+    }
+
+    /// SQL to run once, as superuser in the database `app`.
+    pub fn sql(mut self, sql: &str) -> Self {
+        self.sql.push(sql.to_owned());
+        self
+    }
+
+    /// A further database, owned by `app`. (Not in a transaction with other SQL.)
+    pub fn database(self, name: &str) -> Self {
+        self.sql(&format!("CREATE DATABASE {name} OWNER app"))
+    }
+
+    /// Switches TLS on.
+    pub fn tls(mut self, certificate: &Certificate) -> Self {
+        self.tls = Some(certificate.clone());
+        self
+    }
+
+    /// Starts one server.
+    pub fn start(self) -> Postgres {
+        self.start_in(Arc::new(Home::new()), "node0")
+    }
+
+    /// Starts a primary and `replicas` streaming replicas.
+    pub fn cluster(self, replicas: usize) -> Cluster {
+        Cluster::new(self, replicas)
+    }
+
+    pub(super) fn start_in(self, home: Arc<Home>, name: &str) -> Postgres {
+        let mut server = Postgres::empty(home, name);
+        fill_from_template(&server.data);
+        self.write_conf(&server);
+        self.write_hba(&server);
+        server.start();
+        for sql in &self.sql {
+            server.query(sql);
+        }
+        server
+    }
+
+    fn write_conf(&self, server: &Postgres) {
+        let mut settings: Vec<(&str, String)> = [
+            ("fsync", "off"),
+            ("full_page_writes", "off"),
+            ("shared_buffers", "16MB"),
+            ("max_connections", "100"),
+            ("wal_level", "replica"),
+            ("hot_standby", "on"),
+            ("wal_keep_size", "256MB"), // no slots: a replica that was away must find its WAL
+            ("max_wal_senders", "10"),
+            ("wal_receiver_timeout", "5s"),
+            ("wal_retrieve_retry_interval", "200ms"),
+            ("log_connections", "off"),
+            ("log_line_prefix", "%m [%p] %u@%d "),
+        ]
+        .map(|(key, value)| (key, value.to_owned()))
+        .into();
+        if let Some(certificate) = &self.tls {
+            let files = certificate.write(server.home.path(), "server");
+            settings.extend([
+                ("ssl", "on".to_owned()),
+                ("ssl_cert_file", files.cert.display().to_string()),
+                ("ssl_key_file", files.key.display().to_string()),
+                ("ssl_ca_file", files.authority.display().to_string()),
+            ]);
+        }
+        settings.extend(self.settings.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        let path = server.data.join("postgresql.conf");
+        let mut conf = fs::read_to_string(&path).unwrap();
+        for (key, value) in settings {
+            conf.push_str(&format!("{key} = '{}'\n", value.replace('\'', "''")));
+        }
+        write_private(&path, &conf);
+    }
+
+    fn write_hba(&self, server: &Postgres) {
+        let mut lines = vec![
+            "local all postgres trust",
+            "local replication postgres trust",
+            "host replication postgres 127.0.0.1/32 trust",
+        ];
+        if self.hba.is_empty() {
+            lines.extend(["local all all trust", "host all all 127.0.0.1/32 trust"]);
+        }
+        lines.extend(self.hba.iter().map(String::as_str));
+        write_private(&server.data.join("pg_hba.conf"), &(lines.join("\n") + "\n"));
+    }
+}
+
+/// A server. Dropped, it is shut down at once and its files go with its [`Home`].
+#[derive(Debug)]
+pub struct Postgres {
+    name: String,
+    data: PathBuf,
+    log: PathBuf,
+    socket_dir: PathBuf,
+    port: u16,
+    /// Started before: others know its port by now.
+    port_is_known: bool,
+    process: Option<Process>,
+    home: Arc<Home>, // last: dropped after the process
+}
+
+impl Postgres {
+    pub(super) fn empty(home: Arc<Home>, name: &str) -> Self {
+        let folder = home.folder(name);
+        Self {
+            name: name.to_owned(),
+            data: folder.join("data"),
+            log: folder.join("log"),
+            socket_dir: folder,
+            port: home::free_port(),
+            port_is_known: false,
+            process: None,
+            home,
+        }
+    }
+
+    /// Its port at 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of its Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its name within a cluster (`node0`, ...), a replica's `application_name`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All that it logged.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// How a client reaches it over TCP, without pgweir.
+    pub fn login(&self, user: &str, database: &str) -> Login {
+        Login::tcp(self.port, user, database)
+    }
+
+    /// Whether its postmaster runs (a frozen one does).
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.ended().is_none())
+    }
+
+    /// A new connection as superuser over the Unix socket.
+    ///
+    /// # Errors
+    /// It is not there, or refuses.
+    pub fn connect(&self, database: &str) -> Result<Wire, ServerError> {
+        Wire::unix(&self.socket_dir, self.port, "postgres", database)
+    }
+
+    /// Runs SQL in the database `app` as superuser, on a connection of its own.
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Rows {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{} on {sql}: {error}", self.name))
+    }
+
+    /// As [`Self::query`].
+    ///
+    /// # Errors
+    /// It is not there, or answers with an error.
+    pub fn try_query(&self, sql: &str) -> Result<Rows, ServerError> {
+        self.connect("app")?.query(sql)
+    }
+
+    /// `ALTER SYSTEM SET` and reload; an empty value resets.
+    pub fn set(&self, key: &str, value: &str) {
+        let mut wire = self.connect("app").unwrap();
+        let value = value.replace('\'', "''");
+        let sql = match value.as_str() {
+            "" => format!("ALTER SYSTEM RESET {key}"),
+            value => format!("ALTER SYSTEM SET {key} = '{value}'"),
+        };
+        wire.query(&sql).unwrap();
+        wire.query("SELECT pg_reload_conf()").unwrap();
+    }
+
+    /// Starts it, on the port that it had, and waits until it answers.
+    pub fn start(&mut self) {
+        assert!(!self.is_running(), "{} runs already", self.name);
+        for _ in 0..10 {
+            let before = fs::metadata(&self.log).map_or(0, |meta| meta.len());
+            self.process = Some(self.launch());
+            if self.wait_ready() {
+                self.port_is_known = true;
+                return;
+            }
+            let log = fs::read(&self.log).unwrap();
+            let log = String::from_utf8_lossy(&log[usize::try_from(before).unwrap()..]);
+            assert!(log.contains("Address already in use"), "{} won't start:\n{log}", self.name);
+            if !self.port_is_known {
+                self.port = home::free_port();
+            }
+        }
+        panic!("{}: port {} stays taken", self.name, self.port);
+    }
+
+    fn launch(&self) -> Process {
+        let log = fs::File::options().create(true).append(true).open(&self.log).unwrap();
+        give(&self.log);
+        let mut command = as_service(pg_bin("postgres"));
+        command
+            .arg("-D")
+            .arg(&self.data)
+            .args(["-c", &format!("port={}", self.port)])
+            .args(["-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", &format!("unix_socket_directories={}", self.socket_dir.display())])
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        Process::start(&mut command, &self.home)
+    }
+
+    /// Waits until it answers a query (true) or has ended (false).
+    pub fn wait_ready(&mut self) -> bool {
+        let what = format!("{} to answer; its log: {}", self.name, self.log.display());
+        wait::value(&what, wait::DEADLINE, || {
+            if !self.is_running() {
+                return Some(false);
+            }
+            self.try_query("SELECT 1").is_ok().then_some(true)
+        })
+    }
+
+    /// Sends a signal. SIGKILL, SIGSTOP and SIGCONT reach every process of the server: the host
+    /// dies (none is left when this returns), freezes, or goes on. All others reach the postmaster:
+    /// SIGTERM, SIGINT, SIGQUIT are PostgreSQL's smart, fast and immediate shutdown.
+    pub fn kill(&mut self, signal: Signal) {
+        let process = self.process.as_mut().expect("never started");
+        if [Signal::KILL, Signal::STOP, Signal::CONT].contains(&signal) {
+            process.signal_all(signal);
+        } else {
+            process.signal(signal);
+        }
+    }
+
+    /// SIGKILL to the postmaster alone. Idle backends tell their clients (57P01) and end; one that
+    /// works goes on until it next waits.
+    pub fn kill_postmaster(&mut self) {
+        self.process.as_mut().expect("never started").kill_parent_only();
+    }
+
+    /// Fast shutdown; returns when it has ended.
+    pub fn stop(&mut self) {
+        self.kill(Signal::INT);
+        let process = self.process.as_mut().expect("just signalled");
+        process.wait("a fast shutdown of PostgreSQL");
+    }
+
+    /// Fast shutdown and start.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start();
+    }
+
+    /// Removes the data directory of a server that is down.
+    pub fn erase(&mut self) {
+        assert!(!self.is_running(), "{} runs", self.name);
+        remove_shared_memory(&self.data);
+        fs::remove_dir_all(&self.data).unwrap();
+    }
+
+    /// Promotes a replica; returns when it takes writes.
+    pub fn promote(&self) {
+        assert_eq!(self.query("SELECT pg_promote(true, 30)").one(), "t", "{}", self.name);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "---- {} (port {}), log:\n{}",
+                self.name,
+                self.port,
+                home::tail(&self.log, 15)
+            );
+        }
+        let Some(mut process) = self.process.take() else { return };
+        process.end(Duration::from_secs(10));
+        remove_shared_memory(&self.data);
+    }
+}
+
+/// A postmaster that was killed can't remove its (tiny) System V shared memory segment, and the
+/// system allows only so many. `postmaster.pid`, gone after an orderly end, has its id in line 7.
+fn remove_shared_memory(data: &Path) {
+    let Ok(pid_file) = fs::read_to_string(data.join("postmaster.pid")) else { return };
+    let id = pid_file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
+    let Some(id) = id else { return };
+    let quiet = || Stdio::null();
+    drop(Command::new("ipcrm").args(["-m", id]).stdout(quiet()).stderr(quiet()).status());
+}
+
+// ---- a data directory, quickly ----
+
+/// Fills `data` with a copy of the template.
+fn fill_from_template(data: &Path) {
+    copy_folder(template(), data).unwrap();
+}
+
+/// An initdb'ed data directory with the role and database `app`. Made once per build folder, since
+/// it takes seconds and nextest runs every test in a process of its own.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let uid =
+            service_user().map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
+        let name = format!("pg-template-1-{}-{uid}", version().replace(' ', "-"));
+        // Cargo says so to tests only; an example makes one per process.
+        let cache = option_env!("CARGO_TARGET_TMPDIR").map(|dir| Path::new(dir).join(name));
+        if let Some(cache) = &cache
+            && cache.exists()
+        {
+            return cache.clone();
+        }
+        let dir = TempDir::with_prefix("pgweir-template-").unwrap();
+        give(dir.path());
+        let data = dir.path().join("data");
+        make_template(&data);
+        let Some(cache) = cache else {
+            let kept = dir.keep();
+            remove_at_exit(&kept);
+            return kept.join("data");
+        };
+        // Several processes may come here at once. Renaming is atomic: the first one wins.
+        let target = cache.parent().expect("joined above");
+        let mine = TempDir::with_prefix_in("pg-template-new-", target).unwrap();
+        copy_folder(&data, &mine.path().join("data")).unwrap();
+        match fs::rename(mine.path().join("data"), &cache) {
+            Err(error) if !cache.exists() => panic!("{}: {error}", cache.display()),
+            _ => cache,
+        }
+    })
+}
+
+/// Removes a folder when this process has ended, however it ends.
+#[expect(clippy::zombie_processes, reason = "it outlives us by design")]
+fn remove_at_exit(dir: &Path) {
+    let script = r#"cat >/dev/null; rm -rf "$1""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "pgweir-test-sweeper"]).arg(dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = home::own_group(&mut command).spawn().unwrap();
+    std::mem::forget(child.stdin.take()); // closed by our end, and by nothing else
+}
+
+fn make_template(data: &Path) {
+    let mut initdb = as_service(pg_bin("initdb"));
+    initdb.arg("-D").arg(data);
+    initdb.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8"]);
+    initdb.args(["--no-sync", "--wal-segsize=1"]);
+    run(&mut initdb, "");
+    let mut single = as_service(pg_bin("postgres"));
+    single.args(["--single", "-F", "-D"]).arg(data).arg("postgres");
+    let sql = format!(
+        "SET password_encryption = 'scram-sha-256'\n\
+         CREATE ROLE app LOGIN PASSWORD '{APP_PASSWORD}'\n\
+         CREATE DATABASE app OWNER app\n"
+    );
+    run(&mut single, &sql);
+}
+
+/// Runs a command to its end.
+pub(super) fn run(command: &mut Command, input: &str) {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // A single-user server reports errors in its log and exits with 0 all the same.
+    let failed = !output.status.success() || err.contains("ERROR:") || out.contains("ERROR:");
+    assert!(!failed, "{command:?}: {}\n{out}\n{err}", output.status);
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    give(to);
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            give(&target);
+        }
+    }
+    Ok(())
+}
+
+// ---- where PostgreSQL is ----
+
+/// A program of the PostgreSQL under test.
+pub fn pg_bin(program: &str) -> PathBuf {
+    bin_dir().join(program)
+}
+
+/// What `postgres --version` says.
+pub fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let output = Command::new(pg_bin("postgres")).arg("--version").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.split_whitespace().nth(2).expect("postgres (PostgreSQL) VERSION").to_owned()
+    })
+}
+
+/// Its major version.
+pub fn major_version() -> u32 {
+    let digits: String = version().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+/// The folder with `initdb`, `postgres` and the rest: `PGWEIR_PG_BIN`, else what `pg_config` says,
+/// else the newest of the usual places.
+fn bin_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        find_bin_dir().unwrap_or_else(|tried| panic!(
+        "no PostgreSQL server found: initdb is in none of\n  {}\nInstall one (`make setup` does on \
+         Debian and Ubuntu) or set PGWEIR_PG_BIN to the folder that has initdb.",
+        tried.join("\n  ")
+    ))
+    })
+}
+
+fn find_bin_dir() -> Result<PathBuf, Vec<String>> {
+    let mut candidates: Vec<(PathBuf, &str)> = Vec::new();
+    if let Some(dir) = std::env::var_os("PGWEIR_PG_BIN") {
+        candidates.push((dir.into(), "PGWEIR_PG_BIN, so nowhere else"));
+    } else {
+        if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
+            let dir = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            candidates.push((dir.into(), "pg_config --bindir"));
+        }
+        for (parent, prefix) in [
+            ("/usr/lib/postgresql", ""),
+            ("/usr", "pgsql-"),
+            ("/opt/homebrew/opt", "postgresql@"),
+            ("/usr/local/opt", "postgresql@"),
+        ] {
+            for version in versions_in(Path::new(parent), prefix) {
+                let dir = Path::new(parent).join(format!("{prefix}{version}")).join("bin");
+                candidates.push((dir, "a usual place"));
+            }
+            // Never a match; for the message.
+            candidates.push((format!("{parent}/{prefix}*/bin").into(), "usual places"));
+        }
+    }
+    let found = candidates.iter().find(|(dir, _)| dir.join("initdb").exists());
+    found.map(|(dir, _)| dir.clone()).ok_or_else(|| {
+        candidates.iter().map(|(dir, source)| format!("{} ({source})", dir.display())).collect()
+    })
+}
+
+/// The numbers after `prefix` among the folder's entries, newest first.
+fn versions_in(parent: &Path, prefix: &str) -> Vec<u32> {
+    let entries = fs::read_dir(parent).into_iter().flatten();
+    let mut versions: Vec<u32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(prefix)?.parse().ok())
+        .collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    versions
+}

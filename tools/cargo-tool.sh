@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Installs a cargo subcommand unless it is there: cargo-tool.sh deny
+set -euo pipefail
+cargo "$1" --version >/dev/null 2>&1 && exit
+echo "installing cargo-$1"
+cargo install --locked --quiet "cargo-$1"
