@@ -79,7 +79,9 @@ impl Lease {
                     connection.state.statements.clear();
                     self.give_back(clock::now());
                 }
-                Err(error) => tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name()),
+                Err(error) => {
+                    tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name())
+                }
             }
         });
     }
@@ -117,7 +119,9 @@ impl Future for Attaching {
     type Output = Result<Lease, AttachError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(AttachError::HostGone)))
+        Pin::new(&mut self.answer)
+            .poll(cx)
+            .map(|answer| answer.unwrap_or(Err(AttachError::HostGone)))
     }
 }
 
@@ -137,15 +141,23 @@ impl Pool {
     pub fn try_attach(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         let here = Reactor::here();
         loop {
-            let Idle { mut connection, since } = self.state().take(|idle| idle.connection.home() == here)?;
-            if !connection.is_silent() || connection.info.is_doomed() || connection.info.close_needed() {
+            let Idle { mut connection, since } =
+                self.state().take(|idle| idle.connection.home() == here)?;
+            if !connection.is_silent()
+                || connection.info.is_doomed()
+                || connection.info.close_needed()
+            {
                 self.state().closed();
                 self.dispose(connection, "idle server got dirty");
                 continue;
             }
             let lifetime = lock_rules(self).server_lifetime;
             let age = now.saturating_duration_since(connection.info.opened);
-            if !lifetime.is_zero() && age > lifetime && since < now && self.state().retire(age, lifetime, now) {
+            if !lifetime.is_zero()
+                && age > lifetime
+                && since < now
+                && self.state().retire(age, lifetime, now)
+            {
                 self.state().closed();
                 self.dispose(connection, "server lifetime over");
                 continue;
@@ -199,15 +211,17 @@ impl Pool {
             match placed {
                 Placed::Idle => return,
                 Placed::Close(idle) => return self.dispose(idle.connection, "not needed any more"),
-                Placed::To(waiter, idle) => match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
-                    Ok(()) => return,
-                    // He left in this very moment.
-                    Err(Ok(mut lease)) => match lease.connection.take() {
-                        Some(back) => connection = back,
-                        None => return,
-                    },
-                    Err(Err(_)) => return,
-                },
+                Placed::To(waiter, idle) => {
+                    match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
+                        Ok(()) => return,
+                        // He left in this very moment.
+                        Err(Ok(mut lease)) => match lease.connection.take() {
+                            Some(back) => connection = back,
+                            None => return,
+                        },
+                        Err(Err(_)) => return,
+                    }
+                }
             }
         }
     }

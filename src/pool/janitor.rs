@@ -49,7 +49,8 @@ impl Pool {
             });
             stale.extend(state.surplus());
             let age = |info: &crate::server::ServerInfo| now.saturating_duration_since(info.opened);
-            let oldest = state.take_oldest(|idle| age(&idle.connection.info), rules.server_lifetime, now);
+            let oldest =
+                state.take_oldest(|idle| age(&idle.connection.info), rules.server_lifetime, now);
             (stale, oldest)
         };
         for idle in stale {

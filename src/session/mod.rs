@@ -16,7 +16,9 @@ pub mod parameters;
 pub mod pipeline;
 pub mod prepared;
 
-pub use machine::{AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then};
+pub use machine::{
+    AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then,
+};
 
 use bytes::BytesMut;
 
