@@ -86,7 +86,7 @@ struct Attached {
     disturbed: bool,
     /// Where in the client's messages it was attached, and the count of requests then.
     since: usize,
-    requests_before: usize,
+    requests_before: Counts,
     wrote: bool,
 }
 
@@ -103,9 +103,34 @@ struct World {
     idle: Option<(ServerState, Postgres)>,
     /// A COPY FROM STDIN took place: what was sent into it blindly may be lost on the server.
     copied: bool,
-    /// Requests up to a ReadyForQuery that the client sent, and how many it was told.
-    requests: usize,
-    told: usize,
+    /// What the client asked for, and what it was told.
+    requests: Counts,
+    told: Counts,
+}
+
+/// How many there were of what is counted one by one: ReadyForQuery, ParseComplete, BindComplete, CloseComplete, and
+/// the requests that lead to them.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts([usize; 4]);
+
+impl Counts {
+    fn request(&mut self, tag: u8) {
+        self.add([b"QSF", b"PPP", b"BBB", b"CCC"].iter().position(|tags| tags.contains(&tag)));
+    }
+
+    fn reply(&mut self, tag: u8) {
+        self.add(b"Z123".iter().position(|known| *known == tag));
+    }
+
+    fn add(&mut self, which: Option<usize>) {
+        if let Some(count) = which.and_then(|which| self.0.get_mut(which)) {
+            *count += 1;
+        }
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(mine, theirs)| mine <= theirs)
+    }
 }
 
 impl World {
@@ -131,8 +156,8 @@ impl World {
             server: None,
             idle: None,
             copied: false,
-            requests: 0,
-            told: 0,
+            requests: Counts::default(),
+            told: Counts::default(),
         }
     }
 
@@ -206,7 +231,7 @@ impl World {
                 FromClient::Forward { skip } => {
                     assert!(skip <= have, "skips what has not arrived");
                     let rest = message.slice(skip..);
-                    self.drain_with(&rest);
+                    self.drain_with(Some(rest));
                     let server = self.server.as_mut().expect("forwards to no server");
                     server.asked += usize::from(matches!(head.tag, b'Q' | b'S' | b'F'));
                 }
@@ -214,7 +239,7 @@ impl World {
                 FromClient::Terminate => return Course::Over,
                 FromClient::Refuse(refusal) => return self.refused(&refusal),
             }
-            self.requests += usize::from(matches!(head.tag, b'Q' | b'S' | b'F'));
+            self.requests.request(head.tag);
             self.next += 1;
             self.check_told();
         }
@@ -269,9 +294,8 @@ impl World {
             let then = match verdict {
                 FromServer::NeedMore(_) => unreachable!("dealt with above"),
                 FromServer::Forward(then) => {
-                    let ready = usize::from(head.tag == ReadyForQuery::TAG);
-                    server.told += ready;
-                    self.told += ready;
+                    server.told += usize::from(head.tag == ReadyForQuery::TAG);
+                    self.told.reply(head.tag);
                     then
                 }
                 FromServer::Swallow(then) => then,
@@ -337,24 +361,24 @@ impl World {
     }
 
     fn drain(&mut self) {
-        self.drain_with(&Bytes::new());
+        self.drain_with(None);
     }
 
     /// Delivers what the session made, and behind it what is forwarded to the server.
-    fn drain_with(&mut self, forwarded: &Bytes) {
+    fn drain_with(&mut self, forwarded: Option<Bytes>) {
         for (tag, body) in messages(self.out.to_client.split().freeze()) {
             let message = backend::Message::decode(tag, body);
             assert!(message.is_ok(), "tells the client {message:?}");
-            self.told += usize::from(tag == ReadyForQuery::TAG);
+            self.told.reply(tag);
         }
         let made = self.out.to_server.split().freeze();
-        if forwarded.is_empty() {
+        if forwarded.is_none() {
             for (tag, body) in messages(made.clone()) {
                 let message = frontend::Message::decode(tag, body);
                 assert!(message.is_ok(), "tells the server {message:?}");
             }
         }
-        let all = Bytes::from([made, forwarded.clone()].concat());
+        let all = Bytes::from([made, forwarded.unwrap_or_default()].concat());
         if all.is_empty() {
             return;
         }
@@ -363,7 +387,12 @@ impl World {
     }
 
     fn check_told(&self) {
-        assert!(self.told <= self.requests, "more answers than requests");
+        assert!(
+            self.told.is_within(&self.requests),
+            "more answers than requests: {:?} to {:?}",
+            self.told,
+            self.requests
+        );
     }
 }
 
