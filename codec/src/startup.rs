@@ -9,7 +9,8 @@ use crate::error::{DecodeError, Kind};
 use crate::read::Reader;
 use crate::write;
 
-/// Longest packet, length word included: PostgreSQL's MAX_STARTUP_PACKET_LENGTH.
+/// Longest packet, length word included. PostgreSQL's MAX_STARTUP_PACKET_LENGTH has the same number but does not count
+/// the length word, so PostgreSQL takes four bytes more.
 pub const LIMIT: usize = 10_000;
 
 const CANCEL: u32 = 80_877_102;
@@ -41,12 +42,18 @@ pub struct StartupMessage {
 }
 
 /// `CancelRequest`: what BackendKeyData told the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CancelRequest {
     /// Process id.
     pub pid: u32,
     /// Secret: 4 bytes in protocol 3.0, up to 256 from 3.2 on.
     pub key: Bytes,
+}
+
+impl std::fmt::Debug for CancelRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CancelRequest").field("pid", &self.pid).finish_non_exhaustive()
+    }
 }
 
 /// Length of the packet at the front of `bytes`; `None` while its length word has not arrived.
@@ -68,7 +75,7 @@ impl StartupPacket {
     ///
     /// # Errors
     /// [`Kind::ProtocolTwo`] for clients from before 2003, [`Kind::Unterminated`] with field `terminator` when the
-    /// last byte is not zero, others for other layouts.
+    /// parameters do not end in a zero byte of their own, others for other layouts.
     pub fn decode(packet: Bytes) -> Result<Self, DecodeError> {
         let length = peek_len(&packet)?;
         if length != Some(packet.len()) {
@@ -99,6 +106,9 @@ impl StartupPacket {
             3 => {}
             2 => return Err(DecodeError::new(0, "version", Kind::ProtocolTwo)),
             _ => return Err(DecodeError::new(0, "version", Kind::Unknown(version))),
+        }
+        if !body.ends_with_zero() {
+            return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
         }
         let mut parameters = Vec::new();
         loop {

@@ -384,7 +384,10 @@ impl Session {
         out: &mut Outbox,
     ) -> FromClient {
         let named = match have.get(5) {
-            None => return FromClient::NeedMore(6),
+            None if head.len > Head::SIZE => return FromClient::NeedMore(Head::SIZE + 1),
+            None => {
+                return FromClient::Refuse(Refusal::Client(DecodeError::missing(head.tag, "name")));
+            }
             Some(first) => *first != 0,
         };
         let follow = named && self.rules.follow_statements;

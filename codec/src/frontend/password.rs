@@ -42,12 +42,19 @@ impl PasswordMessage {
 /// `SASLInitialResponse` (`p`, frontend): chooses a mechanism.
 ///
 /// Body: mechanism, Int32 length of the data (-1: none), the data. Manual, "Message Formats".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SaslInitialResponse {
     /// Its name.
     pub mechanism: Bytes,
     /// The mechanism's first message.
     pub data: Option<Bytes>,
+}
+
+impl std::fmt::Debug for SaslInitialResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.data.as_ref().map(Bytes::len);
+        write!(f, "SaslInitialResponse({:?}, {bytes:?} bytes)", self.mechanism)
+    }
 }
 
 impl SaslInitialResponse {
@@ -80,10 +87,16 @@ impl SaslInitialResponse {
 /// `SASLResponse` (`p`, frontend): goes on with the mechanism.
 ///
 /// Body: the mechanism's message. Manual, "Message Formats".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SaslResponse {
     /// The mechanism's message.
     pub data: Bytes,
+}
+
+impl std::fmt::Debug for SaslResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SaslResponse({} bytes)", self.data.len())
+    }
 }
 
 impl SaslResponse {
