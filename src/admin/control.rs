@@ -78,7 +78,7 @@ impl fmt::Display for Refused {
 #[derive(Debug)]
 pub enum ReloadError {
     /// The files are not right.
-    Config(ConfigError),
+    Config(Box<ConfigError>),
     /// The TLS files are not right.
     Tls(TlsError),
 }
@@ -96,7 +96,7 @@ impl std::error::Error for ReloadError {}
 
 impl From<ConfigError> for ReloadError {
     fn from(error: ConfigError) -> Self {
-        Self::Config(error)
+        Self::Config(Box::new(error))
     }
 }
 

@@ -92,7 +92,7 @@ fn raise_file_limit(max_client_conn: u32) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let limit = if setrlimit(Resource::Nofile, raised.clone()).is_ok() { raised } else { limit };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
     let shown = |limit: Option<u64>| {
         limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
     };

@@ -95,7 +95,7 @@ impl Lease {
         if let Some(connection) = self.connection.take() {
             connection.info.set_client(0);
             self.pool.state().closed();
-            self.pool.dispose(connection, reason);
+            self.pool.dispose(*connection, reason);
             Pool::open_more(&self.pool);
         }
     }
@@ -148,7 +148,7 @@ impl Pool {
                 || connection.info.close_needed()
             {
                 self.state().closed();
-                self.dispose(connection, "idle server got dirty");
+                self.dispose(*connection, "idle server got dirty");
                 continue;
             }
             let lifetime = lock_rules(self).server_lifetime;
@@ -159,7 +159,7 @@ impl Pool {
                 && self.state().retire(age, lifetime, now)
             {
                 self.state().closed();
-                self.dispose(connection, "server lifetime over");
+                self.dispose(*connection, "server lifetime over");
                 continue;
             }
             return Some(Lease::new(self.clone(), connection));
@@ -203,14 +203,16 @@ impl Pool {
         };
         if let Some(reason) = reason {
             self.state().closed();
-            self.dispose(connection, reason);
+            self.dispose(*connection, reason);
             return Self::open_more(self);
         }
         loop {
             let placed = self.state().release(Idle { connection, since: now });
             match placed {
                 Placed::Idle => return,
-                Placed::Close(idle) => return self.dispose(idle.connection, "not needed any more"),
+                Placed::Close(idle) => {
+                    return self.dispose(*idle.connection, "not needed any more");
+                }
                 Placed::To(waiter, idle) => {
                     match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
                         Ok(()) => return,

@@ -47,7 +47,7 @@ impl Pool {
             state.take_idle(|_| true)
         };
         for idle in idle {
-            self.dispose(idle.connection, "pause mode");
+            self.dispose(*idle.connection, "pause mode");
         }
     }
 
@@ -71,7 +71,7 @@ impl Pool {
         *lock(&self.welcome) = None;
         let idle = self.state().take_idle(|_| true);
         for idle in idle {
-            self.dispose(idle.connection, "database configuration changed");
+            self.dispose(*idle.connection, "database configuration changed");
         }
     }
 
@@ -109,7 +109,7 @@ impl Pool {
             }
         }
         for idle in idle {
-            self.dispose(idle.connection, "server host is gone");
+            self.dispose(*idle.connection, "server host is gone");
         }
     }
 

@@ -54,10 +54,10 @@ impl Pool {
             (stale, oldest)
         };
         for idle in stale {
-            self.dispose(idle.connection, "idle, and not needed or closed by the server");
+            self.dispose(*idle.connection, "idle, and not needed or closed by the server");
         }
         if let Some(idle) = old {
-            self.dispose(idle.connection, "server lifetime over");
+            self.dispose(*idle.connection, "server lifetime over");
         }
     }
 }

@@ -211,7 +211,7 @@ impl Pool {
     }
 
     /// Closes a connection that is in no list any more.
-    fn dispose(&self, connection: Box<Connection>, reason: &str) {
+    fn dispose(&self, connection: Connection, reason: &str) {
         let info = &connection.info;
         lock(&self.servers).remove(&info.id);
         self.metrics.servers_closed.increment(1);

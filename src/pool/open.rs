@@ -88,7 +88,7 @@ impl Pool {
         let kicked = {
             let mut state = self.state();
             let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-            let pause = if doubtful && failures % targets.max(1) != 0 {
+            let pause = if doubtful && !failures.is_multiple_of(targets.max(1)) {
                 Duration::ZERO
             } else {
                 rules.retry

@@ -309,6 +309,7 @@ mod tests {
 
     type Books = State<u32, &'static str>;
 
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn start() -> Instant {
         Instant::now()
     }
@@ -458,7 +459,7 @@ mod tests {
                         }
                     }
                     4 if state.opening() > 0 => state.open_failed(now),
-                    5 => { if held.pop().is_some() { state.closed(); } }
+                    5 if held.pop().is_some() => state.closed(),
                     6 => { if let Some(ticket) = queued.pop() { prop_assert!(state.leave(ticket)); } }
                     _ => {}
                 }

@@ -288,8 +288,7 @@ async fn authenticate(
                     ServerStep::Wait => {}
                     ServerStep::Send(answer) => {
                         let mut out = BytesMut::with_capacity(answer.len() + 5);
-                        pgweir_codec::frontend::PasswordMessage { data: answer.into() }
-                            .encode(&mut out);
+                        pgweir_codec::frontend::PasswordMessage { data: answer }.encode(&mut out);
                         stream.write_all(&out).await?;
                     }
                 }
