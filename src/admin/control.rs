@@ -14,7 +14,7 @@ use crate::pool::holder::Order;
 use crate::server::{Tls, Wanted};
 use crate::session::parameters::Tracked;
 use crate::topology::{Entry, Pace, Topology};
-use crate::worker::service::{Service, forced_credentials, target};
+use crate::worker::service::{FALLBACK, Service, forced_credentials, target};
 use crate::worker::shared::{Live, Shared};
 
 /// Carries out commands. One reload at a time.
@@ -151,11 +151,15 @@ pub fn entries(live: &Live, tracked: &Arc<Tracked>) -> Vec<Entry> {
                 tracked.clone(),
             );
             target.connect_query = None;
+            if target.dbname == FALLBACK {
+                // Any database will do to ask a host what it is, and this one is everywhere.
+                target.dbname = "postgres".to_owned();
+            }
             target
         });
         Some(Entry { name: database.name.clone(), attrs, hosts: hosts.collect() })
     };
-    config.databases.values().filter_map(watched).collect()
+    config.databases.values().chain(&config.fallback).filter_map(watched).collect()
 }
 
 /// How often the monitors ask.

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -73,13 +73,14 @@ impl Lease {
         }
         tokio::spawn(async move {
             let connection = self.connection();
-            let reset = query::simple(connection, &query).await;
+            let reset = tokio::time::timeout(RESET_LIMIT, query::simple(connection, &query)).await;
             match reset {
-                Ok(_) => {
+                Err(_) => tracing::warn!("{}: server_reset_query took too long", self.pool.name()),
+                Ok(Ok(_)) => {
                     connection.state.statements.clear();
                     self.give_back(clock::now());
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name())
                 }
             }
@@ -106,6 +107,9 @@ impl Drop for Lease {
         self.finish("client disconnect while server was not ready");
     }
 }
+
+/// Longest a `server_reset_query` may take before its server is given up.
+const RESET_LIMIT: Duration = Duration::from_secs(30);
 
 /// A place in a pool's queue; resolves to a server.
 #[derive(Debug)]

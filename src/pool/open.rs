@@ -15,10 +15,12 @@ impl Pool {
     /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
     /// the calling thread's reactor.
     pub(super) fn open_more(pool: &Arc<Self>) {
+        // There is none while the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let now = clock::now();
         while pool.state().begin_opening(now) {
             let opening = Opening { pool: Some(pool.clone()) };
-            tokio::spawn(opening.run());
+            runtime.spawn(opening.run());
         }
     }
 }

@@ -35,6 +35,9 @@ pub trait Topology: Send + Sync {
     fn suspect(&self, host: &HostAddr);
 }
 
+/// The name of the entry that stands for all others, and of its view.
+pub const FALLBACK: &str = "*";
+
 /// A retry where a monitor watches the host: its verdict comes soon, so this only has to be less than a flood.
 const WATCHED_RETRY: Duration = Duration::from_millis(100);
 
@@ -286,7 +289,9 @@ impl Services {
             })
             .collect();
         let tracking = database.target_session_attrs.and_then(|attrs| {
-            let view = self.topology.view(&database.name)?;
+            // Databases that only `*` stands for share its monitors.
+            let known = config.databases.contains_key(&database.name);
+            let view = self.topology.view(if known { &database.name } else { FALLBACK })?;
             let (routing, topology) =
                 (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
             Some(Tracking { attrs, view, routing, topology })

@@ -149,18 +149,23 @@ async fn arrive(context: Arc<Context>, arrival: Arrival) {
     let welcomed = Box::pin(login::welcome(&context.shared, arrival)).await;
     let Some(Welcomed { relay, registered, place }) = welcomed else { return };
     context.shared.metrics.process().login(LoginResult::Ok);
-    go_on(context, Box::new(Client { relay, registered, place })).await;
+    live(context, Box::new(Client { relay, registered, place })).await;
 }
 
+/// A client that comes from another worker.
 async fn go_on(context: Arc<Context>, mut client: Box<Client>) {
+    if client.relay.bring_here().is_ok() {
+        live(context, client).await;
+    }
+}
+
+/// A client's life on this worker.
+async fn live(context: Arc<Context>, mut client: Box<Client>) {
     let info = client.registered.info().clone();
     info.worker.store(
         u32::try_from(context.index).unwrap_or(u32::MAX),
         std::sync::atomic::Ordering::Relaxed,
     );
-    if client.relay.bring_here().is_err() {
-        return;
-    }
     let exit = client.relay.run().await;
     let reason = match exit {
         Exit::Move(to) => {
