@@ -72,7 +72,7 @@ impl WeirSetup {
 
     /// The database `app` of a cluster, wherever its primary is.
     pub fn cluster(self, cluster: &Cluster) -> Self {
-        self.database(&cluster.entry("app"))
+        self.database(&cluster.entry("app")).setting("topology_user", "app")
     }
 
     /// A line of `[pgbouncer]`; a second one for a key replaces the first.
