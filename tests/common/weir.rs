@@ -418,7 +418,11 @@ fn pgweir() -> PathBuf {
     program
 }
 
-fn pgbouncer() -> PathBuf {
+/// The pgbouncer to compare with: `PGBOUNCER`, else the first on the path.
+pub fn pgbouncer() -> PathBuf {
+    if let Some(program) = std::env::var_os("PGBOUNCER") {
+        return program.into();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin".into(), "/usr/local/sbin".into()]);
