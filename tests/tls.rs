@@ -1,0 +1,201 @@
+//! TLS on both sides, with the certificates of an authority made on the spot.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use common::home::Home;
+use common::tls::Authority;
+use common::{Login, Password, Setup, Weir, WeirSetup, pgbench, psql};
+
+const IS_TLS: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+
+fn app(weir: &Weir, sslmode: &str) -> Login {
+    weir.login("app", "app").password("secret").set("PGSSLMODE", sslmode)
+}
+
+#[test]
+fn a_client_without_tls_is_refused_where_tls_is_required() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&Authority::new().server())
+        .setting("client_tls_sslmode", "require")
+        .start();
+    assert_eq!(psql(&app(&weir, "require"), "SELECT 42").ok(), "42");
+    let words = psql(&app(&weir, "disable"), "SELECT 42").failed().to_owned();
+    assert!(words.contains("FATAL:  SSL required"), "{words}");
+    weir.stop();
+}
+
+#[test]
+fn a_client_may_choose_where_tls_is_allowed() {
+    let server = Setup::new().start();
+    let weir = Weir::setup().server(&server).tls(&Authority::new().server()).start();
+    for sslmode in ["disable", "prefer", "require"] {
+        assert_eq!(psql(&app(&weir, sslmode), "SELECT 42").ok(), "42", "{sslmode}");
+    }
+    weir.stop();
+}
+
+#[test]
+fn psql_verifies_our_certificate_in_full() {
+    let home = Home::new();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&authority.server())
+        .setting("client_tls_sslmode", "require")
+        .start();
+    let root = |name: &str, authority: &Authority| {
+        let file = home.file(name, &authority.cert).display().to_string();
+        app(&weir, "verify-full").set("PGSSLROOTCERT", &file)
+    };
+    assert_eq!(psql(&root("right.crt", &authority), "SELECT 42").ok(), "42");
+    let words = psql(&root("wrong.crt", &other), "SELECT 42").failed().to_owned();
+    assert!(words.contains("certificate verify failed"), "{words}");
+    assert_eq!(psql(&app(&weir, "require"), "SELECT 42").ok(), "42", "others are unharmed");
+    weir.stop();
+}
+
+#[test]
+fn bytes_sent_in_clear_behind_a_request_for_encryption_are_refused() {
+    let server = Setup::new().start();
+    let weir = Weir::setup().server(&server).tls(&Authority::new().server()).start();
+    for (code, name) in [(47_u8, "SSL"), (48, "GSSAPI encryption")] {
+        let mut socket = TcpStream::connect(("127.0.0.1", weir.port())).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut bytes = vec![0, 0, 0, 8, 4, 210, 22, code];
+        bytes.extend(b"\0\0\0\x18\0\x03\0\0user\0app\0database\0app\0\0");
+        socket.write_all(&bytes).unwrap();
+        let mut answer = Vec::new();
+        drop(socket.read_to_end(&mut answer)); // a reset is fine, too, once it has spoken
+        assert_eq!(answer[0], b'E', "{:?}", String::from_utf8_lossy(&answer));
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        assert!(text.contains("C08P01\0"), "{text:?}");
+        let words = format!("received unencrypted data after {name} request");
+        assert!(text.contains(&words), "{text:?}");
+    }
+    assert_eq!(psql(&app(&weir, "require"), "SELECT 42").ok(), "42", "others are unharmed");
+    weir.stop();
+}
+
+#[test]
+fn garbage_instead_of_a_tls_handshake_harms_nobody_else() {
+    let server = Setup::new().start();
+    let weir = Weir::setup().server(&server).tls(&Authority::new().server()).start();
+    let mut socket = TcpStream::connect(("127.0.0.1", weir.port())).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+    let mut answer = [0];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"S");
+    socket.write_all(b"no handshake, this").unwrap();
+    drop(socket.read_to_end(&mut Vec::new()));
+    assert_eq!(psql(&app(&weir, "require"), "SELECT 42").ok(), "42");
+    weir.stop();
+}
+
+// ---- to servers ----
+
+fn toward(setup: WeirSetup, sslmode: &str) -> WeirSetup {
+    setup.setting("pool_mode", "transaction").setting("server_tls_sslmode", sslmode)
+}
+
+#[test]
+fn a_server_is_spoken_to_in_tls_where_that_is_required() {
+    let server = Setup::new()
+        .hba("hostssl all all 127.0.0.1/32 trust")
+        .tls(&Authority::new().server())
+        .start();
+    let weir = toward(Weir::setup().server(&server), "require").start();
+    assert_eq!(psql(&app(&weir, "disable"), IS_TLS).ok(), "t");
+    weir.stop();
+}
+
+#[test]
+fn a_server_without_tls_is_refused_where_tls_is_required() {
+    let server = Setup::new().start();
+    let weir =
+        toward(Weir::setup().server(&server), "require").setting("client_login_timeout", 3).start();
+    let words = psql(&app(&weir, "disable"), "SELECT 42").failed().to_owned();
+    assert!(words.contains("FATAL:"), "{words}");
+    weir.wait_log("server refused SSL");
+    weir.stop();
+}
+
+#[test]
+fn a_server_is_verified_in_full_against_the_authority_and_its_name() {
+    let home = Home::new();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let right = home.file("right.crt", &authority.cert).display().to_string();
+    let wrong = home.file("wrong.crt", &other.cert).display().to_string();
+    let hba = "hostssl all all 127.0.0.1/32 trust";
+    let named = Setup::new().hba(hba).tls(&authority.server()).start();
+    let stranger = authority.sign("elsewhere.example", &["elsewhere.example"]);
+    let stranger = Setup::new().hba(hba).tls(&stranger).start();
+    for (server, sslmode, authority, good) in [
+        (&named, "verify-full", &right, true),
+        (&named, "verify-ca", &right, true),
+        (&named, "verify-full", &wrong, false),
+        (&named, "verify-ca", &wrong, false),
+        (&stranger, "verify-ca", &right, true),
+        (&stranger, "verify-full", &right, false),
+    ] {
+        let weir = toward(Weir::setup().server(server), sslmode)
+            .setting("server_tls_ca_file", authority)
+            .setting("client_login_timeout", 3)
+            .start();
+        let run = psql(&app(&weir, "disable"), IS_TLS);
+        if good {
+            assert_eq!(run.ok(), "t", "{sslmode}");
+        } else {
+            let words = run.failed();
+            assert!(words.contains("FATAL:"), "{sslmode}: {words}");
+            weir.wait_log("certificate");
+        }
+        weir.stop();
+    }
+}
+
+#[test]
+fn tls_server_connections_serve_clients_of_all_workers() {
+    let authority = Authority::new();
+    let server = Setup::new()
+        .role("ann", Password::Scram("Xyzzy"))
+        .hba("hostssl all ann 127.0.0.1/32 scram-sha-256")
+        .sql("CREATE SCHEMA AUTHORIZATION ann")
+        .sql("GRANT CREATE ON SCHEMA public TO ann")
+        .tls(&authority.server())
+        .start();
+    let weir = toward(Weir::setup().server(&server), "require")
+        .tls(&authority.server())
+        .setting("client_tls_sslmode", "require")
+        .setting("auth_type", "scram-sha-256")
+        .setting("workers", 2)
+        .setting("default_pool_size", 3)
+        .user("ann", "Xyzzy")
+        .start();
+    let login = weir.login("ann", "app").password("Xyzzy").set("PGSSLMODE", "require");
+    pgbench(&login, &["-i", "-q"]).ok();
+    // More clients than servers, on both workers: a server that comes free goes to whoever waits.
+    let scripts: [&[&str]; 3] =
+        [&["-S", "-M", "simple"], &["-S", "-M", "extended"], &["-N", "-M", "simple"]];
+    for script in scripts {
+        let run = pgbench(&login, &[script, &["-c", "12", "-j", "2", "-t", "100", "-n"]].concat());
+        assert!(run.ok().contains("1200/1200"), "{run:?}");
+    }
+    // Records larger than one read, in both directions.
+    let big = "SELECT sum(length(t)) FROM (SELECT repeat('x', 1000000) AS t FROM generate_series(1, 5)) s";
+    assert_eq!(psql(&login, big).ok(), "5000000");
+    let run = psql(&login, "SELECT repeat('x', 1000) FROM generate_series(1, 5000)");
+    assert_eq!(run.ok().len(), 5000 * 1001 - 1);
+    let value = "y".repeat(100_000);
+    assert_eq!(psql(&login, &format!("SELECT length('{value}')")).ok(), "100000");
+    assert_eq!(psql(&login, IS_TLS).ok(), "t");
+    weir.stop();
+}
