@@ -10,7 +10,7 @@ impl SqlState {
     /// From the five bytes of an ErrorResponse's field `C`; anything but printable ASCII becomes `XX000`.
     pub fn from_bytes(code: &[u8]) -> Self {
         match <[u8; 5]>::try_from(code) {
-            Ok(code) if code.is_ascii() => Self(code),
+            Ok(code) if code.iter().all(u8::is_ascii_graphic) => Self(code),
             _ => Self::INTERNAL_ERROR,
         }
     }

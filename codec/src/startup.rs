@@ -3,6 +3,8 @@
 //! Manual, "Message Formats": StartupMessage, SSLRequest, GSSENCRequest, CancelRequest. They come from peers that
 //! have proven nothing yet, so [`peek_len`] refuses a length before a byte of the packet is kept.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{DecodeError, Kind};
@@ -41,12 +43,18 @@ pub struct StartupMessage {
 }
 
 /// `CancelRequest`: what BackendKeyData told the client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct CancelRequest {
     /// Process id.
     pub pid: u32,
     /// Secret: 4 bytes in protocol 3.0, up to 256 from 3.2 on.
     pub key: Bytes,
+}
+
+impl fmt::Debug for CancelRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelRequest").field("pid", &self.pid).finish_non_exhaustive()
+    }
 }
 
 /// Length of the packet at the front of `bytes`; `None` while its length word has not arrived.
@@ -67,8 +75,9 @@ impl StartupPacket {
     /// Reads one whole packet, length word included.
     ///
     /// # Errors
-    /// [`Kind::ProtocolTwo`] for clients from before 2003, [`Kind::Unterminated`] with field `terminator` when the
-    /// last byte is not zero, others for other layouts.
+    /// [`Kind::ProtocolTwo`] for clients from before 2003. Field `terminator` whenever the pairs do not end, with an
+    /// empty name, exactly at the last byte; PostgreSQL too has one message for all of that ("invalid startup packet
+    /// layout: expected terminator as last byte"). Others for other layouts.
     pub fn decode(packet: Bytes) -> Result<Self, DecodeError> {
         let length = peek_len(&packet)?;
         if length != Some(packet.len()) {
@@ -102,15 +111,15 @@ impl StartupPacket {
         }
         let mut parameters = Vec::new();
         loop {
-            if body.left() == 0 {
-                return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
-            }
-            let name = body.text("parameter name")?;
+            let name = body.text("terminator")?;
             if name.is_empty() {
-                body.finish()?;
-                return Ok(Self::Startup(StartupMessage { major, minor, parameters }));
+                break;
             }
-            parameters.push((name, body.text("parameter value")?));
+            parameters.push((name, body.text("terminator")?));
+        }
+        match body.left() {
+            0 => Ok(Self::Startup(StartupMessage { major, minor, parameters })),
+            left => Err(DecodeError::new(0, "terminator", Kind::Trailing(left))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! COPY data from a client.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::error::DecodeError;
 use crate::read::Reader;
@@ -34,9 +34,6 @@ impl CopyFail {
 
     /// Appends the message.
     pub fn encode(&self, out: &mut BytesMut) {
-        write::message(out, Self::TAG, |body| {
-            body.put_slice(&self.reason);
-            body.put_u8(0);
-        });
+        write::message(out, Self::TAG, |body| write::text(body, &self.reason));
     }
 }

@@ -1,4 +1,8 @@
 //! Answers to authentication requests. All have the tag `p`; which it is follows from what was asked.
+//!
+//! They hold secrets, or proofs of one that can be guessed at offline: `Debug` shows none of it.
+
+use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -15,8 +19,8 @@ pub struct PasswordMessage {
     pub data: Bytes,
 }
 
-impl std::fmt::Debug for PasswordMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for PasswordMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PasswordMessage({} bytes)", self.data.len())
     }
 }
@@ -42,12 +46,20 @@ impl PasswordMessage {
 /// `SASLInitialResponse` (`p`, frontend): chooses a mechanism.
 ///
 /// Body: mechanism, Int32 length of the data (-1: none), the data. Manual, "Message Formats".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SaslInitialResponse {
     /// Its name.
     pub mechanism: Bytes,
     /// The mechanism's first message.
     pub data: Option<Bytes>,
+}
+
+impl fmt::Debug for SaslInitialResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslInitialResponse")
+            .field("mechanism", &self.mechanism)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SaslInitialResponse {
@@ -80,10 +92,16 @@ impl SaslInitialResponse {
 /// `SASLResponse` (`p`, frontend): goes on with the mechanism.
 ///
 /// Body: the mechanism's message. Manual, "Message Formats".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SaslResponse {
     /// The mechanism's message.
     pub data: Bytes,
+}
+
+impl fmt::Debug for SaslResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SaslResponse({} bytes)", self.data.len())
+    }
 }
 
 impl SaslResponse {
