@@ -3,15 +3,14 @@
 //! Manual, "Message Formats": StartupMessage, SSLRequest, GSSENCRequest, CancelRequest. They come from peers that
 //! have proven nothing yet, so [`peek_len`] refuses a length before a byte of the packet is kept.
 
-use std::fmt;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{DecodeError, Kind};
 use crate::read::Reader;
 use crate::write;
 
-/// Longest packet, length word included: PostgreSQL's MAX_STARTUP_PACKET_LENGTH.
+/// Longest packet, length word included. PostgreSQL's MAX_STARTUP_PACKET_LENGTH has the same number but does not count
+/// the length word, so PostgreSQL takes four bytes more.
 pub const LIMIT: usize = 10_000;
 
 const CANCEL: u32 = 80_877_102;
@@ -51,8 +50,8 @@ pub struct CancelRequest {
     pub key: Bytes,
 }
 
-impl fmt::Debug for CancelRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for CancelRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CancelRequest").field("pid", &self.pid).finish_non_exhaustive()
     }
 }
@@ -75,9 +74,8 @@ impl StartupPacket {
     /// Reads one whole packet, length word included.
     ///
     /// # Errors
-    /// [`Kind::ProtocolTwo`] for clients from before 2003. Field `terminator` whenever the pairs do not end, with an
-    /// empty name, exactly at the last byte; PostgreSQL too has one message for all of that ("invalid startup packet
-    /// layout: expected terminator as last byte"). Others for other layouts.
+    /// [`Kind::ProtocolTwo`] for clients from before 2003, [`Kind::Unterminated`] with field `terminator` when the
+    /// parameters do not end in a zero byte of their own, others for other layouts.
     pub fn decode(packet: Bytes) -> Result<Self, DecodeError> {
         let length = peek_len(&packet)?;
         if length != Some(packet.len()) {
@@ -109,17 +107,20 @@ impl StartupPacket {
             2 => return Err(DecodeError::new(0, "version", Kind::ProtocolTwo)),
             _ => return Err(DecodeError::new(0, "version", Kind::Unknown(version))),
         }
+        if !body.ends_with_zero() {
+            return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
+        }
         let mut parameters = Vec::new();
         loop {
-            let name = body.text("terminator")?;
-            if name.is_empty() {
-                break;
+            if body.left() == 0 {
+                return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
             }
-            parameters.push((name, body.text("terminator")?));
-        }
-        match body.left() {
-            0 => Ok(Self::Startup(StartupMessage { major, minor, parameters })),
-            left => Err(DecodeError::new(0, "terminator", Kind::Trailing(left))),
+            let name = body.text("parameter name")?;
+            if name.is_empty() {
+                body.finish()?;
+                return Ok(Self::Startup(StartupMessage { major, minor, parameters }));
+            }
+            parameters.push((name, body.text("parameter value")?));
         }
     }
 

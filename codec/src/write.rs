@@ -7,16 +7,30 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// A body beyond the protocol's 2 GiB cannot be written: all our own messages are far below, and what was decoded had
 /// a length that fits.
 pub(crate) fn message(out: &mut BytesMut, tag: u8, body: impl FnOnce(&mut BytesMut)) {
+    message_followed_by(out, tag, 0, body);
+}
+
+/// The same for the front of a message of which `rest` more bytes follow from elsewhere.
+pub(crate) fn message_followed_by(
+    out: &mut BytesMut,
+    tag: u8,
+    rest: usize,
+    body: impl FnOnce(&mut BytesMut),
+) {
     out.put_u8(tag);
-    untagged(out, body);
+    counted(out, rest, body);
 }
 
 /// The same without a tag, for the packets of the startup.
 pub(crate) fn untagged(out: &mut BytesMut, body: impl FnOnce(&mut BytesMut)) {
+    counted(out, 0, body);
+}
+
+fn counted(out: &mut BytesMut, rest: usize, body: impl FnOnce(&mut BytesMut)) {
     let at = out.len();
     out.put_u32(0);
     body(out);
-    let length = u32::try_from(out.len() - at).unwrap_or(u32::MAX);
+    let length = u32::try_from(out.len() - at + rest).unwrap_or(u32::MAX);
     if let Some(word) = out.get_mut(at..at + 4) {
         word.copy_from_slice(&length.to_be_bytes());
     }

@@ -1,9 +1,12 @@
 //! The console: pgbouncer's commands, and SHOW TOPOLOGY.
 //!
-//! Pure so far, three steps without I/O between them: [`parse`] turns a query into a command,
-//! [`show`] turns rows of plain data into a table, [`table`] turns a table into bytes. Where the
-//! rows come from, and what the other commands do, is for whoever holds the pools.
+//! Four steps: [`parse`] turns a query into a command, [`control`] carries it out or [`gather`] collects the rows of a
+//! SHOW, [`show`] turns rows of plain data into a table, [`table`] turns a table into bytes. [`console`] joins them.
 
+pub mod console;
+pub mod control;
+mod gather;
+pub mod marks;
 pub mod parse;
 pub mod show;
 pub mod table;

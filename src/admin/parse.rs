@@ -65,14 +65,7 @@ pub enum ShutdownMode {
     WaitForClients,
 }
 
-/// What somebody on the console may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Right {
-    /// Look (`stats_users`).
-    Stats,
-    /// Everything (`admin_users`).
-    Admin,
-}
+pub use crate::worker::console::Right;
 
 impl Command {
     /// The right the command takes. Without it the answer is the error `admin access needed`.

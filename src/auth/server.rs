@@ -22,7 +22,7 @@ use super::scram::{
 use super::secret::Secret;
 
 /// What we can prove to a server with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// Nothing: only a server that trusts us lets us in.
     Nothing,

@@ -52,7 +52,9 @@ pub fn give(buffer: Vec<u8>) {
 
 /// Lends an empty buffer to write messages into.
 pub fn take_made() -> BytesMut {
-    SHELF.with_borrow_mut(|shelf| shelf.made.pop()).unwrap_or_else(|| BytesMut::with_capacity(SMALL))
+    SHELF
+        .with_borrow_mut(|shelf| shelf.made.pop())
+        .unwrap_or_else(|| BytesMut::with_capacity(SMALL))
 }
 
 /// Takes such a buffer back.

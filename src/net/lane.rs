@@ -51,6 +51,18 @@ pub enum Read {
 }
 
 impl Lane {
+    /// Puts bytes in that were read by somebody else before the relay began.
+    pub fn preload(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.inbox = vec![0; bytes.len().max(SMALL)];
+        if let Some(front) = self.inbox.get_mut(..bytes.len()) {
+            front.copy_from_slice(bytes);
+        }
+        self.end = bytes.len();
+    }
+
     /// What has arrived and was not looked at.
     pub fn unseen(&self) -> &[u8] {
         self.inbox.get(self.seen..self.end).unwrap_or_default()
@@ -117,6 +129,11 @@ impl Lane {
     /// Remembers the unseen bytes from here on, until [`Lane::unmark`] or [`Lane::rewind`].
     pub fn mark(&mut self) {
         self.mark = Some(self.seen);
+    }
+
+    /// Whether a rewind is still possible.
+    pub fn is_marked(&self) -> bool {
+        self.mark.is_some()
     }
 
     /// They will not be needed again.
@@ -214,7 +231,9 @@ impl Lane {
             self.seen -= kept_from;
             self.end -= kept_from;
         }
-        if self.end == self.inbox.len() || (want > self.inbox.len() && self.end * 2 > self.inbox.len()) {
+        if self.end == self.inbox.len()
+            || (want > self.inbox.len() && self.end * 2 > self.inbox.len())
+        {
             let size = if self.inbox.len() < LARGE { LARGE } else { self.inbox.len() * 2 };
             let mut larger = buffers::take(size);
             let old = self.inbox.get(..self.end).unwrap_or_default();
@@ -229,7 +248,11 @@ impl Lane {
     ///
     /// # Errors
     /// The socket's.
-    pub fn poll_write<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, to: &mut W) -> Poll<io::Result<()>> {
+    pub fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut W,
+    ) -> Poll<io::Result<()>> {
         while self.has_output() {
             if !self.outbox.is_empty() {
                 if self.seen - self.start <= JOIN {

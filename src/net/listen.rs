@@ -14,7 +14,11 @@ use tokio::net::{TcpListener, UnixListener};
 /// The system's, with the address in its text.
 pub fn tcp(address: SocketAddr, backlog: u32, reuseport: bool) -> io::Result<TcpListener> {
     let listen = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
         socket.set_reuse_address(true)?;
         if reuseport {
             socket.set_reuse_port(true)?;
@@ -26,7 +30,9 @@ pub fn tcp(address: SocketAddr, backlog: u32, reuseport: bool) -> io::Result<Tcp
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
         TcpListener::from_std(socket.into())
     };
-    listen().map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    listen().map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }
 
 /// The addresses that one entry of `listen_addr` stands for: `*` is every address of both families.
@@ -57,11 +63,15 @@ pub struct UnixSocket {
 /// Another process listens there, or the system's.
 pub fn unix(dir: &Path, port: u16, mode: u32) -> io::Result<UnixSocket> {
     let path = dir.join(format!(".s.PGSQL.{port}"));
-    let with_path =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()));
+    let with_path = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()))
+    };
     if std::os::unix::net::UnixStream::connect(&path).is_ok() {
         let kind = io::ErrorKind::AddrInUse;
-        return Err(io::Error::new(kind, format!("unix socket {} is in use, cannot continue", path.display())));
+        return Err(io::Error::new(
+            kind,
+            format!("unix socket {} is in use, cannot continue", path.display()),
+        ));
     }
     match std::fs::remove_file(&path) {
         Ok(()) => {}

@@ -17,7 +17,7 @@ pub struct Socket {
 enum Io {
     Tcp(TcpStream),
     Unix(UnixStream),
-    /// Between two reactors, after a failed move: every use fails.
+    /// Taken out, or lost in a failed move: every use fails.
     Nowhere,
 }
 
@@ -34,6 +34,11 @@ impl From<UnixStream> for Socket {
 }
 
 impl Socket {
+    /// Stands in where a socket was taken out: every use fails.
+    pub fn nowhere() -> Self {
+        Self { io: Io::Nowhere }
+    }
+
     /// Whether it is a Unix-domain socket.
     pub fn is_unix(&self) -> bool {
         matches!(self.io, Io::Unix(_))
@@ -78,11 +83,18 @@ impl Socket {
 }
 
 fn nowhere() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the socket was lost while it moved to another worker")
+    io::Error::new(
+        io::ErrorKind::NotConnected,
+        "the socket was lost while it moved to another worker",
+    )
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Io::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -92,7 +104,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Io::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -162,7 +178,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
@@ -171,7 +191,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, buf),

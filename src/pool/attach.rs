@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -73,13 +73,16 @@ impl Lease {
         }
         tokio::spawn(async move {
             let connection = self.connection();
-            let reset = query::simple(connection, &query).await;
+            let reset = tokio::time::timeout(RESET_LIMIT, query::simple(connection, &query)).await;
             match reset {
-                Ok(_) => {
+                Err(_) => tracing::warn!("{}: server_reset_query took too long", self.pool.name()),
+                Ok(Ok(_)) => {
                     connection.state.statements.clear();
                     self.give_back(clock::now());
                 }
-                Err(error) => tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name()),
+                Ok(Err(error)) => {
+                    tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name())
+                }
             }
         });
     }
@@ -93,7 +96,7 @@ impl Lease {
         if let Some(connection) = self.connection.take() {
             connection.info.set_client(0);
             self.pool.state().closed();
-            self.pool.dispose(connection, reason);
+            self.pool.dispose(*connection, reason);
             Pool::open_more(&self.pool);
         }
     }
@@ -104,6 +107,9 @@ impl Drop for Lease {
         self.finish("client disconnect while server was not ready");
     }
 }
+
+/// Longest a `server_reset_query` may take before its server is given up.
+const RESET_LIMIT: Duration = Duration::from_secs(30);
 
 /// A place in a pool's queue; resolves to a server.
 #[derive(Debug)]
@@ -117,7 +123,9 @@ impl Future for Attaching {
     type Output = Result<Lease, AttachError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(cx).map(|answer| answer.unwrap_or(Err(AttachError::HostGone)))
+        Pin::new(&mut self.answer)
+            .poll(cx)
+            .map(|answer| answer.unwrap_or(Err(AttachError::HostGone)))
     }
 }
 
@@ -137,17 +145,25 @@ impl Pool {
     pub fn try_attach(self: &Arc<Self>, now: Instant) -> Option<Lease> {
         let here = Reactor::here();
         loop {
-            let Idle { mut connection, since } = self.state().take(|idle| idle.connection.home() == here)?;
-            if !connection.is_silent() || connection.info.is_doomed() || connection.info.close_needed() {
+            let Idle { mut connection, since } =
+                self.state().take(|idle| idle.connection.home() == here)?;
+            if !connection.is_silent()
+                || connection.info.is_doomed()
+                || connection.info.close_needed()
+            {
                 self.state().closed();
-                self.dispose(connection, "idle server got dirty");
+                self.dispose(*connection, "idle server got dirty");
                 continue;
             }
             let lifetime = lock_rules(self).server_lifetime;
             let age = now.saturating_duration_since(connection.info.opened);
-            if !lifetime.is_zero() && age > lifetime && since < now && self.state().retire(age, lifetime, now) {
+            if !lifetime.is_zero()
+                && age > lifetime
+                && since < now
+                && self.state().retire(age, lifetime, now)
+            {
                 self.state().closed();
-                self.dispose(connection, "server lifetime over");
+                self.dispose(*connection, "server lifetime over");
                 continue;
             }
             return Some(Lease::new(self.clone(), connection));
@@ -191,23 +207,27 @@ impl Pool {
         };
         if let Some(reason) = reason {
             self.state().closed();
-            self.dispose(connection, reason);
+            self.dispose(*connection, reason);
             return Self::open_more(self);
         }
         loop {
             let placed = self.state().release(Idle { connection, since: now });
             match placed {
                 Placed::Idle => return,
-                Placed::Close(idle) => return self.dispose(idle.connection, "not needed any more"),
-                Placed::To(waiter, idle) => match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
-                    Ok(()) => return,
-                    // He left in this very moment.
-                    Err(Ok(mut lease)) => match lease.connection.take() {
-                        Some(back) => connection = back,
-                        None => return,
-                    },
-                    Err(Err(_)) => return,
-                },
+                Placed::Close(idle) => {
+                    return self.dispose(*idle.connection, "not needed any more");
+                }
+                Placed::To(waiter, idle) => {
+                    match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
+                        Ok(()) => return,
+                        // He left in this very moment.
+                        Err(Ok(mut lease)) => match lease.connection.take() {
+                            Some(back) => connection = back,
+                            None => return,
+                        },
+                        Err(Err(_)) => return,
+                    }
+                }
             }
         }
     }

@@ -11,7 +11,13 @@ impl PoolRules {
     /// Whether connections opened by these rules are as good as by the others.
     pub fn same_servers(&self, other: &Self) -> bool {
         let key = |rules: &Self| -> Vec<_> {
-            rules.targets.iter().map(|t| (t.host.clone(), t.dbname.clone(), t.user.clone(), t.connect_query.clone())).collect()
+            rules
+                .targets
+                .iter()
+                .map(|t| {
+                    (t.host.clone(), t.dbname.clone(), t.user.clone(), t.connect_query.clone())
+                })
+                .collect()
         };
         key(self) == key(other)
     }
@@ -37,19 +43,23 @@ impl Pool {
     pub fn pause(&self) {
         let idle = {
             let mut state = self.state();
-            if state.admission() == Admission::Open {
-                state.admit(Admission::Paused);
-            }
+            state.set_paused(true);
             state.take_idle(|_| true)
         };
         for idle in idle {
-            self.dispose(idle.connection, "pause mode");
+            self.dispose(*idle.connection, "pause mode");
         }
     }
 
-    /// Ends a pause, or readmits a host that is back.
+    /// Ends a pause.
     pub fn resume(self: &Arc<Self>) {
-        self.state().admit(Admission::Open);
+        self.state().set_paused(false);
+        Self::open_more(self);
+    }
+
+    /// Its host may be used again.
+    pub fn reopen(self: &Arc<Self>) {
+        self.state().set_closed(false);
         Self::open_more(self);
     }
 
@@ -61,7 +71,7 @@ impl Pool {
         *lock(&self.welcome) = None;
         let idle = self.state().take_idle(|_| true);
         for idle in idle {
-            self.dispose(idle.connection, "database configuration changed");
+            self.dispose(*idle.connection, "database configuration changed");
         }
     }
 
@@ -86,7 +96,7 @@ impl Pool {
     fn end(&self, told: AttachError, order: Option<Order>) {
         let idle = {
             let mut state = self.state();
-            state.admit(Admission::Closed);
+            state.set_closed(true);
             state.take_idle(|_| true)
         };
         self.dismiss_waiting(&told);
@@ -99,7 +109,7 @@ impl Pool {
             }
         }
         for idle in idle {
-            self.dispose(idle.connection, "server host is gone");
+            self.dispose(*idle.connection, "server host is gone");
         }
     }
 

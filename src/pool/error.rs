@@ -58,20 +58,32 @@ impl AttachError {
     pub fn response(&self) -> ErrorResponse {
         let fatal = |code, text: &str| ErrorResponse::new(Severity::Fatal, code, text);
         match self {
-            Self::WaitedTooLong { waited, .. } => fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout")
-                .detail(&format!("No server connection came free within {} s.", waited.as_secs()))
-                .hint("Retry later, or ask the administrator to raise pool_size."),
-            Self::Refused { response, .. } => response.as_ref().clone().with_severity(Severity::Fatal),
+            Self::WaitedTooLong { waited, .. } => {
+                fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout")
+                    .detail(&format!(
+                        "No server connection came free within {} s.",
+                        waited.as_secs()
+                    ))
+                    .hint("Retry later, or ask the administrator to raise pool_size.")
+            }
+            Self::Refused { response, .. } => {
+                response.as_ref().clone().with_severity(Severity::Fatal)
+            }
             Self::Failing { reason, .. } => fatal(
                 SqlState::SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION,
-                &format!("server login has been failing, cached error: {reason} (server_login_retry)"),
+                &format!(
+                    "server login has been failing, cached error: {reason} (server_login_retry)"
+                ),
             ),
             Self::HostGone => fatal(SqlState::CONNECTION_FAILURE, "server conn crashed?"),
             Self::NoHost { held, primary, .. } => {
                 let kind = if *primary { "primary" } else { "replica" };
-                fatal(SqlState::CANNOT_CONNECT_NOW, &format!("no {kind} is known for this database (failover_timeout)"))
-                    .detail(&format!("The client was held for {} s.", held.as_secs()))
-                    .hint("Retry later.")
+                fatal(
+                    SqlState::CANNOT_CONNECT_NOW,
+                    &format!("no {kind} is known for this database (failover_timeout)"),
+                )
+                .detail(&format!("The client was held for {} s.", held.as_secs()))
+                .hint("Retry later.")
             }
             Self::DatabaseGone => fatal(SqlState::ADMIN_SHUTDOWN, "database removed"),
             Self::ShuttingDown => fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down"),
@@ -83,7 +95,8 @@ impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WaitedTooLong { pool, waited, in_use, pool_size, waiting } => {
-                let size = pool_size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());
+                let size =
+                    pool_size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());
                 write!(
                     f,
                     "query_wait_timeout: pool {pool}: no server free after {waited:.1?}; {in_use} of {size} in use, \
@@ -91,10 +104,18 @@ impl fmt::Display for AttachError {
                 )
             }
             Self::Refused { pool, response } => {
-                write!(f, "pool {pool}: the server refused: {} ({})", response.message(), response.code().as_str())
+                write!(
+                    f,
+                    "pool {pool}: the server refused: {} ({})",
+                    response.message(),
+                    response.code().as_str()
+                )
             }
             Self::Failing { pool, reason } => {
-                write!(f, "pool {pool}: server login has been failing, cached error: {reason} (server_login_retry)")
+                write!(
+                    f,
+                    "pool {pool}: server login has been failing, cached error: {reason} (server_login_retry)"
+                )
             }
             Self::HostGone => f.write_str("the pool's host is gone"),
             Self::NoHost { database, held, primary } => {

@@ -68,7 +68,9 @@ impl Holder {
 
     /// Leaves an order and wakes the client. A later order replaces an earlier one, but nothing replaces an end.
     pub fn order(&self, order: Order) {
-        let ends = |code| matches!(Order::decode(code), Some(Order::Kill | Order::DatabaseGone | Order::Shutdown));
+        let ends = |code| {
+            matches!(Order::decode(code), Some(Order::Kill | Order::DatabaseGone | Order::Shutdown))
+        };
         let _ = self.order.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
             (!ends(old)).then(|| order.encode())
         });

@@ -49,14 +49,15 @@ impl Pool {
             });
             stale.extend(state.surplus());
             let age = |info: &crate::server::ServerInfo| now.saturating_duration_since(info.opened);
-            let oldest = state.take_oldest(|idle| age(&idle.connection.info), rules.server_lifetime, now);
+            let oldest =
+                state.take_oldest(|idle| age(&idle.connection.info), rules.server_lifetime, now);
             (stale, oldest)
         };
         for idle in stale {
-            self.dispose(idle.connection, "idle, and not needed or closed by the server");
+            self.dispose(*idle.connection, "idle, and not needed or closed by the server");
         }
         if let Some(idle) = old {
-            self.dispose(idle.connection, "server lifetime over");
+            self.dispose(*idle.connection, "server lifetime over");
         }
     }
 }

@@ -185,8 +185,15 @@ impl Pool {
             servers_idle: state.idle(),
             servers_login: state.opening(),
             size: state.size(),
-            max_wait: state.first_waits_since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            max_wait: state
+                .first_waits_since()
+                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
         }
+    }
+
+    /// A connection to this host broke.
+    pub fn doubt(&self, host: &HostAddr) {
+        (self.suspect)(host);
     }
 
     fn state(&self) -> MutexGuard<'_, State<Idle, Waiter>> {
@@ -204,12 +211,12 @@ impl Pool {
     }
 
     /// Closes a connection that is in no list any more.
-    fn dispose(&self, connection: Box<Connection>, reason: &str) {
+    fn dispose(&self, connection: Connection, reason: &str) {
         let info = &connection.info;
         lock(&self.servers).remove(&info.id);
         self.metrics.servers_closed.increment(1);
         let age = clock::now().saturating_duration_since(info.opened).as_secs();
-        tracing::debug!("S-{:#x}: {} closing because: {reason} (age={age}s)", info.id, self.name);
+        tracing::info!("S-{:#x}: {} closing because: {reason} (age={age}s)", info.id, self.name);
         connection.close();
         self.settled.notify_waiters();
     }

@@ -15,10 +15,12 @@ impl Pool {
     /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
     /// the calling thread's reactor.
     pub(super) fn open_more(pool: &Arc<Self>) {
+        // There is none while the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let now = clock::now();
         while pool.state().begin_opening(now) {
             let opening = Opening { pool: Some(pool.clone()) };
-            tokio::spawn(opening.run());
+            runtime.spawn(opening.run());
         }
     }
 }
@@ -37,7 +39,15 @@ impl Opening {
         self.pool = None;
         match opened {
             Ok((connection, welcome)) => {
-                tracing::debug!("S-{:#x}: {} new connection to server", connection.info.id, pool.name);
+                let from = connection
+                    .info
+                    .local
+                    .map_or_else(String::new, |local| format!(" (from {local})"));
+                tracing::info!(
+                    "S-{:#x}: {} new connection to server{from}",
+                    connection.info.id,
+                    pool.name
+                );
                 pool.metrics.servers_opened.increment(1);
                 lock(&pool.servers).insert(connection.info.id, connection.info.clone());
                 *lock(&pool.welcome) = Some(Arc::new(welcome));
@@ -80,7 +90,11 @@ impl Pool {
         let kicked = {
             let mut state = self.state();
             let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-            let pause = if doubtful && failures % targets.max(1) != 0 { Duration::ZERO } else { rules.retry };
+            let pause = if doubtful && !failures.is_multiple_of(targets.max(1)) {
+                Duration::ZERO
+            } else {
+                rules.retry
+            };
             state.open_failed(now + pause);
             // A server that refuses us will go on doing so; one that cannot be reached may come back.
             if state.has_none() && !doubtful { state.take_waiting() } else { Vec::new() }
@@ -88,7 +102,9 @@ impl Pool {
         for waiter in kicked {
             let pool = self.name.to_string();
             let told = match error {
-                OpenError::Refused { response, .. } => AttachError::Refused { pool, response: response.clone() },
+                OpenError::Refused { response, .. } => {
+                    AttachError::Refused { pool, response: response.clone() }
+                }
                 other => AttachError::Failing { pool, reason: other.client_message() },
             };
             let _ = waiter.send(Err(told));

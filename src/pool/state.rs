@@ -49,7 +49,8 @@ pub enum Placed<C, W> {
 pub struct State<C, W> {
     size: Option<u32>,
     round_robin: bool,
-    admission: Admission,
+    paused: bool,
+    closed: bool,
     /// Least recently used first.
     idle: VecDeque<C>,
     attached: u32,
@@ -72,7 +73,8 @@ impl<C, W> State<C, W> {
         Self {
             size,
             round_robin,
-            admission: Admission::Open,
+            paused: false,
+            closed: false,
             idle: VecDeque::new(),
             attached: 0,
             opening: 0,
@@ -90,17 +92,24 @@ impl<C, W> State<C, W> {
         self.round_robin = round_robin;
     }
 
-    /// Opens, pauses or closes the pool. What follows for those who wait and for idle connections is the caller's.
-    pub fn admit(&mut self, admission: Admission) {
-        self.admission = admission;
-        if admission == Admission::Open {
-            self.retry_at = None;
-        }
+    /// Begins or ends a pause. What follows for those who wait and for idle connections is the caller's.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// Closes the pool because its host is gone, or opens it again. A pause outlasts that.
+    pub fn set_closed(&mut self, closed: bool) {
+        self.closed = closed;
+        self.retry_at = None;
     }
 
     /// Whether it gives out connections.
     pub fn admission(&self) -> Admission {
-        self.admission
+        match (self.closed, self.paused) {
+            (true, _) => Admission::Closed,
+            (false, true) => Admission::Paused,
+            (false, false) => Admission::Open,
+        }
     }
 
     /// Connections that are idle.
@@ -150,7 +159,7 @@ impl<C, W> State<C, W> {
 
     /// Gives out an idle connection, if possible one that `near` likes.
     pub fn take(&mut self, near: impl Fn(&C) -> bool) -> Option<C> {
-        if self.admission != Admission::Open || !self.waiting.is_empty() {
+        if self.admission() != Admission::Open || !self.waiting.is_empty() {
             return None;
         }
         let taken = if self.round_robin {
@@ -184,7 +193,7 @@ impl<C, W> State<C, W> {
     /// [`Self::open_failed`].
     pub fn begin_opening(&mut self, now: Instant) -> bool {
         let at_once = if self.proven { OPENING_AT_ONCE } else { 1 };
-        let wanted = self.admission == Admission::Open
+        let wanted = self.admission() == Admission::Open
             && self.opening < at_once
             && self.opening < self.waiting()
             && self.size.is_none_or(|size| self.total() < size)
@@ -211,7 +220,7 @@ impl<C, W> State<C, W> {
     /// A connection comes back fit for use.
     pub fn release(&mut self, connection: C) -> Placed<C, W> {
         let surplus = self.size.is_some_and(|size| self.total() > size);
-        if self.admission != Admission::Open || surplus {
+        if self.admission() != Admission::Open || surplus {
             self.attached -= 1;
             return Placed::Close(connection);
         }
@@ -237,7 +246,8 @@ impl<C, W> State<C, W> {
             return true;
         }
         let apart = lifetime / self.size.unwrap_or_else(|| self.total()).max(1);
-        let due = age >= lifetime && self.retired_at.is_none_or(|last| now.saturating_duration_since(last) >= apart);
+        let due = age >= lifetime
+            && self.retired_at.is_none_or(|last| now.saturating_duration_since(last) >= apart);
         if due {
             self.retired_at = Some(now);
         }
@@ -248,7 +258,10 @@ impl<C, W> State<C, W> {
     pub fn expire(&mut self, now: Instant, limit: Duration) -> Vec<(W, Duration)> {
         let waited = |waiting: &Waiting<W>| now.saturating_duration_since(waiting.since);
         let count = self.waiting.iter().take_while(|waiting| waited(waiting) >= limit).count();
-        self.waiting.drain(..count).map(|gone| (gone.waiter, now.saturating_duration_since(gone.since))).collect()
+        self.waiting
+            .drain(..count)
+            .map(|gone| (gone.waiter, now.saturating_duration_since(gone.since)))
+            .collect()
     }
 
     /// Sends everybody home.
@@ -270,7 +283,12 @@ impl<C, W> State<C, W> {
     }
 
     /// Takes out the oldest idle connection, if it may be retired for its age.
-    pub fn take_oldest(&mut self, age: impl Fn(&C) -> Duration, lifetime: Duration, now: Instant) -> Option<C> {
+    pub fn take_oldest(
+        &mut self,
+        age: impl Fn(&C) -> Duration,
+        lifetime: Duration,
+        now: Instant,
+    ) -> Option<C> {
         let (index, oldest) = self.idle.iter().map(&age).enumerate().max_by_key(|(_, age)| *age)?;
         let due = oldest >= lifetime && self.retire(oldest, lifetime, now);
         if due { self.idle.remove(index) } else { None }
@@ -291,6 +309,7 @@ mod tests {
 
     type Books = State<u32, &'static str>;
 
+    #[expect(clippy::disallowed_methods, reason = "any moment will do")]
     fn start() -> Instant {
         Instant::now()
     }
@@ -356,12 +375,12 @@ mod tests {
         state.enqueue("x", now);
         assert!(state.begin_opening(now));
         assert!(matches!(opened(&mut state, 1), Placed::To(..)));
-        state.admit(Admission::Paused);
+        state.set_paused(true);
         state.enqueue("y", now);
         assert!(!state.begin_opening(now));
         assert!(matches!(state.release(1), Placed::Close(1)));
         assert_eq!((state.total(), state.waiting()), (0, 1));
-        state.admit(Admission::Open);
+        state.set_paused(false);
         assert!(state.begin_opening(now));
     }
 
@@ -403,7 +422,10 @@ mod tests {
         assert!(state.retire(age, lifetime, now));
         assert!(!state.retire(age, lifetime, now + Duration::from_secs(9)));
         assert!(state.retire(age, lifetime, now + Duration::from_secs(10)));
-        assert!(state.retire(Duration::ZERO, Duration::ZERO, now), "a lifetime of 0 means: use once");
+        assert!(
+            state.retire(Duration::ZERO, Duration::ZERO, now),
+            "a lifetime of 0 means: use once"
+        );
     }
 
     proptest! {
@@ -437,7 +459,7 @@ mod tests {
                         }
                     }
                     4 if state.opening() > 0 => state.open_failed(now),
-                    5 => { if held.pop().is_some() { state.closed(); } }
+                    5 if held.pop().is_some() => state.closed(),
                     6 => { if let Some(ticket) = queued.pop() { prop_assert!(state.leave(ticket)); } }
                     _ => {}
                 }

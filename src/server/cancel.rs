@@ -27,6 +27,8 @@ pub async fn send(info: &ServerInfo, tls: &Tls, timeout: Duration) -> io::Result
     };
     match tokio::time::timeout(timeout, attempt).await {
         Ok(result) => result,
-        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {timeout:?}"))),
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {timeout:?}")))
+        }
     }
 }

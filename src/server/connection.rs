@@ -48,6 +48,8 @@ pub struct ServerInfo {
     cancels: AtomicU32,
     /// Woken when a cancel request has arrived.
     cancelled: Notify,
+    /// How many prepared statements it holds.
+    prepared: AtomicU32,
 }
 
 /// What [`ServerInfo`] is made of.
@@ -86,6 +88,7 @@ impl ServerInfo {
             doomed: AtomicBool::new(false),
             cancels: AtomicU32::new(0),
             cancelled: Notify::new(),
+            prepared: AtomicU32::new(0),
         }
     }
 
@@ -117,6 +120,16 @@ impl ServerInfo {
     /// Its host is dead or deposed: nobody may use it any more, not even to end a transaction.
     pub fn doom(&self) {
         self.doomed.store(true, ORDER);
+    }
+
+    /// How many prepared statements it holds, as of its last release.
+    pub fn prepared(&self) -> u32 {
+        self.prepared.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many prepared statements it holds.
+    pub fn set_prepared(&self, count: usize) {
+        self.prepared.store(u32::try_from(count).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// How many cancel requests are on their way to it.
@@ -197,7 +210,8 @@ impl Connection {
     pub fn close(mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         let stream = &mut self.stream;
-        if let Poll::Ready(Ok(_)) = Pin::new(&mut *stream).poll_write(&mut cx, frontend::TERMINATE) {
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut *stream).poll_write(&mut cx, frontend::TERMINATE)
+        {
             let _ = Pin::new(stream).poll_flush(&mut cx);
         }
     }

@@ -69,16 +69,20 @@ pub async fn connect(host: &HostAddr, tls: &Tls, keepalive: Keepalive) -> io::Re
             (Socket::from(stream), host)
         }
     };
-    let (Some(config), true) = (&tls.config, tls.wanted != Wanted::Never) else { return Ok(Stream::Plain(socket)) };
+    let (Some(config), true) = (&tls.config, tls.wanted != Wanted::Never) else {
+        return Ok(Stream::Plain(socket));
+    };
     socket.write_all(&SSL_REQUEST).await?;
     let mut answer = [0];
     // One byte and no more: what follows in the clear must not be taken for part of the TLS session (CVE-2021-23222).
     socket.read_exact(&mut answer).await?;
     match answer {
         [b'S'] => {
-            let name = ServerName::try_from(name.clone())
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name for TLS")))?;
-            let stream = tokio_rustls::TlsConnector::from(config.clone()).connect(name, socket).await?;
+            let name = ServerName::try_from(name.clone()).map_err(|_| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name for TLS"))
+            })?;
+            let stream =
+                tokio_rustls::TlsConnector::from(config.clone()).connect(name, socket).await?;
             Ok(Stream::Tls(Box::new(stream.into())))
         }
         [b'N'] if tls.wanted == Wanted::IfOffered => Ok(Stream::Plain(socket)),

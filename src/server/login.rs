@@ -140,10 +140,19 @@ impl fmt::Display for OpenError {
                 write!(f, "{host} did not let us in within {after:?} (server_connect_timeout)")
             }
             Self::Refused { host, response } => {
-                write!(f, "{host} refused the login: {} ({})", response.message(), response.code().as_str())
+                write!(
+                    f,
+                    "{host} refused the login: {} ({})",
+                    response.message(),
+                    response.code().as_str()
+                )
             }
-            Self::Login { host, user, source } => write!(f, "cannot log in at {host} as {user:?}: {source}"),
-            Self::Protocol { host, what } => write!(f, "{host} does not speak PostgreSQL's protocol: {what}"),
+            Self::Login { host, user, source } => {
+                write!(f, "cannot log in at {host} as {user:?}: {source}")
+            }
+            Self::Protocol { host, what } => {
+                write!(f, "{host} does not speak PostgreSQL's protocol: {what}")
+            }
         }
     }
 }
@@ -205,7 +214,8 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
         match tag {
             backend::ReadyForQuery::TAG => break,
             backend::ParameterStatus::TAG => {
-                let backend::ParameterStatus { name, value } = backend::ParameterStatus::decode(body)?;
+                let backend::ParameterStatus { name, value } =
+                    backend::ParameterStatus::decode(body)?;
                 state.parameters.note(&name, &value);
                 welcome.parameters.push((name, value));
             }
@@ -213,9 +223,13 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
                 let data = backend::BackendKeyData::decode(body)?;
                 (pid, key) = (data.pid, data.key);
             }
-            backend::ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
+            ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
             backend::NoticeResponse::TAG | backend::NegotiateProtocolVersion::TAG => {}
-            tag => return Err(Failure::Protocol(format!("message type 0x{tag:02x} after authentication"))),
+            tag => {
+                return Err(Failure::Protocol(format!(
+                    "message type 0x{tag:02x} after authentication"
+                )));
+            }
         }
     }
     let socket = stream.socket();
@@ -258,7 +272,11 @@ fn startup(target: &Target) -> BytesMut {
     out
 }
 
-async fn authenticate(target: &Target, stream: &mut Stream, inbox: &mut BytesMut) -> Result<(), Failure> {
+async fn authenticate(
+    target: &Target,
+    stream: &mut Stream,
+    inbox: &mut BytesMut,
+) -> Result<(), Failure> {
     let mut login = ServerLogin::new(&target.user, target.credentials.clone());
     let binding = channel_binding(stream);
     loop {
@@ -270,14 +288,18 @@ async fn authenticate(target: &Target, stream: &mut Stream, inbox: &mut BytesMut
                     ServerStep::Wait => {}
                     ServerStep::Send(answer) => {
                         let mut out = BytesMut::with_capacity(answer.len() + 5);
-                        pgweir_codec::frontend::PasswordMessage { data: answer.into() }.encode(&mut out);
+                        pgweir_codec::frontend::PasswordMessage { data: answer }.encode(&mut out);
                         stream.write_all(&out).await?;
                     }
                 }
             }
-            backend::ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
+            ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
             backend::NoticeResponse::TAG | backend::NegotiateProtocolVersion::TAG => {}
-            tag => return Err(Failure::Protocol(format!("message type 0x{tag:02x} during authentication"))),
+            tag => {
+                return Err(Failure::Protocol(format!(
+                    "message type 0x{tag:02x} during authentication"
+                )));
+            }
         }
     }
 }

@@ -37,7 +37,10 @@ pub(super) async fn read(stream: &mut Stream, inbox: &mut BytesMut) -> io::Resul
             }
         }
         if stream.read_buf(inbox).await? == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the server closed the connection",
+            ));
         }
     }
 }
@@ -57,7 +60,9 @@ impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Refused(response) => write!(f, "{} ({})", response.message(), response.code().as_str()),
+            Self::Refused(response) => {
+                write!(f, "{} ({})", response.message(), response.code().as_str())
+            }
             Self::Protocol(what) => f.write_str(what),
         }
     }
@@ -95,7 +100,11 @@ pub async fn simple(connection: &mut Connection, sql: &str) -> Result<Rows, Quer
 ///
 /// # Errors
 /// As [`simple`].
-pub async fn with_parameter(connection: &mut Connection, sql: &str, value: &str) -> Result<Rows, QueryError> {
+pub async fn with_parameter(
+    connection: &mut Connection,
+    sql: &str,
+    value: &str,
+) -> Result<Rows, QueryError> {
     let mut out = BytesMut::with_capacity(sql.len() + value.len() + 64);
     frontend::parse::write(&mut out, b"", sql.as_bytes(), &[0, 0]);
     frontend::Bind {
@@ -127,14 +136,16 @@ async fn answer(connection: &mut Connection) -> Result<Rows, QueryError> {
             }
             backend::DataRow::TAG => {
                 let row = backend::DataRow::decode(body)?;
-                let text = |value: Option<Bytes>| value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                let text = |value: Option<Bytes>| {
+                    value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                };
                 rows.push(row.columns.into_iter().map(text).collect());
             }
             backend::ParameterStatus::TAG => {
                 let status = backend::ParameterStatus::decode(body)?;
                 connection.state.parameters.note(&status.name, &status.value);
             }
-            backend::ErrorResponse::TAG => {
+            ErrorResponse::TAG => {
                 let response = ErrorResponse::decode(body)?;
                 if response.is_fatal() {
                     return Err(QueryError::Refused(Box::new(response)));

@@ -14,9 +14,9 @@ use pgweir_codec::frontend;
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
+use super::Outbox;
 use super::machine::{FromClient, Refusal};
 use super::prepared::{ClientStatements, StatementCache};
-use super::Outbox;
 use crate::routing::{self, TransactionEnd};
 
 /// Longest message that is read whole: what only ends a transaction is short.
@@ -127,7 +127,9 @@ impl Lost {
         to_client: &mut BytesMut,
     ) {
         let Ok(view) = frontend::parse::peek(body) else { return self.refuse_and_skip(to_client) };
-        let Some(end) = routing::ends_transaction(view.query) else { return self.refuse_and_skip(to_client) };
+        let Some(end) = routing::ends_transaction(view.query) else {
+            return self.refuse_and_skip(to_client);
+        };
         if view.name.is_empty() {
             self.unnamed = Some(end);
         } else {
@@ -140,9 +142,9 @@ impl Lost {
     fn bind(&mut self, body: &[u8], statements: &ClientStatements, to_client: &mut BytesMut) {
         let end = match frontend::bind::peek_names(body) {
             Ok(Some(names)) if names.statement.is_empty() => self.unnamed,
-            Ok(Some(names)) => {
-                statements.find(names.statement).and_then(|known| routing::ends_transaction(known.text()))
-            }
+            Ok(Some(names)) => statements
+                .find(names.statement)
+                .and_then(|known| routing::ends_transaction(known.text())),
             Ok(None) | Err(DecodeError { .. }) => None,
         };
         match end {

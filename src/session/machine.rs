@@ -314,7 +314,9 @@ impl Session {
             },
             frontend::Parse::TAG => self.parse(head, have, server, out),
             frontend::Bind::TAG => self.bind(head, have, server, out),
-            frontend::Describe::TAG | frontend::Close::TAG => self.describe_or_close(head, have, server, out),
+            frontend::Describe::TAG | frontend::Close::TAG => {
+                self.describe_or_close(head, have, server, out)
+            }
             frontend::Execute::TAG => match server {
                 None => FromClient::Attach(Intent::Unstated),
                 Some(_) => self.forward_extended(Expect::Execute),
@@ -352,7 +354,11 @@ impl Session {
     fn flush(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
         self.flush_wanted = true;
         self.end_of_batch(out);
-        if attached && !self.copy_in { FromClient::Forward { skip: 0 } } else { FromClient::Swallow }
+        if attached && !self.copy_in {
+            FromClient::Forward { skip: 0 }
+        } else {
+            FromClient::Swallow
+        }
     }
 
     fn sync(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
@@ -370,9 +376,18 @@ impl Session {
         FromClient::Swallow
     }
 
-    fn parse(&mut self, head: Head, have: &[u8], server: Option<&mut ServerState>, out: &mut Outbox) -> FromClient {
+    fn parse(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
         let named = match have.get(5) {
-            None => return FromClient::NeedMore(6),
+            None if head.len > Head::SIZE => return FromClient::NeedMore(Head::SIZE + 1),
+            None => {
+                return FromClient::Refuse(Refusal::Client(DecodeError::missing(head.tag, "name")));
+            }
             Some(first) => *first != 0,
         };
         let follow = named && self.rules.follow_statements;
@@ -386,7 +401,9 @@ impl Session {
                     let text = body(have).get(end + 1..).unwrap_or_default();
                     FromClient::Attach(routing::intent(up_to_nul(text)))
                 }
-                None if have.len() < head.len => FromClient::NeedMore((have.len() + PEEK).min(head.len)),
+                None if have.len() < head.len => {
+                    FromClient::NeedMore((have.len() + PEEK).min(head.len))
+                }
                 None => FromClient::Attach(Intent::Unstated),
             };
         };
@@ -423,9 +440,18 @@ impl Session {
     }
 
     /// Sends a Parse, making room on the server first; the caller notes whose ParseComplete it is.
-    fn send_parse(&mut self, statement: &Arc<Statement>, server: &mut ServerState, out: &mut Outbox) {
+    fn send_parse(
+        &mut self,
+        statement: &Arc<Statement>,
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) {
         if let Some(evicted) = server.statements.insert(statement.clone()) {
-            frontend::close::write(&mut out.to_server, frontend::Target::Statement, evicted.server_name());
+            frontend::close::write(
+                &mut out.to_server,
+                frontend::Target::Statement,
+                evicted.server_name(),
+            );
             self.pending.push(Expect::Evict(evicted));
             self.tally.evictions += 1;
         }
@@ -441,7 +467,13 @@ impl Session {
         }
     }
 
-    fn bind(&mut self, head: Head, have: &[u8], server: Option<&mut ServerState>, out: &mut Outbox) -> FromClient {
+    fn bind(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
         if !self.rules.follow_statements {
             return match server {
                 None => FromClient::Attach(Intent::Unstated),
@@ -453,7 +485,12 @@ impl Session {
             Ok(None) if have.len() < head.len && have.len() < NAME_MESSAGE_LIMIT => {
                 return FromClient::NeedMore((have.len() + PEEK).min(head.len));
             }
-            Ok(None) => return FromClient::Refuse(Refusal::Client(DecodeError::missing(head.tag, "statement"))),
+            Ok(None) => {
+                return FromClient::Refuse(Refusal::Client(DecodeError::missing(
+                    head.tag,
+                    "statement",
+                )));
+            }
             Err(error) => return FromClient::Refuse(Refusal::Client(error)),
         };
         let statement = self.statements.find(names.statement).cloned();
@@ -494,7 +531,9 @@ impl Session {
             Ok(found) => found,
             Err(error) => return FromClient::Refuse(Refusal::Client(error)),
         };
-        let ours = self.rules.follow_statements && target == frontend::Target::Statement && !name.is_empty();
+        let ours = self.rules.follow_statements
+            && target == frontend::Target::Statement
+            && !name.is_empty();
         if head.tag == frontend::Close::TAG {
             if ours || server.is_none() {
                 self.unsynced = true;
@@ -507,7 +546,9 @@ impl Session {
         }
         let statement = if ours { self.statements.find(name).cloned() } else { None };
         match (server, statement) {
-            (None, statement) => FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent())),
+            (None, statement) => {
+                FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()))
+            }
             (Some(_), None) => self.forward_extended(Expect::Describe),
             (Some(server), Some(statement)) => {
                 self.ensure(&statement, server, out);
@@ -541,7 +582,9 @@ impl Session {
     ) -> FromServer {
         // At any time, not part of the pipeline (manual, "Asynchronous Operations").
         match head.tag {
-            backend::NoticeResponse::TAG | backend::NotificationResponse::TAG => return self.visible(),
+            backend::NoticeResponse::TAG | backend::NotificationResponse::TAG => {
+                return self.visible();
+            }
             backend::ParameterStatus::TAG => return self.parameter_status(head, have, server),
             _ => {}
         }
@@ -558,7 +601,7 @@ impl Session {
             | backend::ParameterDescription::TAG => self.middle(head.tag),
             backend::ReadyForQuery::TAG => self.ready_for_query(head, have, server),
             backend::CommandComplete::TAG => self.command_complete(head, have, server),
-            backend::ErrorResponse::TAG => self.error(head, have, server, out),
+            ErrorResponse::TAG => self.error(head, have, server, out),
             backend::CopyInResponse::TAG => self.copy_in_response(head.tag),
             backend::RowDescription::TAG => match self.pending.front() {
                 Some(Expect::Describe) => self.complete(),
@@ -578,8 +621,12 @@ impl Session {
                 Some(Expect::Close) => self.complete(),
                 _ => unexpected(head.tag),
             },
-            backend::BindComplete::TAG => self.complete_if(matches!(self.pending.front(), Some(Expect::Bind)), head),
-            backend::NoData::TAG => self.complete_if(matches!(self.pending.front(), Some(Expect::Describe)), head),
+            backend::BindComplete::TAG => {
+                self.complete_if(matches!(self.pending.front(), Some(Expect::Bind)), head)
+            }
+            backend::NoData::TAG => {
+                self.complete_if(matches!(self.pending.front(), Some(Expect::Describe)), head)
+            }
             backend::PortalSuspended::TAG => {
                 self.complete_if(matches!(self.pending.front(), Some(Expect::Execute)), head)
             }
@@ -617,7 +664,12 @@ impl Session {
         if fits { self.complete() } else { unexpected(head.tag) }
     }
 
-    fn parameter_status(&mut self, head: Head, have: &[u8], server: &mut ServerState) -> FromServer {
+    fn parameter_status(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: &mut ServerState,
+    ) -> FromServer {
         if have.len() < head.len {
             return FromServer::NeedMore(head.len);
         }
@@ -633,7 +685,12 @@ impl Session {
         }
     }
 
-    fn command_complete(&mut self, head: Head, have: &[u8], server: &mut ServerState) -> FromServer {
+    fn command_complete(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: &mut ServerState,
+    ) -> FromServer {
         if self.rules.follow_statements {
             let enough = head.len.min(32);
             if have.len() < enough {
@@ -686,7 +743,13 @@ impl Session {
         FromServer::Forward(if over { Then::Release } else { Then::Ready })
     }
 
-    fn error(&mut self, head: Head, have: &[u8], server: &mut ServerState, out: &mut Outbox) -> FromServer {
+    fn error(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) -> FromServer {
         if have.len() < head.len && head.len <= ERROR_LIMIT {
             return FromServer::NeedMore(head.len);
         }
@@ -700,7 +763,7 @@ impl Session {
                 return FromServer::LastWords(error);
             }
             if matches!(self.pending.front(), Some(Expect::Parameters)) {
-                let words = String::from_utf8_lossy(error.message()).into_owned();
+                let words = error.message();
                 return FromServer::Refuse(Refusal::InvalidParameter(words));
             }
         }
@@ -746,7 +809,9 @@ impl Session {
             Expect::Local(Local::Parsed { name }) => {
                 self.statements.remove(&name);
             }
-            Expect::Local(Local::Closed(Some((name, statement)))) => self.statements.insert(&name, statement),
+            Expect::Local(Local::Closed(Some((name, statement)))) => {
+                self.statements.insert(&name, statement)
+            }
             _ => {}
         }
     }
@@ -756,7 +821,12 @@ impl Session {
     /// The attached server died. Tells the client, in `out`, what became of each request, and says whether it goes on.
     ///
     /// `mid_message`: a reply was cut in the middle, so nothing sensible can follow it.
-    pub fn server_lost(&mut self, error: &ErrorResponse, mid_message: bool, out: &mut Outbox) -> AfterLoss {
+    pub fn server_lost(
+        &mut self,
+        error: &ErrorResponse,
+        mid_message: bool,
+        out: &mut Outbox,
+    ) -> AfterLoss {
         if !self.rules.outlives_server || self.rules.mode == PoolMode::Session || mid_message {
             return AfterLoss::Close;
         }
@@ -771,7 +841,8 @@ impl Session {
         if in_transaction || skipping || self.unsynced {
             let skipping = skipping || self.unsynced;
             let untold = !told.any && !self.unsynced;
-            self.lost = Some(Box::new(Lost::new(in_transaction, skipping, untold.then(|| error.clone()))));
+            self.lost =
+                Some(Box::new(Lost::new(in_transaction, skipping, untold.then(|| error.clone()))));
         }
         self.unsynced = false;
         AfterLoss::GoesOn
@@ -780,7 +851,8 @@ impl Session {
     /// Answers every pending request with the error, as PostgreSQL would: once per request up to its ReadyForQuery.
     fn answer_all_with(&mut self, error: &ErrorResponse, out: &mut Outbox) -> Told {
         let mut told = Told::default();
-        let status = if self.in_transaction() { TransactionStatus::Failed } else { TransactionStatus::Idle };
+        let status =
+            if self.in_transaction() { TransactionStatus::Failed } else { TransactionStatus::Idle };
         // A request whose error was already told (a skipping server) only lacks its ReadyForQuery.
         while let Some(entry) = self.pending.pop() {
             match entry {

@@ -15,8 +15,12 @@ pub mod machine;
 pub mod parameters;
 pub mod pipeline;
 pub mod prepared;
+#[cfg(test)]
+mod tests;
 
-pub use machine::{AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then};
+pub use machine::{
+    AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then,
+};
 
 use bytes::BytesMut;
 

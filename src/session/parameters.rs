@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn only_what_differs_is_set() {
         let client = of(&[("datestyle", "German"), ("TimeZone", "UTC"), ("application_name", "a")]);
-        let server = of(&[("DateStyle", "ISO, MDY"), ("TimeZone", "utc"), ("client_encoding", "UTF8")]);
+        let server =
+            of(&[("DateStyle", "ISO, MDY"), ("TimeZone", "utc"), ("client_encoding", "UTF8")]);
         assert_eq!(changes(&client, &server), "SET DateStyle='German';");
     }
 

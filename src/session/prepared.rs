@@ -246,7 +246,8 @@ mod tests {
     #[test]
     fn a_full_server_evicts_the_least_recently_used() {
         let cache = StatementCache::default();
-        let (a, b, c) = (cache.intern(b"a\0\0\0"), cache.intern(b"b\0\0\0"), cache.intern(b"c\0\0\0"));
+        let (a, b, c) =
+            (cache.intern(b"a\0\0\0"), cache.intern(b"b\0\0\0"), cache.intern(b"c\0\0\0"));
         let mut server = ServerStatements::new(2);
         assert!(server.insert(a.clone()).is_none());
         assert!(server.insert(b.clone()).is_none());

@@ -13,8 +13,13 @@
 //! - `board` — where observations arrive and snapshots are published, with log lines and metrics
 //! - `follow` — the handle that `cli` owns and hands down
 
+mod ask;
+mod board;
 pub mod decide;
+mod follow;
 mod lag;
+mod monitor;
 pub mod snapshot;
 
+pub use follow::{Entry, Pace, Topology};
 pub use snapshot::{HostView, Role, Snapshot};

@@ -104,7 +104,18 @@ pub struct Identity {
 impl ClientInfo {
     /// A client that has just logged in.
     pub fn new(identity: Identity, key: CancelKey) -> Self {
-        let Identity { holder, user, database, remote, local, tls, accepted, accepted_wall, service, .. } = identity;
+        let Identity {
+            holder,
+            user,
+            database,
+            remote,
+            local,
+            tls,
+            accepted,
+            accepted_wall,
+            service,
+            ..
+        } = identity;
         Self {
             holder,
             user,

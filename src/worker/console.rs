@@ -8,8 +8,14 @@ use bytes::BytesMut;
 /// Names that clients reach the console by.
 pub const NAMES: [&str; 2] = ["pgbouncer", "pgweir"];
 
-/// What somebody may do on the console.
-pub use crate::worker::rights::Right;
+/// What somebody on the console may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Look (`stats_users`).
+    Stats,
+    /// Everything (`admin_users`).
+    Admin,
+}
 
 /// Answers queries of console clients.
 pub trait Console: Send + Sync {

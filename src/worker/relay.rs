@@ -81,7 +81,13 @@ pub struct Relay {
 
 impl Relay {
     /// A client that is logged in. `early`: what it has already sent beyond its login.
-    pub fn new(client: Stream, info: Arc<ClientInfo>, access: Access, session: Session, early: &[u8]) -> Self {
+    pub fn new(
+        client: Stream,
+        info: Arc<ClientInfo>,
+        access: Access,
+        session: Session,
+        early: &[u8],
+    ) -> Self {
         let mut to_server = Lane::default();
         to_server.preload(early);
         Self {
@@ -130,14 +136,17 @@ impl Relay {
 
     /// The client is gone: what becomes of its server.
     fn part(&mut self) {
-        self.waiting = None;
+        if let Some(waiting) = self.waiting.take() {
+            self.end_hold(waiting.held_since);
+        }
         let Some(mut lease) = self.lease.take() else { return };
         // What it sent before it left still goes to the server: it may be a COMMIT.
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if self.to_server.has_output() {
             let _ = self.to_server.poll_write(&mut cx, &mut lease.connection().stream);
         }
-        if self.session.is_quiet() && !self.to_server.mid_message() && !self.to_client.mid_message() {
+        if self.session.is_quiet() && !self.to_server.mid_message() && !self.to_client.mid_message()
+        {
             lease.reset_and_give_back();
         } else {
             lease.close("client disconnect while server was not ready");
@@ -172,12 +181,19 @@ impl Relay {
         let fatal = |code, text| ErrorResponse::new(Severity::Fatal, code, text);
         match order {
             Order::LookAtServer => {
-                let doomed = self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
+                let doomed =
+                    self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
                 if doomed { self.server_lost(cx, None, "server host is gone") } else { Ok(()) }
             }
-            Order::Kill => Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect"))),
-            Order::DatabaseGone => Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "database removed"))),
-            Order::Shutdown => Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down"))),
+            Order::Kill => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect")))
+            }
+            Order::DatabaseGone => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "database removed")))
+            }
+            Order::Shutdown => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down")))
+            }
             Order::Move(worker) => {
                 let idle = self.lease.is_none() && self.waiting.is_none();
                 if idle && self.to_client.is_empty() { Err(Exit::Move(worker)) } else { Ok(()) }
@@ -298,7 +314,8 @@ impl Relay {
         match queue {
             Ok(attaching) => {
                 self.info.set_waiting(true);
-                self.waiting = Some(Waiting { intent, since, held_since, wait: Wait::InQueue(attaching) });
+                self.waiting =
+                    Some(Waiting { intent, since, held_since, wait: Wait::InQueue(attaching) });
                 Ok(())
             }
             Err(AttachError::HostGone) => {
@@ -309,7 +326,13 @@ impl Relay {
         }
     }
 
-    fn begin_hold(&mut self, intent: Intent, since: Instant, held_since: Option<Instant>, primary: bool) {
+    fn begin_hold(
+        &mut self,
+        intent: Intent,
+        since: Instant,
+        held_since: Option<Instant>,
+        primary: bool,
+    ) {
         self.info.set_waiting(true);
         let held = held_since.unwrap_or(self.now);
         if held_since.is_none()
@@ -352,7 +375,9 @@ impl Relay {
                 }
             }
         };
-        let Some(Waiting { intent, since, held_since, .. }) = self.waiting.take() else { return Ok(false) };
+        let Some(Waiting { intent, since, held_since, .. }) = self.waiting.take() else {
+            return Ok(false);
+        };
         match outcome {
             Ok(lease) => {
                 self.info.set_waiting(false);
@@ -384,11 +409,20 @@ impl Relay {
         Ok(true)
     }
 
-    fn attached(&mut self, cx: &mut Context<'_>, mut lease: Lease, since: Instant) -> Result<(), Exit> {
+    fn attached(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut lease: Lease,
+        since: Instant,
+    ) -> Result<(), Exit> {
         let connection = lease.connection();
         if let Err(error) = connection.bring_here() {
             lease.close("cannot move its socket to another worker");
-            let response = ErrorResponse::new(Severity::Fatal, SqlState::CONNECTION_FAILURE, "server conn crashed?");
+            let response = ErrorResponse::new(
+                Severity::Fatal,
+                SqlState::CONNECTION_FAILURE,
+                "server conn crashed?",
+            );
             return Err(self.refuse(cx, &response.detail(&error.to_string())));
         }
         connection.info.set_client(self.info.holder.id);
@@ -475,7 +509,12 @@ impl Relay {
                 Err(error) => return Err(self.refuse_with(cx, &Refusal::Server(error))),
             };
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
-            let verdict = self.session.server_message(head, have, &mut lease.connection().state, &mut self.out);
+            let verdict = self.session.server_message(
+                head,
+                have,
+                &mut lease.connection().state,
+                &mut self.out,
+            );
             let then = match verdict {
                 FromServer::NeedMore(want) => {
                     self.want[1] = want;
@@ -510,7 +549,7 @@ impl Relay {
         if then == Then::GoOn {
             return;
         }
-        let Some(lease) = &self.lease else { return };
+        let Some(lease) = &mut self.lease else { return };
         if let Some(since) = self.query_since.take() {
             lease.pool().metrics().query_ended(self.now.saturating_duration_since(since));
         }
@@ -526,6 +565,8 @@ impl Relay {
             metrics.server_parses.increment(tally.server_parses);
             metrics.binds.increment(tally.binds);
             metrics.evictions.increment(tally.evictions);
+            let server = lease.connection();
+            server.info.set_prepared(server.state.statements.len());
             let held = u32::try_from(self.session.prepared_statements()).unwrap_or(u32::MAX);
             self.info.prepared.store(held, Ordering::Relaxed);
         }
@@ -540,11 +581,21 @@ impl Relay {
     }
 
     /// The server is gone, or must not be used any more.
-    fn server_lost(&mut self, cx: &mut Context<'_>, words: Option<ErrorResponse>, reason: &str) -> Result<(), Exit> {
+    fn server_lost(
+        &mut self,
+        cx: &mut Context<'_>,
+        words: Option<ErrorResponse>,
+        reason: &str,
+    ) -> Result<(), Exit> {
         let Some(mut lease) = self.lease.take() else { return Ok(()) };
         let info = lease.connection().info.clone();
         lease.pool().doubt(&info.host);
-        tracing::warn!("{}: lost its server S-{:#x} at {}: {reason}", self.info.label(), info.id, info.host);
+        tracing::warn!(
+            "{}: lost its server S-{:#x} at {}: {reason}",
+            self.info.label(),
+            info.id,
+            info.host
+        );
         lease.close(reason);
         self.release = false;
         self.want[1] = 0;
@@ -608,7 +659,11 @@ impl Relay {
 
     // ---------------------------------------------------------------- figures
 
-    fn count(&self, total: impl Fn(&crate::metrics::PoolMetrics) -> &crate::metrics::Total, bytes: usize) {
+    fn count(
+        &self,
+        total: impl Fn(&crate::metrics::PoolMetrics) -> &crate::metrics::Total,
+        bytes: usize,
+    ) {
         if let Some(lease) = &self.lease {
             total(lease.pool().metrics()).increment(bytes as u64);
         }

@@ -42,7 +42,9 @@ pub fn choose(
         Wanted::Any => {
             let hosts = snapshot.usable().map(|(index, _)| index);
             match least_busy(pools, hosts, random) {
-                Some(index) if snapshot.primary == Some(index) => at(index, RouteTarget::Primary, reason),
+                Some(index) if snapshot.primary == Some(index) => {
+                    at(index, RouteTarget::Primary, reason)
+                }
                 Some(index) => at(index, RouteTarget::Replica, reason),
                 None => Choice::Hold { primary: true },
             }
@@ -50,9 +52,15 @@ pub fn choose(
     }
 }
 
-fn least_busy(pools: &[Arc<Pool>], hosts: impl Iterator<Item = usize>, random: u64) -> Option<usize> {
+fn least_busy(
+    pools: &[Arc<Pool>],
+    hosts: impl Iterator<Item = usize>,
+    random: u64,
+) -> Option<usize> {
     let hosts: Vec<usize> = hosts.collect();
-    let load = |index: &usize| Load { outstanding: pools.get(*index).map_or(u32::MAX, |pool| pool.outstanding()) };
+    let load = |index: &usize| Load {
+        outstanding: pools.get(*index).map_or(u32::MAX, |pool| pool.outstanding()),
+    };
     let loads: Vec<Load> = hosts.iter().map(load).collect();
     hosts.get(routing::pick(&loads, random)?).copied()
 }

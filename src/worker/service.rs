@@ -35,6 +35,9 @@ pub trait Topology: Send + Sync {
     fn suspect(&self, host: &HostAddr);
 }
 
+/// The name of the entry that stands for all others, and of its view.
+pub const FALLBACK: &str = "*";
+
 /// A retry where a monitor watches the host: its verdict comes soon, so this only has to be less than a flood.
 const WATCHED_RETRY: Duration = Duration::from_millis(100);
 
@@ -178,7 +181,13 @@ impl Services {
             *known = credentials.clone();
         }
         let offer = service.offer();
-        for (pool, rules) in offer.pools.iter().zip(self.rules(config, tls, &offer.database, &service.user, &credentials)) {
+        for (pool, rules) in offer.pools.iter().zip(self.rules(
+            config,
+            tls,
+            &offer.database,
+            &service.user,
+            &credentials,
+        )) {
             pool.set_rules(rules);
         }
     }
@@ -198,15 +207,21 @@ impl Services {
     /// Brings a service to a new configuration, its pools as far as they go on.
     pub fn reconfigure(&self, service: &Arc<Service>, config: &Config, tls: &Tls) {
         let old = service.offer();
-        let Some(database) = config.database(&service.database) else { return self.remove(service) };
+        let Some(database) = config.database(&service.database) else {
+            return self.remove(service);
+        };
         let credentials = match &database.user {
             Some(user) if *user == service.user => forced_credentials(config, &database, user),
             _ => lock(&service.credentials).clone(),
         };
         *lock(&service.credentials) = credentials.clone();
         let new = self.make_offer(config, tls, &database, &service.user, &credentials, Some(&old));
-        let gone: Vec<_> =
-            old.pools.iter().filter(|pool| !new.pools.iter().any(|kept| Arc::ptr_eq(pool, kept))).cloned().collect();
+        let gone: Vec<_> = old
+            .pools
+            .iter()
+            .filter(|pool| !new.pools.iter().any(|kept| Arc::ptr_eq(pool, kept)))
+            .cloned()
+            .collect();
         service.offer.send_replace(Arc::new(new));
         for pool in gone {
             pool.evacuate();
@@ -256,14 +271,17 @@ impl Services {
             .rules(config, tls, database, user, credentials)
             .into_iter()
             .map(|rules| {
-                let hosts: Vec<_> = rules.targets.iter().map(|target| target.host.to_string()).collect();
+                let hosts: Vec<_> =
+                    rules.targets.iter().map(|target| target.host.to_string()).collect();
                 let host = hosts.join(",");
-                let kept = old.and_then(|old| old.pools.iter().find(|pool| pool.name().host == host));
+                let kept =
+                    old.and_then(|old| old.pools.iter().find(|pool| pool.name().host == host));
                 if let Some(pool) = kept {
                     pool.set_rules(rules);
                     return pool.clone();
                 }
-                let name = PoolName { database: database.name.clone(), user: user.to_owned(), host };
+                let name =
+                    PoolName { database: database.name.clone(), user: user.to_owned(), host };
                 let metrics = self.metrics.pool(&name.database, &name.user, &name.host);
                 let topology = self.topology.clone();
                 let suspect = Arc::new(move |host: &HostAddr| topology.suspect(host));
@@ -271,8 +289,11 @@ impl Services {
             })
             .collect();
         let tracking = database.target_session_attrs.and_then(|attrs| {
-            let view = self.topology.view(&database.name)?;
-            let (routing, topology) = (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
+            // Databases that only `*` stands for share its monitors.
+            let known = config.databases.contains_key(&database.name);
+            let view = self.topology.view(if known { &database.name } else { FALLBACK })?;
+            let (routing, topology) =
+                (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
             Some(Tracking { attrs, view, routing, topology })
         });
         Offer {
@@ -311,10 +332,21 @@ impl Services {
             watched,
             reset_query: if resets { settings.server_reset_query.clone() } else { String::new() },
         };
-        let targets = database.hosts.iter().map(|host| {
+        // A host that is named twice is one host, here as for its monitor.
+        let mut hosts: Vec<&HostAddr> = Vec::new();
+        for host in &database.hosts {
+            if !watched || !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+        let targets = hosts.into_iter().map(|host| {
             target(config, tls, database, host, user, credentials.clone(), self.tracked.clone())
         });
-        if watched { targets.map(|target| with(vec![target])).collect() } else { vec![with(targets.collect())] }
+        if watched {
+            targets.map(|target| with(vec![target])).collect()
+        } else {
+            vec![with(targets.collect())]
+        }
     }
 
     /// Starts the task that closes the pools of hosts that must not be used, and reopens them.
@@ -344,7 +376,7 @@ impl Services {
 fn admit(pool: &Arc<Pool>, host: &HostView) {
     let usable = host.up && host.role != Role::Deposed;
     match (usable, pool.admission()) {
-        (true, Admission::Closed) => pool.resume(),
+        (true, Admission::Closed) => pool.reopen(),
         (false, Admission::Open | Admission::Paused) => pool.evacuate(),
         _ => {}
     }
@@ -501,7 +533,11 @@ impl Access {
             hold(self.change(), deadline).await;
             if crate::net::clock::now() >= deadline {
                 let database = self.offer.database.name.clone();
-                return Err(AttachError::NoHost { database, held: self.offer.failover_timeout, primary });
+                return Err(AttachError::NoHost {
+                    database,
+                    held: self.offer.failover_timeout,
+                    primary,
+                });
             }
         }
     }

@@ -113,7 +113,9 @@ impl Shared {
     pub fn take_place(self: &Arc<Self>) -> Option<Place> {
         let limit = self.live().config.settings.max_client_conn;
         self.count
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| (count < limit).then_some(count + 1))
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < limit).then_some(count + 1)
+            })
             .ok()
             .map(|_| Place(self.clone()))
     }

@@ -39,7 +39,7 @@ pub enum Authentication {
     Other {
         /// The kind.
         code: u32,
-        /// What belongs to it.
+        /// What belongs to it: only GSSAPI and SSPI, going on (8), have any.
         data: Bytes,
     },
 }
@@ -76,7 +76,11 @@ impl Authentication {
             }
             11 => Self::SaslContinue { data: body.rest() },
             12 => Self::SaslFinal { data: body.rest() },
-            code @ (2 | 6..=9) => Self::Other { code, data: body.rest() },
+            code @ (2 | 6 | 7 | 9) => {
+                body.finish()?;
+                Self::Other { code, data: Bytes::new() }
+            }
+            code @ 8 => Self::Other { code, data: body.rest() },
             code => return Err(DecodeError::new(Self::TAG, "kind", Kind::Unknown(code))),
         })
     }

@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::DecodeError;
+use crate::head::Head;
 use crate::read::{Reader, split_text};
 use crate::write;
 
@@ -85,11 +86,10 @@ pub fn write_renamed_head(
     statement: &[u8],
     rest_at: usize,
 ) {
-    let names = portal.len() + statement.len() + 2;
-    let length = len.saturating_sub(1 + rest_at) + names;
-    out.reserve(5 + names);
-    out.put_u8(Bind::TAG);
-    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    write::text(out, portal);
-    write::text(out, statement);
+    let rest = len.saturating_sub(Head::SIZE + rest_at);
+    out.reserve(Head::SIZE + portal.len() + statement.len() + 2);
+    write::message_followed_by(out, Bind::TAG, rest, |body| {
+        write::text(body, portal);
+        write::text(body, statement);
+    });
 }

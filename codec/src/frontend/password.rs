@@ -1,8 +1,4 @@
 //! Answers to authentication requests. All have the tag `p`; which it is follows from what was asked.
-//!
-//! They hold secrets, or proofs of one that can be guessed at offline: `Debug` shows none of it.
-
-use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -19,8 +15,8 @@ pub struct PasswordMessage {
     pub data: Bytes,
 }
 
-impl fmt::Debug for PasswordMessage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for PasswordMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PasswordMessage({} bytes)", self.data.len())
     }
 }
@@ -54,11 +50,10 @@ pub struct SaslInitialResponse {
     pub data: Option<Bytes>,
 }
 
-impl fmt::Debug for SaslInitialResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SaslInitialResponse")
-            .field("mechanism", &self.mechanism)
-            .finish_non_exhaustive()
+impl std::fmt::Debug for SaslInitialResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = self.data.as_ref().map(Bytes::len);
+        write!(f, "SaslInitialResponse({:?}, {bytes:?} bytes)", self.mechanism)
     }
 }
 
@@ -98,8 +93,8 @@ pub struct SaslResponse {
     pub data: Bytes,
 }
 
-impl fmt::Debug for SaslResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for SaslResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SaslResponse({} bytes)", self.data.len())
     }
 }

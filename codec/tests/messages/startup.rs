@@ -1,155 +1,135 @@
-//! The untagged packets, from peers that have proven nothing.
+//! The packets that open a connection: their limits, and layouts that are wrong.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use pgweir_codec::error::{DecodeError, Kind};
-use pgweir_codec::startup::{self, CancelRequest, StartupMessage, StartupPacket};
+use pgweir_codec::startup::{self, StartupPacket, peek_len};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::strategies::{encoded, key, text, words};
+use crate::strategies::*;
 
-fn packet() -> impl Strategy<Value = StartupPacket> {
-    let name = text().prop_filter("an empty name is the end", |name| !name.is_empty());
-    prop_oneof![
-        Just(StartupPacket::Ssl),
-        Just(StartupPacket::GssEnc),
-        (any::<u32>(), key())
-            .prop_map(|(pid, key)| StartupPacket::Cancel(CancelRequest { pid, key })),
-        (any::<u16>(), prop::collection::vec((name, text()), 0..6)).prop_map(
-            |(minor, parameters)| {
-                StartupPacket::Startup(StartupMessage { major: 3, minor, parameters })
-            }
-        ),
-    ]
+/// A packet with a true length word.
+fn packet(code: u32, rest: &[u8]) -> Bytes {
+    let mut packet = BytesMut::new();
+    packet.put_u32(8 + u32::try_from(rest.len()).unwrap());
+    packet.put_u32(code);
+    packet.put_slice(rest);
+    packet.freeze()
 }
 
-/// A packet of this code and body, whose length is right.
-fn made(code: u32, body: &[u8]) -> Bytes {
-    let length = u32::try_from(body.len() + 8).expect("short");
-    [&length.to_be_bytes()[..], &code.to_be_bytes(), body].concat().into()
+fn decode(code: u32, rest: &[u8]) -> Result<StartupPacket, DecodeError> {
+    StartupPacket::decode(packet(code, rest))
 }
 
-fn refusal(packet: Bytes) -> (&'static str, Kind) {
-    let DecodeError { tag, field, kind } = StartupPacket::decode(packet).expect_err("no packet");
-    assert_eq!(tag, 0);
-    (field, kind)
-}
+const VERSION_3: u32 = 3 << 16;
+const CANCEL: u32 = 80_877_102;
 
-const VERSION_3_0: u32 = 0x0003_0000;
-
-proptest! {
-    #[test]
-    fn a_packet_survives_the_round_trip(packet in packet()) {
-        let bytes = encoded(|out| packet.encode(out));
-        prop_assert_eq!(startup::peek_len(&bytes), Ok(Some(bytes.len())));
-        prop_assert_eq!(StartupPacket::decode(bytes.freeze()), Ok(packet));
+#[test]
+fn a_length_is_refused_as_soon_as_its_word_is_there() {
+    let length = |length: u32| peek_len(&length.to_be_bytes());
+    for short in 0..8 {
+        assert_eq!(length(short).unwrap_err().kind, Kind::TooShort(short.into()));
     }
-
-    #[test]
-    fn a_packet_that_ends_early_or_late_is_refused(packet in packet()) {
-        let bytes = encoded(|out| packet.encode(out)).freeze();
-        for len in 0..bytes.len() {
-            prop_assert!(StartupPacket::decode(bytes.slice(..len)).is_err(), "a length word that is not true");
-        }
-        prop_assert!(StartupPacket::decode([&bytes[..], b"\0"].concat().into()).is_err());
-        // The same with a length word that is true. A key may have many lengths.
-        if !matches!(packet, StartupPacket::Cancel(_)) {
-            let code = u32::from_be_bytes(bytes[4..8].try_into().unwrap());
-            for len in 8..bytes.len() {
-                prop_assert!(StartupPacket::decode(made(code, &bytes[8..len])).is_err());
-            }
-            prop_assert!(StartupPacket::decode(made(code, &[&bytes[8..], b"\0"].concat())).is_err());
-        }
+    assert_eq!(length(8), Ok(Some(8)));
+    assert_eq!(length(10_000), Ok(Some(startup::LIMIT)));
+    for long in [10_001, i32::MAX as u32, 1 << 31, u32::MAX] {
+        assert_eq!(length(long).unwrap_err().kind, Kind::TooLong(long as usize));
     }
-
-    #[test]
-    fn any_bytes_are_refused_or_read_exactly(
-        code in prop_oneof![Just(VERSION_3_0), Just(VERSION_3_0 + 2), 80_877_100..80_877_106u32, any::<u32>()],
-        body in prop::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..300),
-    ) {
-        let bytes = made(code, &body);
-        if let Ok(packet) = StartupPacket::decode(bytes.clone()) {
-            prop_assert_eq!(encoded(|out| packet.encode(out)), bytes);
-        }
-    }
-
-    #[test]
-    fn postgres_protocol_writes_the_same_packets(
-        pairs in prop::collection::vec(("[a-z_.]{1,12}", words()), 0..5),
-        pid in any::<i32>(),
-        key in any::<i32>(),
-    ) {
-        use postgres_protocol::message::frontend as theirs;
-        let mut bytes = BytesMut::new();
-        theirs::startup_message(pairs.iter().map(|(name, value)| (&name[..], &value[..])), &mut bytes).unwrap();
-        let parameters =
-            pairs.iter().map(|(name, value)| (name.clone().into(), value.clone().into())).collect();
-        let ours = StartupMessage { major: 3, minor: 0, parameters };
-        prop_assert_eq!(StartupPacket::decode(bytes.freeze()), Ok(StartupPacket::Startup(ours)));
-
-        let mut bytes = BytesMut::new();
-        theirs::cancel_request(pid, key, &mut bytes);
-        let ours = CancelRequest { pid: pid.cast_unsigned(), key: key.to_be_bytes().to_vec().into() };
-        prop_assert_eq!(encoded(|out| ours.encode(out)), bytes);
-
-        let mut bytes = BytesMut::new();
-        theirs::ssl_request(&mut bytes);
-        prop_assert_eq!(encoded(|out| StartupPacket::Ssl.encode(out)), bytes);
+    for have in 0..4 {
+        assert_eq!(peek_len(&[0xff; 4][..have]), Ok(None), "{have} bytes are no length word");
     }
 }
 
 #[test]
-fn a_length_is_refused_before_the_packet_comes() {
-    assert_eq!(startup::peek_len(b"\0\0\0"), Ok(None));
-    assert_eq!(startup::peek_len(b"\0\0\0\x08"), Ok(Some(8)));
-    assert_eq!(startup::peek_len(&10_000u32.to_be_bytes()), Ok(Some(10_000)));
-    let refused = |word: u32| startup::peek_len(&word.to_be_bytes()).unwrap_err().kind;
-    assert_eq!(refused(0), Kind::TooShort(0));
-    assert_eq!(refused(7), Kind::TooShort(7));
-    assert_eq!(refused(10_001), Kind::TooLong(10_001));
-    // An HTTP client at the wrong port: "GET " as a length.
-    assert_eq!(startup::peek_len(b"GET / HT").unwrap_err().kind, Kind::TooLong(0x4745_5420));
+fn the_longest_startup_message_is_read_and_one_byte_more_is_not() {
+    let parameters = |value: usize| [b"user\0", &vec![b'u'; value][..], b"\0\0"].concat();
+    assert!(decode(VERSION_3, &parameters(10_000 - 8 - 7)).is_ok());
+    let error = decode(VERSION_3, &parameters(10_001 - 8 - 7)).unwrap_err();
+    assert_eq!(error.kind, Kind::TooLong(10_001));
 }
 
 #[test]
-fn another_protocol_is_told_from_a_broken_packet() {
-    assert_eq!(refusal(made(0x0002_0000, &[0; 288])), ("version", Kind::ProtocolTwo));
-    assert_eq!(refusal(made(0x0004_0000, b"\0")), ("version", Kind::Unknown(0x0004_0000)));
-    assert_eq!(refusal(made(80_877_105, b"\0")), ("version", Kind::Unknown(80_877_105)));
-    let newer = StartupPacket::decode(made(0x0003_270f, b"user\0joe\0\0"));
-    assert!(
-        matches!(newer, Ok(StartupPacket::Startup(StartupMessage { minor: 9999, .. }))),
-        "negotiable"
-    );
-}
-
-#[test]
-fn pairs_that_do_not_end_at_the_last_byte_lack_their_terminator() {
-    for (body, kind) in [
-        (&b""[..], Kind::Unterminated),
-        (b"user", Kind::Unterminated),
-        (b"user\0", Kind::Unterminated),
-        (b"user\0joe", Kind::Unterminated),
-        (b"user\0joe\0", Kind::Unterminated),
-        (b"user\0joe\0\0x", Kind::Trailing(1)),
-        (b"user\0joe\0\0\0", Kind::Trailing(1)),
-        (b"\0user\0joe\0\0", Kind::Trailing(10)),
-    ] {
-        assert_eq!(refusal(made(VERSION_3_0, body)), ("terminator", kind), "{body:?}");
+fn protocol_2_is_told_apart_from_nonsense() {
+    assert_eq!(decode(2 << 16, &[0; 288]).unwrap_err().kind, Kind::ProtocolTwo);
+    for version in [0, 1 << 16, 4 << 16, 1234 << 16, u32::MAX] {
+        assert_eq!(decode(version, b"\0").unwrap_err().kind, Kind::Unknown(version));
     }
-    assert!(
-        StartupPacket::decode(made(VERSION_3_0, b"user\0\0\0")).is_ok(),
-        "an empty value is one"
-    );
+}
+
+#[test]
+fn every_minor_version_of_protocol_3_is_read() {
+    for minor in [0, 2, 9999] {
+        match decode(VERSION_3 | minor, b"user\0u\0\0") {
+            Ok(StartupPacket::Startup(startup)) => assert_eq!(u32::from(startup.minor), minor),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn parameters_that_do_not_end_in_a_zero_byte_of_their_own_lack_the_terminator() {
+    for rest in [&b""[..], b"user\0u\0", b"user\0u", b"user\0u\0datab", b"user", b"user\0u\0\0x"] {
+        let error = decode(VERSION_3, rest).unwrap_err();
+        assert_eq!((error.field, error.kind), ("terminator", Kind::Unterminated), "{rest:?}");
+    }
+    let error = decode(VERSION_3, b"user\0").unwrap_err();
+    assert_eq!((error.field, error.kind), ("parameter value", Kind::Unterminated));
+    let error = decode(VERSION_3, b"\0user\0u\0\0").unwrap_err();
+    assert_eq!(error.kind, Kind::Trailing(8));
 }
 
 #[test]
 fn a_cancel_key_has_4_to_256_bytes() {
-    let with_key = |len: usize| {
-        StartupPacket::decode(made(80_877_102, &[&[0; 4][..], &vec![7; len]].concat()))
-    };
-    for len in [4, 32, 256] {
-        assert!(with_key(len).is_ok(), "{len}");
+    let kind = |key: usize| decode(CANCEL, &vec![7; 4 + key]).map_err(|error| error.kind);
+    assert_eq!(kind(3), Err(Kind::TooShort(3)));
+    assert!(kind(4).is_ok());
+    assert!(kind(256).is_ok());
+    assert_eq!(kind(257), Err(Kind::TooLong(257)));
+    assert_eq!(decode(CANCEL, &[0; 3]).unwrap_err().field, "pid");
+}
+
+#[test]
+fn a_request_for_encryption_has_nothing_behind_its_code() {
+    for code in [80_877_103, 80_877_104] {
+        assert!(decode(code, b"").is_ok());
+        assert_eq!(decode(code, b"\0").unwrap_err().kind, Kind::Trailing(1));
     }
-    assert_eq!(with_key(3).unwrap_err().kind, Kind::TooShort(3));
-    assert_eq!(with_key(257).unwrap_err().kind, Kind::TooLong(257));
+}
+
+#[test]
+fn a_packet_is_decoded_whole_or_not_at_all() {
+    let whole = packet(VERSION_3, b"user\0u\0\0");
+    for cut in 0..whole.len() {
+        assert!(StartupPacket::decode(whole.slice(..cut)).is_err(), "{cut}");
+    }
+    assert!(StartupPacket::decode(Bytes::from([&whole[..], b"\0"].concat())).is_err());
+}
+
+proptest! {
+    #[test]
+    fn no_truncated_startup_packet_decodes_even_with_a_true_length(packet in startup_packet()) {
+        let whole = encoded(|out| packet.encode(out));
+        let open_end = match packet {
+            StartupPacket::Cancel(_) => 16,
+            _ => usize::MAX,
+        };
+        for cut in 4..whole.len() {
+            let mut truncated = BytesMut::from(&whole[..cut]);
+            truncated[..4].copy_from_slice(&u32::try_from(cut).unwrap().to_be_bytes());
+            let result = StartupPacket::decode(truncated.freeze());
+            prop_assert_eq!(result.is_err(), cut < open_end, "{} of {:?}", cut, whole);
+        }
+    }
+
+    #[test]
+    fn arbitrary_packets_never_panic_and_what_decodes_is_written_as_it_was(
+        code in prop_oneof![any::<u32>(), VERSION_3..VERSION_3 + 4, CANCEL..=CANCEL + 2],
+        rest in vec(prop_oneof![1 => Just(0), 2 => any::<u8>()], 0..40),
+    ) {
+        let packet = packet(code, &rest);
+        if let Ok(decoded) = StartupPacket::decode(packet.clone()) {
+            prop_assert_eq!(encoded(|out| decoded.encode(out)), packet);
+        }
+        let _ = StartupPacket::decode(Bytes::from(rest));
+    }
 }

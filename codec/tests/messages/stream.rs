@@ -1,71 +1,80 @@
-//! Heads, and streams of messages that arrive in pieces.
+//! Streams that arrive in pieces, read by their heads.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend;
-use pgweir_codec::error::{DecodeError, Kind};
+use pgweir_codec::error::Kind;
 use pgweir_codec::head::Head;
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
-use super::strategies::{encoded, from_server};
+use crate::strategies::*;
 
-/// Takes the whole messages off the front, as every reader of ours does.
-fn take(inbox: &mut BytesMut, messages: &mut Vec<(u8, Bytes)>) {
-    while let Some(head) = Head::peek(inbox).expect("sound heads") {
-        if inbox.len() < head.len {
-            return;
+/// Takes the whole messages off the front of what has arrived.
+fn take_messages(arrived: &mut BytesMut) -> Vec<(Head, Bytes)> {
+    let mut taken = Vec::new();
+    while let Some(head) = Head::peek(arrived).expect("sound heads") {
+        if arrived.len() < head.len {
+            break;
         }
-        let mut message = inbox.split_to(head.len);
-        message.advance(Head::SIZE);
-        messages.push((head.tag, message.freeze()));
+        taken.push((head, arrived.split_to(head.len).freeze()));
     }
+    taken
 }
 
 proptest! {
     #[test]
-    fn a_stream_cut_anywhere_holds_the_same_messages(
-        sent in prop::collection::vec(from_server(), 0..12),
-        pieces in prop::collection::vec(1..40usize, 1..20),
+    fn a_stream_reads_the_same_wherever_it_is_split(
+        messages in vec(backend_message(), 0..6),
+        cuts in vec(any::<Index>(), 0..12),
     ) {
-        let mut stream = encoded(|out| sent.iter().for_each(|message| message.encode(out)));
-        let (mut inbox, mut messages) = (BytesMut::new(), Vec::new());
-        for piece in pieces.iter().cycle() {
-            if stream.is_empty() {
-                break;
-            }
-            inbox.extend_from_slice(&stream.split_to(stream.len().min(*piece)));
-            take(&mut inbox, &mut messages);
+        let stream = encoded(|out| messages.iter().for_each(|message| message.encode(out)));
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        cuts.push(stream.len());
+        cuts.sort_unstable();
+
+        let (mut arrived, mut from, mut read) = (BytesMut::new(), 0, Vec::new());
+        for to in cuts {
+            arrived.extend_from_slice(&stream[from..to]);
+            from = to;
+            read.extend(take_messages(&mut arrived));
         }
-        prop_assert!(inbox.is_empty());
-        let read = messages.into_iter().map(|(tag, body)| backend::Message::decode(tag, body));
-        prop_assert_eq!(read.collect::<Result<Vec<_>, _>>(), Ok(sent));
+        prop_assert!(arrived.is_empty());
+
+        let heads: Vec<Head> = read.iter().map(|(head, _)| *head).collect();
+        let at_once: Vec<Head> =
+            take_messages(&mut BytesMut::from(&stream[..])).iter().map(|(head, _)| *head).collect();
+        prop_assert_eq!(heads, at_once);
+
+        let decoded: Vec<_> = read
+            .iter()
+            .map(|(head, message)| backend::Message::decode(head.tag, message.slice(Head::SIZE..)))
+            .collect();
+        prop_assert_eq!(decoded, messages.into_iter().map(Ok).collect::<Vec<_>>());
     }
 
     #[test]
-    fn a_head_is_read_as_postgres_protocol_reads_it(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
-        let theirs = postgres_protocol::message::backend::Header::parse(&bytes);
-        match (Head::peek(&bytes), theirs) {
-            (Ok(None), Ok(None)) | (Err(_), Err(_)) => {}
-            (Ok(Some(ours)), Ok(Some(theirs))) => {
-                prop_assert_eq!(ours.tag, theirs.tag());
-                prop_assert_eq!(ours.len, usize::try_from(theirs.len()).unwrap() + 1);
-            }
-            (ours, theirs) => prop_assert!(false, "{ours:?}, {:?}", theirs.is_ok()),
+    fn a_head_that_grows_byte_by_byte_says_the_same_from_the_fifth_on(bytes in vec(any::<u8>(), 0..12)) {
+        let whole = Head::peek(&bytes);
+        for have in 0..bytes.len() {
+            let expected = if have < Head::SIZE { Ok(None) } else { whole };
+            prop_assert_eq!(Head::peek(&bytes[..have]), expected);
+        }
+        if let Ok(Some(head)) = whole {
+            prop_assert!(head.len >= Head::SIZE);
         }
     }
 }
 
 #[test]
-fn a_length_that_cannot_be_is_refused_before_the_body_comes() {
-    assert_eq!(Head::peek(b"Q\0\0\0"), Ok(None));
-    assert_eq!(Head::peek(b"Q\0\0\0\x04"), Ok(Some(Head { tag: b'Q', len: 5 })));
-    assert_eq!(Head::peek(b"Q\x7f\xff\xff\xff"), Ok(Some(Head { tag: b'Q', len: 1 << 31 })));
-    for (word, kind) in [
-        (b"\0\0\0\0", Kind::TooShort(0)),
-        (b"\0\0\0\x03", Kind::TooShort(3)),
-        (b"\x80\0\0\0", Kind::TooLong(0x8000_0000)),
-        (b"\xff\xff\xff\xff", Kind::TooLong(0xffff_ffff)),
-    ] {
-        let head = [b"Q", &word[..]].concat();
-        assert_eq!(Head::peek(&head), Err(DecodeError { tag: b'Q', field: "length", kind }));
+fn a_length_counts_itself_and_is_not_negative() {
+    let head = |length: u32| Head::peek(&[&b"Q"[..], &length.to_be_bytes()].concat());
+    assert_eq!(head(4), Ok(Some(Head { tag: b'Q', len: 5 })));
+    assert_eq!(head(i32::MAX as u32), Ok(Some(Head { tag: b'Q', len: 1 << 31 })));
+    for length in 0..4 {
+        assert_eq!(head(length).unwrap_err().kind, Kind::TooShort(length.into()));
+    }
+    for length in [1 << 31, u32::MAX] {
+        assert_eq!(head(length).unwrap_err().kind, Kind::TooLong(length as usize));
     }
 }

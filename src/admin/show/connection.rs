@@ -150,12 +150,23 @@ fn pointer(id: u64) -> String {
 
 /// `YYYY-MM-DD HH:MM:SS UTC`. pgbouncer shows its local time zone's time and name.
 pub(super) fn timestamp(time: SystemTime) -> String {
+    format!("{} UTC", second(time))
+}
+
+/// `YYYY-MM-DD HH:MM:SS.mmm UTC`, for the log.
+pub fn timestamp_millis(time: SystemTime) -> String {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    format!("{}.{millis:03} UTC", second(time))
+}
+
+/// `YYYY-MM-DD HH:MM:SS`.
+fn second(time: SystemTime) -> String {
     // Before 1970 only if the machine's clock is; that is the epoch then.
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, seconds) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
 /// Year, month and day of the day so many days after 1970-01-01.

@@ -2,14 +2,14 @@
 
 use super::super::table::{Column, ColumnType, Table};
 
-/// The pgbouncer whose console we speak. Tools look for this beginning.
-const SPEAKS: &str = "PgBouncer 1.25.2";
+/// Version of the pgbouncer whose console we speak. Tools look for it.
+pub const EMULATED: &str = "1.25.2";
 
 const COLUMNS: &[Column] = &[("version", ColumnType::Text)];
 
 /// The one line; `own` is pgweir's version.
 pub fn line(own: &str) -> String {
-    format!("{SPEAKS} (pgweir {own})")
+    format!("PgBouncer {EMULATED} (pgweir {own})")
 }
 
 /// The table.

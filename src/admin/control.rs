@@ -1,0 +1,469 @@
+//! What the console's commands and the process's signals do.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{Mutex, watch};
+
+pub use super::parse::ShutdownMode;
+use crate::config::{Config, ConfigError, Database, Settings, SslMode};
+use crate::net::tls::{self, TlsError};
+use crate::pool::AttachError;
+use crate::pool::holder::Order;
+use crate::server::{Tls, Wanted};
+use crate::session::parameters::Tracked;
+use crate::topology::{Entry, Pace, Topology};
+use crate::worker::service::{FALLBACK, Service, forced_credentials, target};
+use crate::worker::shared::{Live, Shared};
+
+/// Carries out commands. One reload at a time.
+#[derive(Debug)]
+pub struct Control {
+    /// What the workers share.
+    pub shared: Arc<Shared>,
+    topology: Topology,
+    reloading: Mutex<()>,
+    shutdown: watch::Sender<Option<ShutdownMode>>,
+    after_reload: Box<dyn Reopen>,
+}
+
+/// What else is to be done at a reload: reopening the log.
+pub trait Reopen: Send + Sync + fmt::Debug {
+    /// Does it, for these settings.
+    fn reopen(&self, settings: &Settings);
+}
+
+/// Why a command was not carried out; `Display` is the console's answer, pgbouncer's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// PAUSE or KILL of what is paused already.
+    AlreadyPaused,
+    /// RESUME of what is not paused.
+    NotPaused(Option<String>),
+    /// No such database entry.
+    NoSuchDatabase(String),
+    /// The console itself.
+    Console(&'static str, String),
+    /// RESUME while the process ends.
+    ShuttingDown,
+    /// KILL_CLIENT of nobody.
+    NoSuchClient,
+    /// RELOAD of a configuration that is not right; it is in the log.
+    Reload,
+    /// SET of an unknown key or a bad value.
+    Set,
+    /// A command of pgbouncer's that pgweir does not have yet.
+    Unsupported(&'static str),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlreadyPaused => f.write_str("already suspended/paused"),
+            Self::NotPaused(None) => f.write_str("pooler is not paused/suspended"),
+            Self::NotPaused(Some(database)) => write!(f, "database {database} is not paused"),
+            Self::NoSuchDatabase(database) => write!(f, "no such database: {database}"),
+            Self::Console(verb, database) => write!(f, "cannot {verb} admin db: {database}"),
+            Self::ShuttingDown => f.write_str("pooler is shutting down"),
+            Self::NoSuchClient => f.write_str("client not found"),
+            Self::Reload => f.write_str("RELOAD failed, see logs for additional details"),
+            Self::Set => f.write_str("SET failed"),
+            Self::Unsupported(command) => write!(f, "{command} is not supported yet"),
+        }
+    }
+}
+
+/// Why a configuration cannot be put in force.
+#[derive(Debug)]
+pub enum ReloadError {
+    /// The files are not right.
+    Config(Box<ConfigError>),
+    /// The TLS files are not right.
+    Tls(TlsError),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReloadError {}
+
+impl From<ConfigError> for ReloadError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<TlsError> for ReloadError {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+/// Reads the TLS files that a configuration names.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn with_tls(config: Config) -> Result<Live, TlsError> {
+    let settings = &config.settings;
+    let client_tls = match settings.client_tls.mode {
+        SslMode::Disable => None,
+        _ => Some(tls::server_config(&settings.client_tls)?),
+    };
+    let server_tls = match settings.server_tls.mode {
+        SslMode::Disable => Tls { wanted: Wanted::Never, config: None },
+        mode => {
+            let wanted = if matches!(mode, SslMode::Allow | SslMode::Prefer) {
+                Wanted::IfOffered
+            } else {
+                Wanted::Always
+            };
+            Tls { wanted, config: Some(tls::client_config(&settings.server_tls)?) }
+        }
+    };
+    Ok(Live { config: Arc::new(config), server_tls, client_tls })
+}
+
+/// What the monitors watch: the entries that follow roles.
+pub fn entries(live: &Live, tracked: &Arc<Tracked>) -> Vec<Entry> {
+    let config = &live.config;
+    let watched = |database: &Arc<Database>| {
+        let attrs = database.target_session_attrs?;
+        let settings = &config.settings;
+        let user = settings.topology_user.clone();
+        let user = user.or_else(|| database.user.clone()).or_else(|| database.auth_user.clone());
+        let user = user.or_else(|| settings.auth_user.clone())?;
+        let credentials = forced_credentials(config, database, &user);
+        let hosts = database.hosts.iter().map(|host| {
+            let mut target = target(
+                config,
+                &live.server_tls,
+                database,
+                host,
+                &user,
+                credentials.clone(),
+                tracked.clone(),
+            );
+            target.connect_query = None;
+            if target.dbname == FALLBACK {
+                // Any database will do to ask a host what it is, and this one is everywhere.
+                target.dbname = "postgres".to_owned();
+            }
+            target
+        });
+        Some(Entry { name: database.name.clone(), attrs, hosts: hosts.collect() })
+    };
+    config.databases.values().chain(&config.fallback).filter_map(watched).collect()
+}
+
+/// How often the monitors ask.
+pub fn pace(settings: &Settings) -> Pace {
+    Pace {
+        interval: settings.topology_interval,
+        timeout: settings.topology_timeout,
+        max_replica_lag: settings.max_replica_lag,
+    }
+}
+
+impl Control {
+    /// Over these.
+    pub fn new(
+        shared: Arc<Shared>,
+        topology: Topology,
+        shutdown: watch::Sender<Option<ShutdownMode>>,
+        after_reload: Box<dyn Reopen>,
+    ) -> Arc<Self> {
+        Arc::new(Self { shared, topology, reloading: Mutex::new(()), shutdown, after_reload })
+    }
+
+    /// What the monitors know.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    // ---------------------------------------------------------------- configuration
+
+    /// Reads the files again and puts them in force; if anything is wrong with them, nothing changes.
+    ///
+    /// # Errors
+    /// [`Refused::Reload`]; the log says what is wrong.
+    pub async fn reload(&self) -> Result<(), Refused> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let old = self.shared.live();
+        let read = || -> Result<_, ReloadError> {
+            let (config, changes) = old.config.reload()?;
+            Ok((with_tls(config)?, changes))
+        };
+        let (live, changes) = read().map_err(|error| {
+            tracing::error!("{error}");
+            tracing::warn!(
+                "config file loading failed; the configuration in force stays as it was"
+            );
+            Refused::Reload
+        })?;
+        for key in &changes.ignored_until_restart {
+            tracing::warn!("{key} has changed; that takes effect at the next start");
+        }
+        for note in &live.config.notes {
+            tracing::warn!("{note}");
+        }
+        self.after_reload.reopen(&live.config.settings);
+        self.put_in_force(&old, live);
+        Ok(())
+    }
+
+    /// `SET key = 'value'`.
+    ///
+    /// # Errors
+    /// [`Refused::Set`]; the log says what is wrong.
+    pub async fn set(&self, key: &str, value: &str) -> Result<(), Refused> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let old = self.shared.live();
+        let config = old.config.set(key, value).map_err(|error| {
+            tracing::warn!("SET {key}: {error}");
+            Refused::Set
+        })?;
+        let live = with_tls(config).map_err(|error| {
+            tracing::warn!("SET {key}: {error}");
+            Refused::Set
+        })?;
+        self.put_in_force(&old, live);
+        Ok(())
+    }
+
+    fn put_in_force(&self, old: &Live, live: Live) {
+        let settings = &live.config.settings;
+        self.topology.reconfigure(entries(&live, &self.shared.tracked), pace(settings));
+        let new_server_tls = old.config.settings.server_tls != settings.server_tls;
+        let (config, server_tls) = (live.config.clone(), live.server_tls.clone());
+        self.shared.set_live(live);
+        for service in self.shared.services.all() {
+            if config.database(&service.database).is_none() {
+                tracing::info!(
+                    "dropping database '{}' as it does not exist anymore or inactive auto-database",
+                    service.database
+                );
+                self.drop_service(&service);
+                continue;
+            }
+            self.shared.services.reconfigure(&service, &config, &server_tls);
+            if new_server_tls {
+                service.offer().pools.iter().for_each(|pool| pool.reconnect());
+            }
+        }
+    }
+
+    fn drop_service(&self, service: &Arc<Service>) {
+        self.shared.services.remove(service);
+        for client in &self.shared.clients {
+            if Arc::ptr_eq(&client.service, service) {
+                client.holder.order(Order::DatabaseGone);
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------- pausing
+
+    fn services(&self, database: Option<&str>) -> Vec<Arc<Service>> {
+        let all = self.shared.services.all();
+        all.into_iter()
+            .filter(|service| database.is_none_or(|name| service.database == name))
+            .collect()
+    }
+
+    fn must_exist(&self, verb: &'static str, database: &str) -> Result<(), Refused> {
+        if crate::worker::console::NAMES.contains(&database) {
+            return Err(Refused::Console(verb, database.to_owned()));
+        }
+        match self.shared.live().config.database(database) {
+            Some(_) => Ok(()),
+            None => Err(Refused::NoSuchDatabase(database.to_owned())),
+        }
+    }
+
+    /// `PAUSE`: no server is given out; ends when none is in use any more.
+    ///
+    /// # Errors
+    /// Paused already, or no such database.
+    pub async fn pause(&self, database: Option<&str>) -> Result<(), Refused> {
+        self.begin_pause(database)?;
+        for service in self.services(database) {
+            for pool in &service.offer().pools {
+                pool.quiet().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::pause`].
+    pub fn begin_pause(&self, database: Option<&str>) -> Result<(), Refused> {
+        match database {
+            Some(name) => {
+                self.must_exist("pause", name)?;
+                self.shared.paused.insert(name.to_owned(), ());
+            }
+            None if self.shared.all_paused.swap(true, Ordering::AcqRel) => {
+                return Err(Refused::AlreadyPaused);
+            }
+            None => {}
+        }
+        for service in self.services(database) {
+            service.offer().pools.iter().for_each(|pool| pool.pause());
+        }
+        Ok(())
+    }
+
+    /// `RESUME`.
+    ///
+    /// # Errors
+    /// Not paused, no such database, or the process ends.
+    pub fn resume(&self, database: Option<&str>) -> Result<(), Refused> {
+        if self.is_ending() {
+            return Err(Refused::ShuttingDown);
+        }
+        match database {
+            Some(name) => {
+                self.must_exist("resume", name)?;
+                if self.shared.paused.remove(name).is_none() {
+                    return Err(Refused::NotPaused(Some(name.to_owned())));
+                }
+            }
+            None if !self.shared.all_paused.swap(false, Ordering::AcqRel) => {
+                return Err(Refused::NotPaused(None));
+            }
+            None => {}
+        }
+        for service in self.services(database) {
+            if !self.shared.is_paused(&service.database) {
+                service.offer().pools.iter().for_each(|pool| pool.resume());
+            }
+        }
+        Ok(())
+    }
+
+    /// `KILL`: closes all clients and servers of the database at once, then pauses it.
+    ///
+    /// # Errors
+    /// Paused already, or no such database.
+    pub fn kill(&self, database: Option<&str>) -> Result<(), Refused> {
+        if let Some(name) = database {
+            self.must_exist("kill", name)?;
+        }
+        if self.shared.all_paused.load(Ordering::Acquire) {
+            return Err(Refused::AlreadyPaused);
+        }
+        let names: Vec<String> = match database {
+            Some(name) => vec![name.to_owned()],
+            None => self.shared.live().config.databases.keys().cloned().collect(),
+        };
+        for name in names {
+            self.shared.paused.insert(name, ());
+        }
+        for client in &self.shared.clients {
+            if database.is_none_or(|name| client.database == name) {
+                client.holder.order(Order::DatabaseGone);
+            }
+        }
+        for service in self.services(database) {
+            service.offer().pools.iter().for_each(|pool| pool.pause());
+        }
+        Ok(())
+    }
+
+    /// `KILL_CLIENT id`.
+    ///
+    /// # Errors
+    /// No client has this id.
+    pub fn kill_client(&self, id: u64) -> Result<(), Refused> {
+        self.shared.holder(id).ok_or(Refused::NoSuchClient)?.order(Order::Kill);
+        Ok(())
+    }
+
+    /// `RECONNECT`: every server is replaced when it comes free.
+    ///
+    /// # Errors
+    /// No such database.
+    pub fn reconnect(&self, database: Option<&str>) -> Result<(), Refused> {
+        if let Some(name) = database {
+            self.must_exist("reconnect", name)?;
+        }
+        for service in self.services(database) {
+            service.offer().pools.iter().for_each(|pool| pool.reconnect());
+        }
+        Ok(())
+    }
+
+    /// `WAIT_CLOSE`: ends when every server that is to be replaced is closed.
+    ///
+    /// # Errors
+    /// No such database.
+    pub async fn wait_close(&self, database: Option<&str>) -> Result<(), Refused> {
+        if let Some(name) = database {
+            self.must_exist("wait for", name)?;
+        }
+        for service in self.services(database) {
+            for pool in &service.offer().pools {
+                pool.replaced().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// `DISABLE` and `ENABLE`: whether new clients may log in to the database.
+    ///
+    /// # Errors
+    /// No such database.
+    pub fn set_disabled(&self, database: &str, disabled: bool) -> Result<(), Refused> {
+        self.must_exist(if disabled { "disable" } else { "enable" }, database)?;
+        if disabled {
+            self.shared.disabled.insert(database.to_owned(), ());
+        } else {
+            self.shared.disabled.remove(database);
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- the end
+
+    /// Asks the process to end. While it already does, it ends at once.
+    pub fn shutdown(&self, mode: ShutdownMode) {
+        self.shutdown.send_modify(|asked| {
+            *asked = Some(if asked.is_some() { ShutdownMode::Immediate } else { mode });
+        });
+    }
+
+    /// Whether it was asked to.
+    pub fn is_ending(&self) -> bool {
+        self.shutdown.borrow().is_some()
+    }
+
+    /// Waits until no server is in use, turning away those who wait for one.
+    pub async fn drain_servers(&self) {
+        self.shared.all_paused.store(true, Ordering::Release);
+        loop {
+            let mut busy = 0;
+            for pool in self.shared.services.pools() {
+                pool.pause();
+                pool.dismiss_waiting(&AttachError::ShuttingDown);
+                let levels = pool.levels();
+                busy += levels.servers_active + levels.servers_login;
+            }
+            if busy == 0 {
+                return;
+            }
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
+    }
+}
+
+/// How often a drain looks whether it is over.
+const DRAIN_LOOK: std::time::Duration = std::time::Duration::from_millis(50);

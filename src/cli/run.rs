@@ -1,0 +1,486 @@
+//! Start, signals, end.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use dashmap::DashMap;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Mutex, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::VERSION;
+use super::arguments::Arguments;
+use super::log::{Log, Rotation};
+use super::pidfile::PidFile;
+use crate::admin::console::Console;
+use crate::admin::control::{self, Control, ShutdownMode};
+use crate::admin::marks::Marks;
+use crate::admin::show::version;
+use crate::config::{Config, HostAddr, Settings};
+use crate::metrics::{LoginResult, Metrics};
+use crate::net::clock;
+use crate::net::listen::{self, UnixSocket};
+use crate::net::reactor::Reactor;
+use crate::pool::janitor;
+use crate::session::parameters::Tracked;
+use crate::topology::Topology;
+use crate::web::{self, Web};
+use crate::worker::deal::{self, Dealer};
+use crate::worker::service::{self, Services, View};
+use crate::worker::shared::Shared;
+use crate::worker::thread::{Accepted, Arrival, Job, Workers};
+
+/// Why it does not run.
+#[derive(Debug)]
+pub(super) enum StartError {
+    /// The configuration is not right.
+    Config(control::ReloadError),
+    /// The system refuses something.
+    System(io::Error),
+    /// No address to listen on.
+    NowhereToListen,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::System(error) => error.fmt(f),
+            Self::NowhereToListen => f.write_str(
+                "nowhere to listen on; set listen_addr or unix_socket_dir in [pgbouncer]",
+            ),
+        }
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Where clients come in.
+enum Door {
+    Tcp(TcpListener),
+    Unix(UnixSocket),
+}
+
+/// Runs until it is asked to end.
+pub(super) fn run(path: &Path, arguments: &Arguments) -> Result<(), StartError> {
+    let config = Config::load(path).map_err(|error| StartError::Config(error.into()))?;
+    let log = Log::start(&config.settings, arguments.quiet, arguments.verbose)?;
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
+    raise_file_limit(config.settings.max_client_conn);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Reactor::CONTROL.enter();
+    let result = runtime.block_on(serve(config, log));
+    if let Err(error) = &result {
+        tracing::error!("{error}");
+    }
+    result
+}
+
+/// Descriptors are cheap and a limit hit at night is not: takes all that the hard limit allows.
+fn raise_file_limit(max_client_conn: u32) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    let shown = |limit: Option<u64>| {
+        limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
+    };
+    tracing::info!(
+        "kernel file descriptor limit: {} (hard: {}); max_client_conn: {max_client_conn}",
+        shown(limit.current),
+        shown(limit.maximum)
+    );
+}
+
+/// The monitors, as workers see them.
+struct Monitors(Topology);
+
+impl service::Topology for Monitors {
+    fn view(&self, database: &str) -> Option<View> {
+        self.0.watch(database)
+    }
+
+    fn suspect(&self, host: &HostAddr) {
+        self.0.suspect(host);
+    }
+}
+
+async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
+    let live = control::with_tls(config).map_err(|error| StartError::Config(error.into()))?;
+    let settings = live.config.settings.clone();
+    let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
+    let doors = open_doors(&settings).await?;
+    let webs = open_webs(&settings).await?;
+
+    let metrics = Metrics::new(VERSION);
+    let tracked = Tracked::new(&settings.track_extra_parameters);
+    let holders = Arc::new(DashMap::new());
+    let topology = Topology::start(
+        control::entries(&live, &tracked),
+        control::pace(&settings),
+        metrics.clone(),
+    );
+    let monitors = Arc::new(Monitors(topology.clone()));
+    let services = Services::new(metrics.clone(), holders.clone(), monitors, tracked.clone());
+    let shared = Shared::new(live, metrics.clone(), holders, services, tracked);
+
+    let (shutdown, mut asked) = watch::channel(None);
+    let control = Control::new(shared.clone(), topology.clone(), shutdown, Box::new(Rotation(log)));
+    let marks = Arc::new(Marks::new(clock::now()));
+    // Set once, here.
+    let _ = shared.console.set(Arc::new(Console::new(control.clone(), marks.clone(), VERSION)));
+
+    let count = worker_count(&settings);
+    metrics.process().workers.set(f64::from(count));
+    let workers = Workers::start(count as usize, &shared)?;
+    let dealer = Arc::new(Mutex::new(Dealer::new(workers.all().to_vec(), &shared)));
+
+    let (tasks, stop, close_doors) =
+        (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
+    for door in doors {
+        // The Unix socket stays open to the end, for the console.
+        let until = if matches!(door, Door::Tcp(_)) {
+            close_doors.child_token()
+        } else {
+            stop.child_token()
+        };
+        tasks.spawn(accept(door, dealer.clone(), shared.clone(), until));
+    }
+    for listener in webs {
+        let (web, stop) = (web_of(&shared, &topology, &dealer), stop.clone());
+        tasks.spawn(async move {
+            if let Err(error) = web::serve(listener, web, stop).await {
+                tracing::error!("http_listen: {error}");
+            }
+        });
+    }
+    tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
+    tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
+    let signals = Signals::new()?;
+    tasks.spawn(signals.obey(control.clone(), stop.clone()));
+    tracing::info!("process up: {}, {count} workers", version::line(VERSION));
+
+    end(&control, &shared, &mut asked, &close_doors).await;
+
+    stop.cancel();
+    close_doors.cancel();
+    tasks.close();
+    let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
+    // The workers' threads are joined; the runtime has to go on meanwhile, for what they ask of it.
+    let ending = shared.clone();
+    let _ = tokio::task::spawn_blocking(move || workers.stop(&ending)).await;
+    shared.services.stop().await;
+    for pool in shared.services.pools() {
+        pool.evacuate();
+    }
+    topology.shutdown().await;
+    Ok(())
+}
+
+/// How long the control tasks may take to end.
+const LAST_MOMENT: std::time::Duration = std::time::Duration::from_secs(3);
+
+fn worker_count(settings: &Settings) -> u32 {
+    let cores = || {
+        std::thread::available_parallelism()
+            .map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+    };
+    settings.workers.unwrap_or_else(cores).max(1)
+}
+
+/// Waits until the process is to end, in the way it was asked.
+async fn end(
+    control: &Arc<Control>,
+    shared: &Arc<Shared>,
+    asked: &mut watch::Receiver<Option<ShutdownMode>>,
+    close_doors: &CancellationToken,
+) {
+    loop {
+        let mode = *asked.borrow_and_update();
+        let changed = asked.changed();
+        match mode {
+            None => {
+                let _ = changed.await;
+            }
+            Some(ShutdownMode::Immediate) => return,
+            Some(mode) => {
+                close_doors.cancel();
+                shared.closing.store(true, Ordering::Release);
+                let drained = async {
+                    match mode {
+                        ShutdownMode::WaitForServers => {
+                            control.drain_servers().await;
+                            tracing::info!("server connections dropped, exiting");
+                        }
+                        _ => {
+                            shared.no_clients().await;
+                            tracing::info!("client connections dropped, exiting");
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = drained => return,
+                    _ = changed => {}
+                }
+            }
+        }
+    }
+}
+
+async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
+    let mut doors = Vec::new();
+    for entry in &settings.listen_addr {
+        let addresses = match listen::resolve(entry, settings.listen_port).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                tracing::warn!("listen_addr {entry:?}: {error}");
+                continue;
+            }
+        };
+        for address in addresses {
+            match listen::tcp(address, settings.listen_backlog, settings.so_reuseport) {
+                Ok(listener) => {
+                    tracing::info!("listening on {address}");
+                    doors.push(Door::Tcp(listener));
+                }
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
+    }
+    if doors.is_empty() && !settings.listen_addr.is_empty() {
+        let list = settings.listen_addr.join(",");
+        let text = format!(
+            "failed to listen on any address in listen_addr list: {list} (Address already in use?)"
+        );
+        return Err(StartError::System(io::Error::new(io::ErrorKind::AddrInUse, text)));
+    }
+    if let Some(dir) = &settings.unix_socket_dir {
+        let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode)?;
+        tracing::info!("listening on unix:{}", socket.path().display());
+        doors.push(Door::Unix(socket));
+    }
+    if doors.is_empty() { Err(StartError::NowhereToListen) } else { Ok(doors) }
+}
+
+async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
+    let mut listeners = Vec::new();
+    for address in &settings.http_listen {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("http_listen: cannot listen on {address}: {error}"),
+            )
+        })?;
+        tracing::info!("serving http on {address}");
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// How long to wait before accepting again after the system refused: out of descriptors or memory.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+async fn accept(
+    door: Door,
+    dealer: Arc<Mutex<Dealer>>,
+    shared: Arc<Shared>,
+    until: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = knock(&door) => accepted,
+            () = until.cancelled() => return,
+        };
+        let socket = match accepted {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!("cannot accept a client: {error}");
+                shared.metrics.process().login(LoginResult::Refused);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let arrival = Arrival { socket, accepted: clock::now(), accepted_wall: clock::wall() };
+        let worker = dealer.lock().await.choose().cloned();
+        let Some(worker) = worker else { return };
+        if worker.send(Job::Accepted(arrival)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn knock(door: &Door) -> io::Result<Accepted> {
+    match door {
+        Door::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(Accepted::Tcp(stream.into_std()?))
+        }
+        Door::Unix(socket) => {
+            let (stream, _) = UnixListener::accept(&socket.listener).await?;
+            Ok(Accepted::Unix(stream.into_std()?))
+        }
+    }
+}
+
+/// What recurs: the janitor's rounds and the dealer's.
+async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: CancellationToken) {
+    let mut sweep = tokio::time::interval(janitor::ROUND);
+    let mut measure = tokio::time::interval(deal::ROUND);
+    let mut forget = tokio::time::interval(FORGET_ROUND);
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => {
+                let now = clock::now();
+                shared.services.pools().iter().for_each(|pool| pool.sweep(now));
+            }
+            _ = measure.tick() => dealer.lock().await.round(&shared),
+            _ = forget.tick() => shared.statements.sweep(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// How often prepared statements that nobody holds any more are forgotten.
+const FORGET_ROUND: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// One line each `stats_period`, as pgbouncer.
+async fn statistics(shared: Arc<Shared>, marks: Arc<Marks>, stop: CancellationToken) {
+    loop {
+        let settings = shared.live().config.settings.clone();
+        tokio::select! {
+            () = tokio::time::sleep(settings.stats_period) => {}
+            () = stop.cancelled() => return,
+        }
+        let averages = marks.advance(&shared.services, clock::now()).averages();
+        if settings.log_stats {
+            tracing::info!(
+                "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, in {} B/s, \
+                 out {} B/s, xact {} us, query {} us, wait {} us",
+                averages.transactions,
+                averages.queries,
+                averages.client_parses,
+                averages.server_parses,
+                averages.binds,
+                averages.received_bytes,
+                averages.sent_bytes,
+                averages.transaction_us,
+                averages.query_us,
+                averages.wait_us
+            );
+        }
+    }
+}
+
+fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>) -> Web {
+    let (levels, ready, topology, dealer) =
+        (shared.clone(), shared.clone(), topology.clone(), dealer.clone());
+    let metrics = shared.metrics.clone();
+    let before_scrape = move || {
+        for pool in levels.services.pools() {
+            pool.metrics().set_levels(&pool.levels());
+        }
+        let process = levels.metrics.process();
+        process.clients.set(f64::from(levels.client_count()));
+        process.clients_limit.set(f64::from(levels.live().config.settings.max_client_conn));
+        topology.refresh_metrics();
+        dealer.blocking_lock().publish(&levels);
+    };
+    let readiness = move || {
+        if ready.closing.load(Ordering::Acquire) {
+            return Err("shutting down".to_owned());
+        }
+        if ready.all_paused.load(Ordering::Acquire) {
+            return Err("paused".to_owned());
+        }
+        Ok(())
+    };
+    Web { metrics, before_scrape: Arc::new(before_scrape), readiness: Arc::new(readiness) }
+}
+
+/// The signals, caught from the beginning.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    user1: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Does what pgbouncer does at each.
+    async fn obey(mut self, control: Arc<Control>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    tracing::info!("got SIGHUP, re-reading config");
+                    // What was wrong is in the log.
+                    let _ = control.reload().await;
+                }
+                _ = self.terminate.recv() => {
+                    if control.is_ending() {
+                        tracing::info!("got SIGTERM while shutting down, fast exit");
+                    } else {
+                        tracing::info!("got SIGTERM, shutting down, waiting for all clients disconnect");
+                    }
+                    control.shutdown(ShutdownMode::WaitForClients);
+                }
+                _ = self.interrupt.recv() => {
+                    if control.is_ending() {
+                        tracing::info!("got SIGINT while shutting down, fast exit");
+                    } else {
+                        tracing::info!(
+                            "got SIGINT, shutting down, waiting for all servers connections to be released"
+                        );
+                    }
+                    control.shutdown(ShutdownMode::WaitForServers);
+                }
+                _ = self.quit.recv() => {
+                    tracing::info!("got SIGQUIT, fast exit");
+                    control.shutdown(ShutdownMode::Immediate);
+                }
+                _ = self.user1.recv() => {
+                    tracing::info!("got SIGUSR1, pausing all activity");
+                    if let Err(refused) = control.begin_pause(None) {
+                        tracing::warn!("{refused}");
+                    }
+                }
+                _ = self.user2.recv() => {
+                    if control.is_ending() {
+                        tracing::info!("got SIGUSR2 while shutting down, ignoring");
+                    } else {
+                        tracing::info!("got SIGUSR2, continuing from PAUSE");
+                        if let Err(refused) = control.resume(None) {
+                            tracing::warn!("{refused}");
+                        }
+                    }
+                }
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The session machine, told in messages: what a client and its servers say, and what becomes of it.
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::{self, ErrorResponse, Severity, TransactionStatus};
+use pgweir_codec::frontend::{self, Target};
+use pgweir_codec::head::Head;
+use pgweir_codec::sqlstate::SqlState;
+
+use super::parameters::{Parameters, Tracked};
+use super::prepared::StatementCache;
+use super::{
+    AfterLoss, FromClient, FromServer, Outbox, Refusal, Rules, ServerState, Session, Then,
+};
+use crate::config::PoolMode;
+use crate::routing::Intent;
+
+use TransactionStatus::{Active, Failed, Idle};
+
+/// A client's session and the server that it holds, if it does.
+struct Scene {
+    session: Session,
+    server: Option<ServerState>,
+    out: Outbox,
+}
+
+fn bytes(encode: impl FnOnce(&mut BytesMut)) -> BytesMut {
+    let mut out = BytesMut::new();
+    encode(&mut out);
+    out
+}
+
+fn query(text: &str) -> BytesMut {
+    bytes(|out| frontend::query::write(out, text.as_bytes()))
+}
+
+fn parse(name: &str, text: &str) -> BytesMut {
+    bytes(|out| frontend::parse::write(out, name.as_bytes(), text.as_bytes(), &[0, 0]))
+}
+
+fn bind(statement: &str) -> BytesMut {
+    let bind = frontend::Bind {
+        portal: Bytes::new(),
+        statement: Bytes::copy_from_slice(statement.as_bytes()),
+        parameter_formats: vec![],
+        parameters: vec![],
+        result_formats: vec![],
+    };
+    bytes(|out| bind.encode(out))
+}
+
+fn execute() -> BytesMut {
+    bytes(|out| frontend::execute::write(out, b"", 0))
+}
+
+fn sync() -> BytesMut {
+    bytes(frontend::sync::write)
+}
+
+fn ready(status: TransactionStatus) -> BytesMut {
+    bytes(|out| backend::ready_for_query::write(out, status))
+}
+
+fn complete(tag: &'static str) -> BytesMut {
+    bytes(|out| backend::CommandComplete { tag: Bytes::from_static(tag.as_bytes()) }.encode(out))
+}
+
+fn error(severity: Severity) -> BytesMut {
+    bytes(|out| ErrorResponse::new(severity, SqlState::SYNTAX_ERROR, "no").encode(out))
+}
+
+fn fresh_server(limit: u32) -> ServerState {
+    ServerState::new(Tracked::new(&[]), limit)
+}
+
+/// Tags of the messages in `bytes`, in order.
+fn tags(bytes: &[u8]) -> String {
+    let (mut rest, mut tags) = (bytes, String::new());
+    while let Some(head) = Head::peek(rest).unwrap() {
+        tags.push(char::from(head.tag));
+        // The rest of a renamed Bind comes from the original.
+        rest = rest.get(head.len..).unwrap_or_default();
+    }
+    tags
+}
+
+impl Scene {
+    fn new(mode: PoolMode) -> Self {
+        let rules =
+            Rules { mode, follow_statements: mode != PoolMode::Session, outlives_server: true };
+        let parameters = Parameters::new(Tracked::new(&[]));
+        let session = Session::new(rules, StatementCache::default().into(), parameters);
+        Self { session, server: None, out: Outbox::default() }
+    }
+
+    fn attach(&mut self, mut server: ServerState) {
+        self.session.attached(&mut server, &mut self.out);
+        self.server = Some(server);
+    }
+
+    fn client(&mut self, message: &[u8]) -> FromClient {
+        let head = Head::peek(message).unwrap().unwrap();
+        let verdict =
+            self.session.client_message(head, message, self.server.as_mut(), &mut self.out);
+        if let FromClient::Forward { .. } = verdict {
+            self.session.committed();
+        }
+        verdict
+    }
+
+    /// The client's message goes on, or is replaced by what went to the server's outbox.
+    #[track_caller]
+    fn goes_on(&mut self, message: &[u8]) {
+        let verdict = self.client(message);
+        assert!(matches!(verdict, FromClient::Forward { .. } | FromClient::Swallow), "{verdict:?}");
+    }
+
+    fn server(&mut self, message: &[u8]) -> FromServer {
+        let head = Head::peek(message).unwrap().unwrap();
+        let server = self.server.as_mut().expect("a server is attached");
+        let verdict = self.session.server_message(head, message, server, &mut self.out);
+        if verdict == FromServer::Forward(Then::Release) {
+            assert!(self.session.is_quiet());
+        }
+        verdict
+    }
+
+    #[track_caller]
+    fn passes(&mut self, message: &[u8]) {
+        assert_eq!(self.server(message), FromServer::Forward(Then::GoOn));
+    }
+
+    fn made_for_client(&mut self) -> String {
+        tags(&self.out.to_client.split())
+    }
+
+    fn made_for_server(&mut self) -> String {
+        tags(&self.out.to_server.split())
+    }
+
+    fn lose(&mut self) -> AfterLoss {
+        self.server = None;
+        let words = ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "gone");
+        self.session.server_lost(&words, false, &mut self.out)
+    }
+}
+
+#[test]
+fn a_query_wants_a_server_and_gives_it_back_when_idle() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
+    scene.attach(fresh_server(9));
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Forward { skip: 0 });
+    scene.passes(&complete("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+#[test]
+fn a_transaction_keeps_its_server_until_it_ends() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    for (text, status, then) in [
+        ("BEGIN", Active, Then::Ready),
+        ("SELECT 1/0", Failed, Then::Ready),
+        ("ROLLBACK", Idle, Then::Release),
+    ] {
+        scene.goes_on(&query(text));
+        scene.passes(&complete("X"));
+        assert_eq!(scene.server(&ready(status)), FromServer::Forward(then), "{text}");
+    }
+}
+
+#[test]
+fn the_modes_differ_in_when_a_server_goes_back() {
+    let mut scene = Scene::new(PoolMode::Session);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Ready));
+
+    let mut scene = Scene::new(PoolMode::Statement);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("BEGIN"));
+    assert_eq!(
+        scene.server(&ready(Active)),
+        FromServer::Refuse(Refusal::TransactionInStatementMode)
+    );
+}
+
+#[test]
+fn with_several_syncs_under_way_only_the_last_answer_releases() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    for _ in 0..2 {
+        for message in [parse("", "SELECT 1"), bind(""), execute(), sync()] {
+            scene.goes_on(&message);
+        }
+    }
+    for then in [Then::Ready, Then::Release] {
+        scene.passes(backend::PARSE_COMPLETE);
+        scene.passes(backend::BIND_COMPLETE);
+        scene.passes(&complete("SELECT 1"));
+        assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(then));
+    }
+}
+
+#[test]
+fn a_named_statement_is_prepared_unseen_on_a_server_that_lacks_it() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&parse("mine", "SELECT 1"));
+    scene.goes_on(&sync());
+    assert_eq!(scene.made_for_server(), "P", "sent under the shared name");
+    scene.passes(backend::PARSE_COMPLETE);
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+
+    scene.attach(fresh_server(9));
+    scene.goes_on(&bind("mine"));
+    assert_eq!(scene.made_for_server().chars().next(), Some('P'), "before the renamed Bind");
+    scene.goes_on(&execute());
+    scene.goes_on(&sync());
+    assert_eq!(scene.server(backend::PARSE_COMPLETE), FromServer::Swallow(Then::GoOn));
+    scene.passes(backend::BIND_COMPLETE);
+    scene.passes(&complete("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+#[test]
+fn what_a_server_already_holds_is_answered_by_us_in_its_turn() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&parse("a", "SELECT 1"));
+    scene.goes_on(&sync());
+    scene.passes(backend::PARSE_COMPLETE);
+    let _ = scene.server(&ready(Idle));
+    let _ = scene.made_for_server();
+
+    scene.goes_on(&bind("a"));
+    scene.goes_on(&parse("b", "SELECT 1"));
+    scene.goes_on(&sync());
+    assert_eq!(scene.made_for_client(), "", "the Bind is not answered yet");
+    scene.passes(backend::BIND_COMPLETE);
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(scene.made_for_client(), "1", "before the ReadyForQuery");
+}
+
+#[test]
+fn a_parse_that_fails_is_forgotten_and_the_rest_is_skipped_until_sync() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&parse("bad", "SELEKT"));
+    scene.passes(&error(Severity::Error));
+    assert_eq!(scene.client(&bind("bad")), FromClient::Swallow);
+    assert_eq!(scene.client(&execute()), FromClient::Swallow);
+    scene.goes_on(&sync());
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(scene.session.prepared_statements(), 0);
+}
+
+#[test]
+fn a_full_server_closes_a_statement_unseen() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(1));
+    scene.goes_on(&parse("a", "SELECT 1"));
+    scene.goes_on(&parse("b", "SELECT 2"));
+    scene.goes_on(&sync());
+    assert_eq!(scene.made_for_server(), "PCP");
+    scene.passes(backend::PARSE_COMPLETE);
+    assert_eq!(scene.server(backend::CLOSE_COMPLETE), FromServer::Swallow(Then::GoOn));
+    scene.passes(backend::PARSE_COMPLETE);
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(scene.session.prepared_statements(), 2, "the client knows both");
+}
+
+#[test]
+fn closing_a_name_needs_no_server() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    let close = bytes(|out| frontend::close::write(out, Target::Statement, b"unknown"));
+    assert_eq!(scene.client(&close), FromClient::Swallow);
+    assert_eq!(scene.client(&sync()), FromClient::Swallow);
+    assert_eq!(scene.made_for_client(), "3Z");
+}
+
+#[test]
+fn discard_all_forgets_every_statement() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&parse("a", "SELECT 1"));
+    scene.goes_on(&sync());
+    scene.passes(backend::PARSE_COMPLETE);
+    let _ = scene.server(&ready(Idle));
+    scene.goes_on(&query("DISCARD ALL"));
+    scene.passes(&complete("DISCARD ALL"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(scene.session.prepared_statements(), 0);
+    assert!(scene.server.unwrap().statements.is_empty());
+}
+
+#[test]
+fn a_server_in_copy_is_not_given_back_and_hears_no_sync() {
+    let copy_in =
+        bytes(|out| backend::CopyInResponse { format: 0, column_formats: vec![] }.encode(out));
+    let data = bytes(|out| frontend::CopyData { data: Bytes::from_static(b"1\n") }.encode(out));
+    let done = bytes(|out| frontend::CopyDone.encode(out));
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("COPY t FROM STDIN"));
+    scene.passes(&copy_in);
+    assert_eq!(scene.client(&data), FromClient::Forward { skip: 0 });
+    assert_eq!(scene.client(&sync()), FromClient::Swallow);
+    assert!(!scene.session.is_quiet());
+    assert_eq!(scene.client(&done), FromClient::Forward { skip: 0 });
+    scene.passes(&complete("COPY 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(
+        {
+            scene.server = None;
+            scene.client(&data)
+        },
+        FromClient::Swallow,
+        "too late, ignored"
+    );
+}
+
+#[test]
+fn a_server_is_brought_to_its_clients_settings_unseen() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    let status = bytes(|out| backend::parameter_status::write(out, b"TimeZone", b"UTC"));
+    let mut first = fresh_server(9);
+    first.parameters.note(b"TimeZone", b"Europe/Berlin");
+    scene.attach(first);
+    scene.goes_on(&query("SET timezone = 'UTC'"));
+    scene.passes(&complete("SET"));
+    scene.passes(&status);
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+
+    let mut second = fresh_server(9);
+    second.parameters.note(b"TimeZone", b"Asia/Tokyo");
+    scene.attach(second);
+    assert_eq!(&scene.out.to_server[5..], b"SET TimeZone='UTC';\0");
+    let _ = scene.made_for_server();
+    scene.goes_on(&query("SELECT 1"));
+    for hidden in [complete("SET"), status, ready(Idle)] {
+        assert_eq!(scene.server(&hidden), FromServer::Swallow(Then::GoOn));
+    }
+    scene.passes(&complete("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+#[test]
+fn a_fatal_error_is_the_servers_good_bye() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("SELECT 1"));
+    assert!(matches!(scene.server(&error(Severity::Fatal)), FromServer::LastWords(_)));
+}
+
+#[test]
+fn a_reply_that_nobody_asked_for_is_refused() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    let verdict = scene.server(&complete("SELECT 1"));
+    assert_eq!(verdict, FromServer::Refuse(Refusal::UnexpectedServerMessage(b'C')));
+}
+
+#[test]
+fn an_autocommit_statement_on_a_lost_server_gets_one_error_and_the_client_goes_on() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("INSERT"));
+    assert_eq!(scene.lose(), AfterLoss::GoesOn);
+    assert_eq!(scene.made_for_client(), "EZ");
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
+}
+
+#[test]
+fn a_lost_transaction_must_be_ended_before_anything_else_runs_and_its_commit_is_an_error() {
+    for (end, answer) in [("ROLLBACK", "CZ"), ("COMMIT", "EZ")] {
+        let mut scene = Scene::new(PoolMode::Transaction);
+        scene.attach(fresh_server(9));
+        scene.goes_on(&query("BEGIN"));
+        scene.passes(&complete("BEGIN"));
+        assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
+        assert_eq!(scene.lose(), AfterLoss::GoesOn);
+        assert_eq!(scene.made_for_client(), "", "nothing is under way: the next request is told");
+        if end == "ROLLBACK" {
+            assert_eq!(scene.client(&query("INSERT")), FromClient::Swallow);
+            assert_eq!(scene.made_for_client(), "EZ");
+        }
+        assert_eq!(scene.client(&query(end)), FromClient::Swallow);
+        assert_eq!(scene.made_for_client(), answer, "{end}");
+        assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
+    }
+}
+
+#[test]
+fn what_had_not_left_is_offered_again() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    let message = parse("a", "SELECT 1");
+    let head = Head::peek(&message).unwrap().unwrap();
+    let _ = scene.session.client_message(head, &message, scene.server.as_mut(), &mut scene.out);
+    assert!(scene.session.rewind());
+    assert_eq!(scene.session.prepared_statements(), 0);
+    scene.server = None;
+    assert_eq!(scene.client(&message), FromClient::Attach(Intent::Unstated));
+}

@@ -1,0 +1,25 @@
+//! Workers: threads that each drive their own clients, from login to good-bye.
+//!
+//! Every worker is an OS thread with a current-thread runtime. A client's task lives on one worker; its server
+//! connection is brought there when it is attached. Sockets are accepted by the control runtime and dealt out
+//! ([`deal`]): few workers while few suffice.
+//!
+//! - `deal` — which worker a new client goes to, and who moves when one worker is busier than the others
+//! - `thread` — a worker's thread and what it is sent
+//! - `login` — from the first byte to ReadyForQuery
+//! - `relay` — a logged-in client: carries out what `session` says
+//! - `service`, `route` — what a client may use, and where each transaction goes
+//! - `cancel` — cancel requests
+//! - `console` — what the console, which lives above, is asked
+//! - `client`, `shared` — what others may know of a client; what all workers share
+
+pub mod cancel;
+pub mod client;
+pub mod console;
+pub mod deal;
+mod login;
+pub mod relay;
+pub mod route;
+pub mod service;
+pub mod shared;
+pub mod thread;
