@@ -28,10 +28,6 @@ impl Reader {
         self.body.len()
     }
 
-    pub(crate) fn ends_with_zero(&self) -> bool {
-        self.body.last() == Some(&0)
-    }
-
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.need(field, 1)?;
         Ok(self.body.get_u8())

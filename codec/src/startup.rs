@@ -74,8 +74,9 @@ impl StartupPacket {
     /// Reads one whole packet, length word included.
     ///
     /// # Errors
-    /// [`Kind::ProtocolTwo`] for clients from before 2003, [`Kind::Unterminated`] with field `terminator` when the
-    /// parameters do not end in a zero byte of their own, others for other layouts.
+    /// [`Kind::ProtocolTwo`] for clients from before 2003. Field `terminator` whenever the parameters do not end, with
+    /// an empty name, exactly at the last byte: a text without its end, a name without a value, bytes behind the end.
+    /// PostgreSQL has one message for all of that too ("expected terminator as last byte").
     pub fn decode(packet: Bytes) -> Result<Self, DecodeError> {
         let length = peek_len(&packet)?;
         if length != Some(packet.len()) {
@@ -107,20 +108,17 @@ impl StartupPacket {
             2 => return Err(DecodeError::new(0, "version", Kind::ProtocolTwo)),
             _ => return Err(DecodeError::new(0, "version", Kind::Unknown(version))),
         }
-        if !body.ends_with_zero() {
-            return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
-        }
         let mut parameters = Vec::new();
         loop {
-            if body.left() == 0 {
-                return Err(DecodeError::new(0, "terminator", Kind::Unterminated));
-            }
-            let name = body.text("parameter name")?;
+            let name = body.text("terminator")?;
             if name.is_empty() {
-                body.finish()?;
-                return Ok(Self::Startup(StartupMessage { major, minor, parameters }));
+                break;
             }
-            parameters.push((name, body.text("parameter value")?));
+            parameters.push((name, body.text("terminator")?));
+        }
+        match body.left() {
+            0 => Ok(Self::Startup(StartupMessage { major, minor, parameters })),
+            left => Err(DecodeError::new(0, "terminator", Kind::Trailing(left))),
         }
     }
 

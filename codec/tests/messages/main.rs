@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod agreement;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod peek;
 #[cfg(test)]
 mod reports;
