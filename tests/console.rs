@@ -46,7 +46,7 @@ fn every_show_answers_and_tells_of_clients_and_servers() {
     let pools = weir.console("SHOW POOLS");
     assert_eq!(pools.get(0, "sv_active"), "1");
     client.query("COMMIT").unwrap();
-    weir.wait_show("POOLS", "sv_idle", "1");
+    weir.wait_show("SHOW POOLS", "sv_idle", "1");
     weir.stop();
 }
 
@@ -69,7 +69,6 @@ fn pause_waits_for_the_transaction_and_resume_lets_go_on() {
     let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
     client.query("BEGIN").unwrap();
     let mut pause = weir.start_console("PAUSE");
-    weir.wait_show("STATE", "key", "paused");
     wait::until("paused", LONG, || {
         let state = weir.console("SHOW STATE");
         state.get(state.find("key", "paused").unwrap(), "value") == "yes"
@@ -79,7 +78,7 @@ fn pause_waits_for_the_transaction_and_resume_lets_go_on() {
     client.query("COMMIT").unwrap();
     pause.finish().ok();
     let later = std::thread::spawn(move || client.query("SELECT 7").unwrap().one().to_owned());
-    weir.wait_show("POOLS", "cl_waiting", "1");
+    weir.wait_show("SHOW POOLS", "cl_waiting", "1");
     weir.console("RESUME");
     assert_eq!(later.join().unwrap(), "7");
     assert_eq!(weir.get("/ready").0, 200);

@@ -78,7 +78,7 @@ fn psql_describes_tables_and_copies_both_ways() {
         psql(&login, "INSERT INTO described SELECT n, 'word ' || n FROM generate_series(1, 3) n");
     run.ok();
     let shown = psql(&login, "\\d described");
-    assert!(shown.ok().contains("described_pkey"), "{shown:?}");
+    assert!(shown.ok().contains("number|integer"), "{shown:?}");
     let copied = psql(&login, "\\copy described TO STDOUT");
     assert_eq!(copied.ok().lines().count(), 3, "{copied:?}");
     weir.stop();

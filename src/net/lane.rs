@@ -35,6 +35,8 @@ pub struct Lane {
     forward_ahead: usize,
     /// Bytes of the current message that have not arrived and will be dropped.
     drop_ahead: usize,
+    /// The receiver's TLS session holds bytes that its socket did not take yet.
+    unflushed: bool,
     /// The last read filled the buffer: a stream is under way.
     streaming: bool,
     /// Where the bytes begin that may have to be looked at again; see [`Lane::mark`].
@@ -75,12 +77,12 @@ impl Lane {
 
     /// Whether approved bytes wait to be written.
     pub fn has_output(&self) -> bool {
-        self.start < self.seen || !self.outbox.is_empty()
+        self.start < self.seen || !self.outbox.is_empty() || self.unflushed
     }
 
     /// Whether nothing at all is held.
     pub fn is_empty(&self) -> bool {
-        self.start == self.end && self.outbox.is_empty() && !self.mid_message()
+        self.start == self.end && self.outbox.is_empty() && !self.unflushed && !self.mid_message()
     }
 
     /// Approves the next `len` bytes, those too that have not arrived.
@@ -147,6 +149,7 @@ impl Lane {
         self.start = mark;
         self.seen = mark;
         self.outbox.clear();
+        self.unflushed = false;
         self.forward_ahead = 0;
         self.drop_ahead = 0;
         true
@@ -155,6 +158,7 @@ impl Lane {
     /// The receiver is gone: drops what was approved for it, and what was approved and is still to come.
     pub fn drop_output(&mut self) {
         self.outbox.clear();
+        self.unflushed = false;
         self.start = self.seen;
         self.mark = None;
         self.drop_ahead += std::mem::take(&mut self.forward_ahead);
@@ -253,7 +257,8 @@ impl Lane {
         cx: &mut Context<'_>,
         to: &mut W,
     ) -> Poll<io::Result<()>> {
-        while self.has_output() {
+        while self.start < self.seen || !self.outbox.is_empty() {
+            self.unflushed = true;
             if !self.outbox.is_empty() {
                 if self.seen - self.start <= JOIN {
                     self.settle();
@@ -272,6 +277,7 @@ impl Lane {
             }
         }
         ready!(Pin::new(to).poll_flush(cx))?;
+        self.unflushed = false;
         self.give_back();
         Poll::Ready(Ok(()))
     }

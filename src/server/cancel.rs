@@ -21,6 +21,7 @@ pub async fn send(info: &ServerInfo, tls: &Tls, timeout: Duration) -> io::Result
         let mut out = BytesMut::with_capacity(16);
         CancelRequest { pid: info.pid, key: info.key.clone() }.encode(&mut out);
         stream.write_all(&out).await?;
+        stream.flush().await?;
         let mut end = [0; 16];
         while stream.read(&mut end).await? > 0 {}
         Ok(())

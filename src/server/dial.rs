@@ -87,7 +87,7 @@ pub async fn connect(host: &HostAddr, tls: &Tls, keepalive: Keepalive) -> io::Re
         }
         [b'N'] if tls.wanted == Wanted::IfOffered => Ok(Stream::Plain(socket)),
         [b'N'] => Err(io::Error::other(
-            "the server does not offer TLS, and server_tls_sslmode asks for it; turn ssl on in postgresql.conf",
+            "server refused SSL, and server_tls_sslmode asks for it; turn ssl on in postgresql.conf",
         )),
         [byte] => Err(io::Error::new(
             io::ErrorKind::InvalidData,

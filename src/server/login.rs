@@ -169,7 +169,11 @@ enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        // A reader of whole messages reports broken ones this way.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<DecodeError>()) {
+            Some(broken) => Self::Protocol(broken.to_string()),
+            None => Self::Io(error),
+        }
     }
 }
 
@@ -204,6 +208,7 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
     let mut stream = dial::connect(&target.host, &target.tls, target.keepalive).await?;
     let mut inbox = BytesMut::new();
     stream.write_all(&startup(target)).await?;
+    stream.flush().await?;
     authenticate(target, &mut stream, &mut inbox).await?;
 
     let mut state = ServerState::new(target.tracked.clone(), target.max_prepared_statements);
@@ -290,6 +295,7 @@ async fn authenticate(
                         let mut out = BytesMut::with_capacity(answer.len() + 5);
                         pgweir_codec::frontend::PasswordMessage { data: answer }.encode(&mut out);
                         stream.write_all(&out).await?;
+                        stream.flush().await?;
                     }
                 }
             }

@@ -93,6 +93,7 @@ pub async fn simple(connection: &mut Connection, sql: &str) -> Result<Rows, Quer
     let mut out = BytesMut::with_capacity(sql.len() + 6);
     frontend::query::write(&mut out, sql.as_bytes());
     connection.stream.write_all(&out).await?;
+    connection.stream.flush().await?;
     answer(connection).await
 }
 
@@ -118,6 +119,7 @@ pub async fn with_parameter(
     frontend::execute::write(&mut out, b"", 0);
     frontend::sync::write(&mut out);
     connection.stream.write_all(&out).await?;
+    connection.stream.flush().await?;
     answer(connection).await
 }
 
