@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use bytes::BytesMut;
 use common::{Cluster, ServerError, Setup, Signal, Weir, WeirSetup, Wire, wait};
+use postgres_protocol::message::frontend;
 
 /// A primary with replicas, and a table without a key: a write that was done twice shall show.
 fn cluster(replicas: usize) -> Cluster {
@@ -208,18 +210,20 @@ fn a_transaction_in_flight_gets_one_error_and_then_the_connection_goes_on() {
     weir.stop();
 }
 
-#[test]
-fn a_commit_whose_answer_was_lost_ends_the_transaction() {
+/// Loses the server while this COMMIT is in flight.
+fn lose_commit(prepare: Option<&[u8]>, commit: &[u8]) {
     let mut cluster = cluster(1);
     // Nobody acknowledges: the COMMIT waits in the server, and is in flight when that dies.
     cluster.primary().set("synchronous_standby_names", "nobody");
     let weir = setup(&cluster).start();
     let mut wire = client(&weir);
+    if let Some(prepare) = prepare {
+        wire.send(prepare).unwrap();
+        wire.answer().unwrap();
+    }
     wire.query("BEGIN").unwrap();
     wire.query("INSERT INTO writes VALUES (1, 1)").unwrap();
-    let mut commit = bytes::BytesMut::new();
-    postgres_protocol::message::frontend::query("COMMIT", &mut commit).unwrap();
-    wire.send(&commit).unwrap();
+    wire.send(commit).unwrap();
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     wait::until("a waiting COMMIT", wait::DEADLINE, || cluster.primary().query(waits).one() == "1");
     cluster.primary_mut().kill(Signal::KILL);
@@ -235,23 +239,92 @@ fn a_commit_whose_answer_was_lost_ends_the_transaction() {
     weir.stop();
 }
 
+fn simple(sql: &str) -> BytesMut {
+    let mut message = BytesMut::new();
+    frontend::query(sql, &mut message).unwrap();
+    message
+}
+
+fn parse(name: &str, sql: &str, to: &mut BytesMut) {
+    frontend::parse(name, sql, [], to).unwrap();
+}
+
+fn bind_and_execute(statement: &str, to: &mut BytesMut) {
+    let bound = frontend::bind(
+        "",
+        statement,
+        [],
+        std::iter::empty::<()>(),
+        |(), _| Ok(postgres_protocol::IsNull::Yes),
+        [],
+        to,
+    );
+    assert!(bound.is_ok());
+    frontend::execute("", 0, to).unwrap();
+    frontend::sync(to);
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_ends_the_transaction() {
+    lose_commit(None, &simple("COMMIT"));
+}
+
+#[test]
+fn so_does_one_of_the_extended_protocol() {
+    let mut commit = BytesMut::new();
+    parse("", "COMMIT", &mut commit);
+    bind_and_execute("", &mut commit);
+    lose_commit(None, &commit);
+}
+
+#[test]
+fn so_does_a_prepared_one() {
+    let (mut prepare, mut commit) = (BytesMut::new(), BytesMut::new());
+    parse("commit", "COMMIT", &mut prepare);
+    frontend::sync(&mut prepare);
+    bind_and_execute("commit", &mut commit);
+    lose_commit(Some(&prepare), &commit);
+}
+
 #[test]
 fn a_client_without_a_primary_is_held_and_then_served() {
     let mut cluster = cluster(1);
     let weir = setup(&cluster).start();
-    let mut known = client(&weir);
+    let (mut known, mut impatient) = (client(&weir), client(&weir));
     let old = cluster.primary().port();
     cluster.primary_mut().kill(Signal::KILL);
     wait_topology(&weir, old, "state", "down");
     thread::scope(|scope| {
         let known = scope.spawn(move || block(&mut known, "INSERT INTO writes VALUES (1, 1)"));
         let new = scope.spawn(|| block(&mut client(&weir), "INSERT INTO writes VALUES (2, 1)"));
+        // One that leaves is no longer counted.
+        impatient.send(&simple("BEGIN")).unwrap();
+        wait_held(&weir, 3.0);
+        drop(impatient);
         wait_held(&weir, 2.0);
         cluster.promote(1);
         known.join().unwrap().unwrap();
         new.join().unwrap().unwrap();
     });
     assert_eq!(cluster.primary().query("SELECT count(*) FROM writes").one(), "2");
+    wait_held(&weir, 0.0);
+    weir.stop();
+}
+
+#[test]
+fn a_login_without_a_primary_is_held_and_then_served() {
+    let mut cluster = cluster(1);
+    let weir = setup(&cluster).start();
+    let old = cluster.primary().port();
+    cluster.primary_mut().kill(Signal::KILL);
+    wait_topology(&weir, old, "state", "down");
+    // It must be told the server's settings, and no server of this user has told them yet.
+    thread::scope(|scope| {
+        let first = scope.spawn(|| block(&mut client(&weir), "INSERT INTO writes VALUES (1, 1)"));
+        wait_held(&weir, 1.0);
+        cluster.promote(1);
+        first.join().unwrap().unwrap();
+    });
     wait_held(&weir, 0.0);
     weir.stop();
 }
