@@ -1,106 +1,248 @@
-//! Which host a transaction runs on.
+//! Which host a transaction runs on, told by the port that answers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod common;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
-use common::{Cluster, Signal, Weir, Wire, wait};
+use common::{Cluster, ServerError, Setup, Signal, Weir, WeirSetup, Wire, wait};
+use tokio_postgres::{Client, NoTls};
 
-const LONG: Duration = Duration::from_secs(30);
-const WHERE: &str = "SELECT inet_server_port()";
+const WHO: &str = "SELECT inet_server_port()";
 
-fn weir_over(cluster: &Cluster, replicas: usize) -> Weir {
-    let weir = Weir::setup().cluster(cluster).setting("pool_mode", "transaction").start();
-    wait::until("the replicas are known", LONG, || {
-        let rows = weir.console("SHOW TOPOLOGY");
-        (0..=replicas).filter(|row| rows.get(*row, "role") == "replica").count() == replicas
-    });
+fn cluster(replicas: usize) -> Cluster {
+    Setup::new().sql("GRANT pg_monitor TO app").cluster(replicas)
+}
+
+fn setup(cluster: &Cluster) -> WeirSetup {
+    Weir::setup()
+        .cluster(cluster)
+        .setting("pool_mode", "transaction")
+        .setting("topology_user", "app")
+}
+
+/// Starts pgweir and waits until it knows all hosts.
+fn start(cluster: &Cluster) -> Weir {
+    let weir = setup(cluster).start();
+    for (number, port) in cluster.ports().into_iter().enumerate() {
+        wait_role(&weir, port, if number == 0 { "primary" } else { "replica" });
+    }
     weir
 }
 
-/// Where the statement ran that follows `begin`.
-fn runs_at(client: &mut Wire, begin: &str) -> u16 {
-    client.query(begin).unwrap();
-    let port = client.query(WHERE).unwrap().one().parse().unwrap();
-    client.query("COMMIT").unwrap();
-    port
+fn wait_role(weir: &Weir, port: u16, role: &str) {
+    wait_topology(weir, port, "role", role);
 }
 
-#[test]
-fn what_says_read_only_goes_to_the_replicas_and_all_else_to_the_primary() {
-    let cluster = Cluster::start(2);
-    let weir = weir_over(&cluster, 2);
-    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
-    let (primary, replicas) =
-        (cluster.nodes[0].port(), [cluster.nodes[1].port(), cluster.nodes[2].port()]);
-    let mut seen = BTreeSet::new();
-    for _ in 0..40 {
-        for begin in [
-            "BEGIN READ ONLY",
-            "/* app */ start transaction isolation level repeatable read, read only",
-        ] {
-            seen.insert(runs_at(&mut client, begin));
-        }
-        let hinted = client.query(&format!("/* pgweir: route=replica */ {WHERE}")).unwrap();
-        seen.insert(hinted.one().parse().unwrap());
-    }
-    assert_eq!(seen, BTreeSet::from(replicas), "both have a share, the primary has none");
-    for begin in
-        ["BEGIN", "START TRANSACTION READ WRITE", "/* pgweir: route=primary */ BEGIN READ ONLY"]
-    {
-        assert_eq!(runs_at(&mut client, begin), primary, "{begin}");
-    }
-    assert_eq!(client.query(WHERE).unwrap().one(), primary.to_string());
-    let by_rule = |target, reason| {
-        let labels = [("database", "app"), ("target", target), ("reason", reason)];
-        weir.metric("pgweir_routing_decisions_total", &labels).unwrap_or(0.0)
-    };
-    assert_eq!(by_rule("replica", "read_only"), 80.0);
-    assert_eq!(by_rule("replica", "hint"), 40.0);
-    weir.stop();
-}
-
-#[test]
-fn the_extended_protocol_is_routed_by_its_first_statement() {
-    let cluster = Cluster::start(1);
-    let weir = weir_over(&cluster, 1);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let url = weir.url("app", "app");
-    let ports = runtime.block_on(async {
-        let (mut client, connection) =
-            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let statement = client.prepare(WHERE).await.unwrap();
-        let mut ports = Vec::new();
-        for read_only in [true, false, true] {
-            let block = client.build_transaction().read_only(read_only).start().await.unwrap();
-            ports.push(block.query_one(&statement, &[]).await.unwrap().get::<_, i32>(0));
-            block.commit().await.unwrap();
-        }
-        drop(client);
-        connection.await.unwrap().unwrap();
-        ports
-    });
-    let (primary, replica) =
-        (i32::from(cluster.nodes[0].port()), i32::from(cluster.nodes[1].port()));
-    assert_eq!(ports, [replica, primary, replica]);
-    weir.stop();
-}
-
-#[test]
-fn without_a_fit_replica_the_primary_serves_reads() {
-    let mut cluster = Cluster::start(1);
-    let weir = weir_over(&cluster, 1);
-    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
-    assert_eq!(runs_at(&mut client, "BEGIN READ ONLY"), cluster.nodes[1].port());
-    cluster.nodes[1].kill(Signal::KILL);
-    let gone = cluster.nodes[1].port().to_string();
-    wait::until("the loss is seen", LONG, || {
+fn wait_topology(weir: &Weir, port: u16, column: &str, value: &str) {
+    let what = format!("{column} = {value} for port {port} in SHOW TOPOLOGY");
+    wait::until(&what, wait::DEADLINE, || {
         let rows = weir.console("SHOW TOPOLOGY");
-        rows.get(rows.find("port", &gone).unwrap(), "state") == "down"
+        let row = rows.find("port", &port.to_string()).unwrap();
+        rows.get(row, column) == value
     });
-    assert_eq!(runs_at(&mut client, "BEGIN READ ONLY"), cluster.nodes[0].port());
+}
+
+fn client(weir: &Weir) -> Wire {
+    Wire::tcp(weir.port(), "app", "app").unwrap()
+}
+
+/// Who runs a transaction that begins so.
+fn runs(wire: &mut Wire, begin: &str) -> Result<u16, ServerError> {
+    wire.query(begin)?;
+    let port = wire.query(WHO)?.one().parse().unwrap();
+    wire.query("COMMIT")?;
+    Ok(port)
+}
+
+fn answers(wire: &mut Wire, sql: &str) -> u16 {
+    wire.query(sql).unwrap().one().parse().unwrap()
+}
+
+async fn connect(weir: &Weir) -> Client {
+    let (client, connection) =
+        tokio_postgres::connect(&weir.url("app", "app"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[test]
+fn what_says_read_only_goes_to_replicas_and_all_else_to_the_primary() {
+    let cluster = cluster(2);
+    let weir = start(&cluster);
+    let (primary, replicas) = (cluster.ports()[0], cluster.ports()[1..].to_vec());
+    let mut wire = client(&weir);
+    for begin in [
+        "BEGIN READ ONLY",
+        "begin transaction isolation level repeatable read, read only",
+        "START TRANSACTION READ ONLY",
+        "/* pgweir: route=replica */ BEGIN",
+    ] {
+        for _ in 0..5 {
+            let port = runs(&mut wire, begin).unwrap();
+            assert!(replicas.contains(&port), "{begin}: {port}, not one of {replicas:?}");
+        }
+    }
+    for begin in
+        ["BEGIN", "START TRANSACTION", "BEGIN READ WRITE", "/*NO LOAD BALANCE*/ BEGIN READ ONLY"]
+    {
+        assert_eq!(runs(&mut wire, begin).unwrap(), primary, "{begin}");
+    }
+    let hint = "/* pgweir: route=primary */ BEGIN READ ONLY";
+    assert_eq!(runs(&mut wire, hint).unwrap(), primary, "{hint}");
+    assert_eq!(answers(&mut wire, WHO), primary);
+    for hint in ["/* pgweir: route=replica */", "-- pgweir: route=replica\n"] {
+        let port = answers(&mut wire, &format!("{hint} {WHO}"));
+        assert!(replicas.contains(&port), "{hint}: {port}, not one of {replicas:?}");
+    }
     weir.stop();
+}
+
+#[test]
+fn every_replica_gets_a_share() {
+    let cluster = cluster(2);
+    let weir = start(&cluster);
+    let mut shares: BTreeMap<u16, u32> = BTreeMap::new();
+    let mut wires: Vec<_> = (0..4).map(|_| client(&weir)).collect();
+    for _ in 0..50 {
+        for wire in &mut wires {
+            *shares.entry(runs(wire, "BEGIN READ ONLY").unwrap()).or_default() += 1;
+        }
+    }
+    let replicas = &cluster.ports()[1..];
+    assert_eq!(shares.len(), 2, "{shares:?}");
+    // An even choice comes out below a quarter once in 10^12.
+    assert!(
+        replicas.iter().all(|port| shares.get(port).is_some_and(|share| *share >= 50)),
+        "{shares:?}"
+    );
+    weir.stop();
+}
+
+#[test]
+fn without_a_replica_reads_go_to_the_primary() {
+    let mut cluster = cluster(1);
+    let weir = start(&cluster);
+    let ports = cluster.ports();
+    let mut wire = client(&weir);
+    assert_eq!(runs(&mut wire, "BEGIN READ ONLY").unwrap(), ports[1]);
+    cluster.nodes[1].stop();
+    wait_topology(&weir, ports[1], "state", "down");
+    assert_eq!(runs(&mut wire, "BEGIN READ ONLY").unwrap(), ports[0]);
+    assert_eq!(answers(&mut wire, &format!("/* pgweir: route=replica */ {WHO}")), ports[0]);
+    // It comes back by the monitor's verdict.
+    cluster.nodes[1].start();
+    wait::until("reads on the replica", wait::DEADLINE, || {
+        runs(&mut wire, "BEGIN READ ONLY").unwrap() == ports[1]
+    });
+    weir.stop();
+}
+
+#[tokio::test]
+async fn the_extended_protocol_and_prepared_statements_go_the_same_ways() {
+    let cluster = cluster(2);
+    let weir = start(&cluster);
+    let (primary, replicas) = (i32::from(cluster.ports()[0]), &cluster.ports()[1..]);
+    let is_replica = |port: i32| replicas.iter().any(|replica| i32::from(*replica) == port);
+    let mut client = connect(&weir).await;
+
+    // One statement, prepared on whichever host it comes to.
+    let who = client.prepare(WHO).await.unwrap();
+    for _ in 0..10 {
+        let port: i32 = client.query_one(&who, &[]).await.unwrap().get(0);
+        assert_eq!(port, primary);
+        let read = client.build_transaction().read_only(true).start().await.unwrap();
+        let port: i32 = read.query_one(&who, &[]).await.unwrap().get(0);
+        read.commit().await.unwrap();
+        assert!(is_replica(port), "{port}");
+        let write = client.transaction().await.unwrap();
+        let port: i32 = write.query_one(&who, &[]).await.unwrap().get(0);
+        write.commit().await.unwrap();
+        assert_eq!(port, primary);
+    }
+
+    // A hint in a prepared text counts whenever it begins a transaction.
+    let hinted = client.prepare(&format!("/* pgweir: route=replica */ {WHO}")).await.unwrap();
+    for _ in 0..10 {
+        let port: i32 = client.query_one(&hinted, &[]).await.unwrap().get(0);
+        assert!(is_replica(port), "{port}");
+    }
+
+    // BEGIN READ ONLY as a prepared statement.
+    let begin = client.prepare("BEGIN READ ONLY").await.unwrap();
+    for _ in 0..10 {
+        client.execute(&begin, &[]).await.unwrap();
+        let port: i32 = client.query_one(&who, &[]).await.unwrap().get(0);
+        client.batch_execute("COMMIT").await.unwrap();
+        assert!(is_replica(port), "{port}");
+    }
+    drop(client);
+    weir.stop();
+}
+
+#[test]
+fn a_replica_that_dies_costs_its_readers_one_error_at_most() {
+    const READERS: usize = 6;
+    let mut cluster = cluster(2);
+    let weir = start(&cluster);
+    let ports = cluster.ports();
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let more_reads = |count: usize, when: &str| {
+        let from = done.load(Ordering::Relaxed);
+        wait::until(&format!("{count} reads {when}"), wait::DEADLINE, || {
+            done.load(Ordering::Relaxed) >= from + count
+        });
+    };
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let (mut wire, stop, done) = (client(&weir), &stop, &done);
+                scope.spawn(move || {
+                    let mut errors = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        match read(&mut wire) {
+                            Ok(_) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                            Err(error @ ServerError::Io(_)) => return Err(error),
+                            Err(error) => errors.push(error),
+                        }
+                    }
+                    Ok(errors)
+                })
+            })
+            .collect();
+        more_reads(200, "from both replicas");
+        cluster.nodes[1].kill(Signal::KILL);
+        wait_topology(&weir, ports[1], "state", "down");
+        more_reads(200, "from the other replica");
+        stop.store(true, Ordering::Relaxed);
+        for reader in readers {
+            let errors = reader.join().unwrap().expect("no connection is dropped");
+            assert!(errors.len() <= 1, "{errors:?}");
+            let told = errors.iter().all(|error| ["08006", "57P01"].contains(&error.code()));
+            assert!(told, "{errors:?}");
+        }
+    });
+    let mut wire = client(&weir);
+    for _ in 0..20 {
+        assert_eq!(read(&mut wire).unwrap(), ports[2]);
+    }
+    weir.stop();
+}
+
+/// A read-only transaction as drivers run it: after an error it is rolled back, after a failed COMMIT it is over.
+fn read(wire: &mut Wire) -> Result<u16, ServerError> {
+    wire.query("BEGIN READ ONLY")?;
+    let port = match wire.query(WHO) {
+        Ok(rows) => rows.one().parse().unwrap(),
+        Err(error) => {
+            if !matches!(error, ServerError::Io(_)) {
+                wire.query("ROLLBACK")?;
+            }
+            return Err(error);
+        }
+    };
+    wire.query("COMMIT")?;
+    Ok(port)
 }

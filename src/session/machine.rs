@@ -28,6 +28,9 @@ use crate::routing::{self, Intent};
 /// How much of a text is looked at to decide where it may run. A hint or a BEGIN stands at the front.
 const PEEK: usize = 4096;
 
+/// Longest message that is read whole to see whether it ends a transaction: what only does that is short.
+const END_LIMIT: usize = 128;
+
 /// Longest Describe or Close that is taken apart: a name this long is no name (NAMEDATALEN is 64).
 const NAME_MESSAGE_LIMIT: usize = 64 * 1024;
 
@@ -186,6 +189,9 @@ pub struct Session {
     skipping: bool,
     copy_in: bool,
     flush_wanted: bool,
+    /// Whether the unnamed statement, and the statement bound last, do nothing but end a transaction.
+    unnamed_ends: bool,
+    bound_ends: bool,
     /// Nothing that was done since the attachment has left for either side.
     untouched: bool,
     /// The transaction status that the client was last told.
@@ -207,6 +213,8 @@ impl Session {
             skipping: false,
             copy_in: false,
             flush_wanted: false,
+            unnamed_ends: false,
+            bound_ends: false,
             untouched: false,
             status: TransactionStatus::Idle,
             statements: ClientStatements::default(),
@@ -319,7 +327,7 @@ impl Session {
             }
             frontend::Execute::TAG => match server {
                 None => FromClient::Attach(Intent::Unstated),
-                Some(_) => self.forward_extended(Expect::Execute),
+                Some(_) => self.forward_extended(Expect::Execute { ends: self.bound_ends }),
             },
             tag => FromClient::Refuse(Refusal::UnknownClientMessage(tag)),
         }
@@ -342,7 +350,12 @@ impl Session {
 
     fn query(&mut self, head: Head, have: &[u8], attached: bool) -> FromClient {
         if attached {
-            return self.forward(Expect::Query);
+            if head.len <= END_LIMIT && have.len() < head.len {
+                return FromClient::NeedMore(head.len);
+            }
+            let ends =
+                have.len() == head.len && ends_transaction(frontend::query::text(body(have)));
+            return self.forward(Expect::Query { ends });
         }
         let enough = head.len.min(PEEK);
         if have.len() < enough {
@@ -407,6 +420,13 @@ impl Session {
                 None => FromClient::Attach(Intent::Unstated),
             };
         };
+        if !named {
+            if head.len <= END_LIMIT && have.len() < head.len {
+                return FromClient::NeedMore(head.len);
+            }
+            let text = up_to_nul(body(have).get(1..).unwrap_or_default());
+            self.unnamed_ends = have.len() == head.len && ends_transaction(text);
+        }
         if !follow {
             let parse = if named { Parse::Untouched } else { Parse::Unnamed };
             return self.forward_extended(Expect::Parse(parse));
@@ -477,7 +497,12 @@ impl Session {
         if !self.rules.follow_statements {
             return match server {
                 None => FromClient::Attach(Intent::Unstated),
-                Some(_) => self.forward_extended(Expect::Bind),
+                Some(_) => {
+                    let names = frontend::bind::peek_names(body(have));
+                    let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
+                    self.bound_ends = unnamed && self.unnamed_ends;
+                    self.forward_extended(Expect::Bind)
+                }
             };
         }
         let names = match frontend::bind::peek_names(body(have)) {
@@ -496,6 +521,10 @@ impl Session {
         let statement = self.statements.find(names.statement).cloned();
         let Some(server) = server else {
             return FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()));
+        };
+        self.bound_ends = match &statement {
+            Some(known) => known.ends_transaction(),
+            None => names.statement.is_empty() && self.unnamed_ends,
         };
         // An unknown name goes on as it is: the server then says so in its own words (26000).
         let Some(statement) = statement else { return self.forward_extended(Expect::Bind) };
@@ -608,7 +637,7 @@ impl Session {
                 _ => self.middle(head.tag),
             },
             backend::EmptyQueryResponse::TAG => match self.pending.front() {
-                Some(Expect::Execute) => self.complete(),
+                Some(Expect::Execute { .. }) => self.complete(),
                 _ => self.middle(head.tag),
             },
             backend::ParseComplete::TAG => match self.pending.front() {
@@ -628,7 +657,7 @@ impl Session {
                 self.complete_if(matches!(self.pending.front(), Some(Expect::Describe)), head)
             }
             backend::PortalSuspended::TAG => {
-                self.complete_if(matches!(self.pending.front(), Some(Expect::Execute)), head)
+                self.complete_if(matches!(self.pending.front(), Some(Expect::Execute { .. })), head)
             }
             tag => unexpected(tag),
         }
@@ -702,15 +731,15 @@ impl Session {
             }
         }
         match self.pending.front() {
-            Some(Expect::Execute) => self.complete(),
+            Some(Expect::Execute { .. }) => self.complete(),
             _ => self.middle(head.tag),
         }
     }
 
     fn copy_in_response(&mut self, tag: u8) -> FromServer {
         match self.pending.front() {
-            Some(Expect::Execute) => self.pending.drop_syncs_behind_front(),
-            Some(Expect::Query) => {}
+            Some(Expect::Execute { .. }) => self.pending.drop_syncs_behind_front(),
+            Some(Expect::Query { .. }) => {}
             _ => return unexpected(tag),
         }
         self.copy_in = true;
@@ -730,7 +759,7 @@ impl Session {
                 self.parameters.adopt(&server.parameters);
                 return FromServer::Swallow(Then::GoOn);
             }
-            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => {}
+            Some(Expect::Query { .. } | Expect::Sync | Expect::FunctionCall) => {}
             _ => return unexpected(head.tag),
         }
         self.tally.queries += 1;
@@ -770,7 +799,9 @@ impl Session {
         let replaced = match self.pending.front() {
             None => return unexpected(head.tag),
             // The answer goes on until ReadyForQuery.
-            Some(Expect::Query | Expect::FunctionCall | Expect::Sync | Expect::Parameters) => {
+            Some(
+                Expect::Query { .. } | Expect::FunctionCall | Expect::Sync | Expect::Parameters,
+            ) => {
                 return FromServer::Forward(Then::GoOn);
             }
             Some(Expect::Parse(Parse::Duplicate { name })) => {
@@ -830,8 +861,8 @@ impl Session {
         if !self.rules.outlives_server || self.rules.mode == PoolMode::Session || mid_message {
             return AfterLoss::Close;
         }
-        let in_transaction = self.in_transaction();
         let told = self.answer_all_with(error, out);
+        let in_transaction = self.in_transaction();
         let skipping = self.skipping || (self.unsynced && told.midway);
         if self.unsynced && !told.any && !self.skipping {
             error.encode(&mut out.to_client);
@@ -849,23 +880,28 @@ impl Session {
     }
 
     /// Answers every pending request with the error, as PostgreSQL would: once per request up to its ReadyForQuery.
+    /// After a COMMIT no transaction is left, however it went: drivers do not roll back when it fails.
     fn answer_all_with(&mut self, error: &ErrorResponse, out: &mut Outbox) -> Told {
         let mut told = Told::default();
-        let status =
-            if self.in_transaction() { TransactionStatus::Failed } else { TransactionStatus::Idle };
         // A request whose error was already told (a skipping server) only lacks its ReadyForQuery.
         while let Some(entry) = self.pending.pop() {
+            if let Expect::Query { ends: true } | Expect::Execute { ends: true } = entry {
+                self.status = TransactionStatus::Idle;
+            }
             match entry {
                 Expect::Parameters | Expect::Evict(_) | Expect::Parse(Parse::Hidden(_)) => {}
                 Expect::Local(_) if !told.midway => {
                     self.pending.push_front(entry);
                     self.pending.write_due(&mut out.to_client);
                 }
-                Expect::Query | Expect::FunctionCall | Expect::Sync => {
+                Expect::Query { .. } | Expect::FunctionCall | Expect::Sync => {
                     if !told.midway {
                         error.encode(&mut out.to_client);
                     }
-                    backend::ready_for_query::write(&mut out.to_client, status);
+                    if self.in_transaction() {
+                        self.status = TransactionStatus::Failed;
+                    }
+                    backend::ready_for_query::write(&mut out.to_client, self.status);
                     told = Told { any: true, midway: false };
                 }
                 extended => {
@@ -899,6 +935,10 @@ fn duplicate_statement(name: &[u8]) -> ErrorResponse {
     text.put_slice(name);
     text.put_slice(b"\" already exists");
     ErrorResponse::new(Severity::Error, SqlState::DUPLICATE_PREPARED_STATEMENT, text)
+}
+
+fn ends_transaction(text: &[u8]) -> bool {
+    routing::ends_transaction(text).is_some()
 }
 
 /// The body of a message that begins at its tag.

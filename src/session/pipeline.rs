@@ -15,7 +15,10 @@ use super::prepared::Statement;
 #[derive(Debug)]
 pub enum Expect {
     /// `Query`: anything, until ReadyForQuery.
-    Query,
+    Query {
+        /// It does nothing but end a transaction.
+        ends: bool,
+    },
     /// `FunctionCall`: FunctionCallResponse, then ReadyForQuery.
     FunctionCall,
     /// `Sync`: ReadyForQuery.
@@ -27,7 +30,10 @@ pub enum Expect {
     /// `Describe`: RowDescription or NoData (after ParameterDescription for a statement).
     Describe,
     /// `Execute`: rows or COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended.
-    Execute,
+    Execute {
+        /// It does nothing but end a transaction.
+        ends: bool,
+    },
     /// `Close` as the client sent it: CloseComplete.
     Close,
     /// Our own `Close` of a statement that had to make room; its CloseComplete is hidden.

@@ -24,6 +24,7 @@ pub struct Statement {
     /// The Parse body after the name: query text, NUL, parameter types (Int16 count, Int32 each).
     definition: Bytes,
     intent: Intent,
+    ends_transaction: bool,
 }
 
 impl Statement {
@@ -35,6 +36,11 @@ impl Statement {
     /// The name it has on every server.
     pub fn server_name(&self) -> &[u8] {
         self.server_name.as_bytes()
+    }
+
+    /// Whether it does nothing but end a transaction.
+    pub fn ends_transaction(&self) -> bool {
+        self.ends_transaction
     }
 
     /// Where a transaction that begins with this statement may run.
@@ -92,8 +98,11 @@ impl StatementCache {
 
     fn make(&self, definition: Bytes) -> Arc<Statement> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let intent = routing::intent(split_definition(&definition).0);
-        Arc::new(Statement { id, server_name: format!("PGWEIR_{id}"), definition, intent })
+        let text = split_definition(&definition).0;
+        let intent = routing::intent(text);
+        let ends_transaction = routing::ends_transaction(text).is_some();
+        let server_name = format!("PGWEIR_{id}");
+        Arc::new(Statement { id, server_name, definition, intent, ends_transaction })
     }
 
     /// Forgets definitions that nobody holds any more. Called now and then by the janitor.

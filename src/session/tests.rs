@@ -403,3 +403,17 @@ fn what_had_not_left_is_offered_again() {
     scene.server = None;
     assert_eq!(scene.client(&message), FromClient::Attach(Intent::Unstated));
 }
+
+#[test]
+fn a_commit_that_was_under_way_ends_the_transaction_with_an_error() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("BEGIN"));
+    scene.passes(&complete("BEGIN"));
+    assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
+    scene.goes_on(&query("COMMIT"));
+    assert_eq!(scene.lose(), AfterLoss::GoesOn);
+    assert_eq!(&scene.out.to_client[scene.out.to_client.len() - 6..], &ready(Idle)[..]);
+    assert_eq!(scene.made_for_client(), "EZ");
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
+}

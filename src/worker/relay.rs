@@ -19,7 +19,7 @@ use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::client::ClientInfo;
-use super::service::{Access, Choice, hold};
+use super::service::{Access, Choice, Held, hold};
 use crate::net::buffers::SMALL;
 use crate::net::clock;
 use crate::net::lane::{Lane, Read};
@@ -48,14 +48,14 @@ enum Wait {
     /// In a pool's queue.
     InQueue(Attaching),
     /// For a host of the kind that is needed.
-    Held { primary: bool, since: Instant, look: Pin<Box<dyn Future<Output = ()> + Send>> },
+    Held { primary: bool, look: Pin<Box<dyn Future<Output = ()> + Send>> },
 }
 
 struct Waiting {
     intent: Intent,
     since: Instant,
-    /// When the first hold began: the budget is one for the whole wait.
-    held_since: Option<Instant>,
+    /// Since the first hold: the budget is one for the whole wait.
+    held: Option<Held>,
     wait: Wait,
 }
 
@@ -136,9 +136,7 @@ impl Relay {
 
     /// The client is gone: what becomes of its server.
     fn part(&mut self) {
-        if let Some(waiting) = self.waiting.take() {
-            self.end_hold(waiting.held_since);
-        }
+        self.waiting = None;
         let Some(mut lease) = self.lease.take() else { return };
         // What it sent before it left still goes to the server: it may be a COMMIT.
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -308,51 +306,32 @@ impl Relay {
         cx: &mut Context<'_>,
         intent: Intent,
         since: Instant,
-        held_since: Option<Instant>,
+        held: Option<Held>,
         queue: Result<Attaching, AttachError>,
     ) -> Result<(), Exit> {
         match queue {
             Ok(attaching) => {
                 self.info.set_waiting(true);
                 self.waiting =
-                    Some(Waiting { intent, since, held_since, wait: Wait::InQueue(attaching) });
+                    Some(Waiting { intent, since, held, wait: Wait::InQueue(attaching) });
                 Ok(())
             }
             Err(AttachError::HostGone) => {
-                self.begin_hold(intent, since, held_since, true);
+                self.begin_hold(intent, since, held, true);
                 Ok(())
             }
             Err(error) => Err(self.refuse_attach(cx, &error)),
         }
     }
 
-    fn begin_hold(
-        &mut self,
-        intent: Intent,
-        since: Instant,
-        held_since: Option<Instant>,
-        primary: bool,
-    ) {
+    fn begin_hold(&mut self, intent: Intent, since: Instant, held: Option<Held>, primary: bool) {
         self.info.set_waiting(true);
-        let held = held_since.unwrap_or(self.now);
-        if held_since.is_none()
-            && let Some(tracking) = &self.access.offer().tracking
-        {
-            tracking.topology.held_clients.increment(1.0);
-        }
-        let deadline = held + self.access.offer().failover_timeout;
+        let offer = self.access.offer();
+        let held = held.unwrap_or_else(|| Held::begin(offer, self.now));
+        let deadline = held.since + offer.failover_timeout;
         let look = Box::pin(hold(self.access.change(), deadline));
-        let wait = Wait::Held { primary, since: held, look };
-        self.waiting = Some(Waiting { intent, since, held_since: Some(held), wait });
-    }
-
-    fn end_hold(&mut self, held_since: Option<Instant>) {
-        let Some(held) = held_since else { return };
-        let time = self.now.saturating_duration_since(held);
-        if let Some(tracking) = &self.access.offer().tracking {
-            tracking.topology.held_clients.decrement(1.0);
-            tracking.topology.hold_time.record(time);
-        }
+        let wait = Wait::Held { primary, look };
+        self.waiting = Some(Waiting { intent, since, held: Some(held), wait });
     }
 
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
@@ -362,11 +341,12 @@ impl Relay {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(outcome) => outcome,
             },
-            Wait::Held { primary, since, look } => {
+            Wait::Held { primary, look } => {
                 if look.as_mut().poll(cx).is_pending() {
                     return Ok(false);
                 }
-                let (primary, held) = (*primary, self.now.saturating_duration_since(*since));
+                let since = waiting.held.as_ref().map_or(self.now, |held| held.since);
+                let (primary, held) = (*primary, self.now.saturating_duration_since(since));
                 if held >= self.access.offer().failover_timeout {
                     let database = self.info.database.clone();
                     Err(AttachError::NoHost { database, held, primary })
@@ -375,13 +355,13 @@ impl Relay {
                 }
             }
         };
-        let Some(Waiting { intent, since, held_since, .. }) = self.waiting.take() else {
+        let Some(Waiting { intent, since, held, .. }) = self.waiting.take() else {
             return Ok(false);
         };
         match outcome {
             Ok(lease) => {
                 self.info.set_waiting(false);
-                self.end_hold(held_since);
+                drop(held);
                 lease.pool().metrics().wait_ended(self.now.saturating_duration_since(since));
                 self.attached(cx, lease, since)?;
             }
@@ -390,21 +370,18 @@ impl Relay {
                 Choice::Pool(pool) => match pool.try_attach(self.now) {
                     Some(lease) => {
                         self.info.set_waiting(false);
-                        self.end_hold(held_since);
+                        drop(held);
                         self.attached(cx, lease, since)?;
                     }
                     None => {
                         let wait = pool.attach(self.now);
-                        self.wait(cx, intent, since, held_since, wait)?;
+                        self.wait(cx, intent, since, held, wait)?;
                     }
                 },
-                Choice::Hold { primary } => self.begin_hold(intent, since, held_since, primary),
+                Choice::Hold { primary } => self.begin_hold(intent, since, held, primary),
                 Choice::Removed => return Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
             },
-            Err(error) => {
-                self.end_hold(held_since);
-                return Err(self.refuse_attach(cx, &error));
-            }
+            Err(error) => return Err(self.refuse_attach(cx, &error)),
         }
         Ok(true)
     }

@@ -511,6 +511,7 @@ impl Access {
     /// As [`Pool::attach`], and [`AttachError::NoHost`] after `failover_timeout`.
     pub async fn attach(&mut self, now: Instant) -> Result<crate::pool::Lease, AttachError> {
         let deadline = now + self.offer.failover_timeout;
+        let mut held = None;
         loop {
             let primary = match self.choose(crate::routing::Intent::Unstated) {
                 Choice::Removed => return Err(AttachError::DatabaseGone),
@@ -530,6 +531,7 @@ impl Access {
                     }
                 }
             };
+            held.get_or_insert_with(|| Held::begin(&self.offer, crate::net::clock::now()));
             hold(self.change(), deadline).await;
             if crate::net::clock::now() >= deadline {
                 let database = self.offer.database.name.clone();
@@ -539,6 +541,34 @@ impl Access {
                     primary,
                 });
             }
+        }
+    }
+}
+
+/// A client that is held, counted for as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    offer: Arc<Offer>,
+    /// When the hold began.
+    pub since: Instant,
+}
+
+impl Held {
+    /// The hold begins.
+    pub fn begin(offer: &Arc<Offer>, since: Instant) -> Self {
+        if let Some(tracking) = &offer.tracking {
+            tracking.topology.held_clients.increment(1.0);
+        }
+        Self { offer: offer.clone(), since }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(tracking) = &self.offer.tracking {
+            tracking.topology.held_clients.decrement(1.0);
+            let time = crate::net::clock::now().saturating_duration_since(self.since);
+            tracking.topology.hold_time.record(time);
         }
     }
 }
