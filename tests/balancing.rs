@@ -246,3 +246,27 @@ fn read(wire: &mut Wire) -> Result<u16, ServerError> {
     wire.query("COMMIT")?;
     Ok(port)
 }
+
+#[test]
+fn a_login_is_told_of_the_kind_of_host_that_the_entry_stands_for() {
+    let cluster = Cluster::start(1);
+    let entry = cluster.entry("app");
+    let standby = entry.replace("app = ", "reads = ").replace("read-write", "standby");
+    let weir = Weir::setup()
+        .cluster(&cluster)
+        .database(&standby)
+        .setting("pool_mode", "transaction")
+        .start();
+    // libpq compares what it wants with the in_hot_standby that it is told at login.
+    for (database, right, wrong) in
+        [("app", "read-write", "standby"), ("reads", "standby", "read-write")]
+    {
+        let with = |attrs: &str| {
+            let login = weir.login("app", database).set("PGTARGETSESSIONATTRS", attrs);
+            common::psql(&login, "SELECT 1")
+        };
+        with(right).ok();
+        assert!(!with(wrong).status.success(), "{database}");
+    }
+    weir.stop();
+}

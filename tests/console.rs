@@ -165,3 +165,19 @@ fn at_sigterm_clients_may_finish_and_new_ones_are_refused() {
     drop(client);
     assert!(weir.wait_end().success());
 }
+
+#[test]
+fn shutdown_ends_at_once_or_when_no_server_is_in_use() {
+    let (_server, mut weir) = start();
+    let run = weir.try_console("SHUTDOWN");
+    assert!(!run.status.success(), "the connection just ends: {run:?}");
+    assert!(weir.wait_end().success());
+
+    let (_server, mut weir) = start();
+    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
+    client.query("BEGIN").unwrap();
+    weir.console("SHUTDOWN WAIT_FOR_SERVERS");
+    assert_eq!(client.query("SELECT 1").unwrap().one(), "1", "the transaction goes on");
+    client.query("COMMIT").unwrap();
+    assert!(weir.wait_end().success());
+}

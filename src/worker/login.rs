@@ -30,7 +30,7 @@ use crate::auth::lookup::{Ask, Lookup, lookup, read_rows};
 use crate::auth::random::Draws;
 use crate::auth::secret::Secret;
 use crate::auth::server::Credentials;
-use crate::config::{AuthType, Database, SslMode};
+use crate::config::{AuthType, Database, SslMode, TargetSessionAttrs};
 use crate::metrics::{AuthFailure, LoginResult};
 use crate::net::stream::{Socket, Stream};
 use crate::net::{clock, id};
@@ -683,8 +683,12 @@ impl Guest<'_> {
         }
         let key = CancelKey::draw();
         let mut out = BytesMut::with_capacity(1024);
+        // Which host said so is chance; libpq's target_session_attrs looks at it.
+        let standby = hot_standby(access.offer().tracking.as_ref().map(|tracking| tracking.attrs));
         let values = welcome.parameters.iter().map(|(name, value)| {
-            (&name[..], parameters.value(name).map_or(&value[..], |own| &own[..]))
+            let own = parameters.value(name).map(|own| &own[..]);
+            let entry = standby.filter(|_| name == "in_hot_standby");
+            (&name[..], entry.or(own).unwrap_or(value))
         });
         write_welcome(&mut out, values, key);
 
@@ -751,6 +755,15 @@ async fn first_words(access: &mut Access) -> Result<Arc<Welcome>, AttachError> {
     let pool = lease.pool().clone();
     lease.give_back(clock::now());
     pool.welcome().ok_or(AttachError::HostGone)
+}
+
+/// What an entry says of `in_hot_standby`, if it stands for one kind of host.
+fn hot_standby(attrs: Option<TargetSessionAttrs>) -> Option<&'static [u8]> {
+    match attrs? {
+        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => Some(b"off"),
+        TargetSessionAttrs::ReadOnly | TargetSessionAttrs::Standby => Some(b"on"),
+        TargetSessionAttrs::Any | TargetSessionAttrs::PreferStandby => None,
+    }
 }
 
 /// AuthenticationOk, ParameterStatus for each setting, BackendKeyData, ReadyForQuery.

@@ -43,6 +43,9 @@ pub enum Exit {
     Move(u16),
 }
 
+/// How many servers in a row may die before a byte reached them, until the client is told.
+const REWINDS: u8 = 3;
+
 /// Waiting for a server.
 enum Wait {
     /// In a pool's queue.
@@ -74,6 +77,8 @@ pub struct Relay {
     release: bool,
     /// How many unseen bytes the next look at either side needs.
     want: [usize; 2],
+    /// How often this transaction was offered to another server.
+    rewinds: u8,
     transaction_since: Option<Instant>,
     query_since: Option<Instant>,
     now: Instant,
@@ -102,6 +107,7 @@ impl Relay {
             waiting: None,
             release: false,
             want: [0, 0],
+            rewinds: 0,
             transaction_since: None,
             query_since: None,
             now: clock::now(),
@@ -551,6 +557,7 @@ impl Relay {
 
     fn give_back(&mut self) {
         self.release = false;
+        self.rewinds = 0;
         self.to_server.unmark();
         if let Some(lease) = self.lease.take() {
             lease.give_back(self.now);
@@ -578,8 +585,9 @@ impl Relay {
         self.want[1] = 0;
         let cut = self.to_client.is_cut();
         self.to_client.drop_input();
-        if words.is_none() && self.session.rewind() && self.to_server.rewind() {
+        if self.rewinds < REWINDS && self.session.rewind() && self.to_server.rewind() {
             // Nothing had left: the same messages are offered again, to another server.
+            self.rewinds += 1;
             return Ok(());
         }
         self.to_server.drop_output();
