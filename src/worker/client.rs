@@ -1,16 +1,17 @@
 //! What others may know of a client while its task runs: for cancel requests, SHOW CLIENTS and KILL_CLIENT.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use super::service::Service;
 use crate::pool::holder::Holder;
 
-/// See the module's words.
+/// Who a client is: all that is known when its login is over, and never changes.
 #[derive(Debug)]
-pub struct ClientInfo {
+pub struct Identity {
     /// How it is woken and told.
     pub holder: Arc<Holder>,
     /// As whom it logged in.
@@ -31,6 +32,14 @@ pub struct ClientInfo {
     pub key: CancelKey,
     /// What it uses.
     pub service: Arc<Service>,
+    /// What it called itself at login.
+    pub application_name: String,
+}
+
+/// See the module's words.
+#[derive(Debug)]
+pub struct ClientInfo {
+    identity: Identity,
     /// When its last request came, in microseconds since `accepted`.
     request_us: AtomicU64,
     /// Whether it waits for a server.
@@ -39,7 +48,15 @@ pub struct ClientInfo {
     pub prepared: AtomicU32,
     /// The worker it lives on.
     pub worker: AtomicU32,
-    application_name: Mutex<String>,
+}
+
+/// What may change comes on top of what a client is.
+impl Deref for ClientInfo {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 /// Process id and secret key of a BackendKeyData that we made up.
@@ -76,62 +93,15 @@ impl CancelKey {
     }
 }
 
-/// What is known when the login is over.
-#[derive(Debug)]
-pub struct Identity {
-    /// See [`ClientInfo`].
-    pub holder: Arc<Holder>,
-    /// See [`ClientInfo`].
-    pub user: String,
-    /// See [`ClientInfo`].
-    pub database: String,
-    /// See [`ClientInfo`].
-    pub remote: Option<SocketAddr>,
-    /// See [`ClientInfo`].
-    pub local: Option<SocketAddr>,
-    /// See [`ClientInfo`].
-    pub tls: String,
-    /// See [`ClientInfo`].
-    pub accepted: Instant,
-    /// See [`ClientInfo`].
-    pub accepted_wall: SystemTime,
-    /// See [`ClientInfo`].
-    pub service: Arc<Service>,
-    /// See [`ClientInfo`].
-    pub application_name: String,
-}
-
 impl ClientInfo {
     /// A client that has just logged in.
-    pub fn new(identity: Identity, key: CancelKey) -> Self {
-        let Identity {
-            holder,
-            user,
-            database,
-            remote,
-            local,
-            tls,
-            accepted,
-            accepted_wall,
-            service,
-            ..
-        } = identity;
+    pub fn new(identity: Identity) -> Self {
         Self {
-            holder,
-            user,
-            database,
-            remote,
-            local,
-            tls,
-            accepted,
-            accepted_wall,
-            key,
-            service,
+            identity,
             request_us: AtomicU64::new(0),
             waiting: AtomicU32::new(0),
             prepared: AtomicU32::new(0),
             worker: AtomicU32::new(0),
-            application_name: Mutex::new(identity.application_name),
         }
     }
 
@@ -154,11 +124,6 @@ impl ClientInfo {
     /// Whether it waits for a server.
     pub fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
-    }
-
-    /// Its application_name.
-    pub fn application_name(&self) -> String {
-        self.application_name.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How it stands in the log.

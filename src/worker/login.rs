@@ -705,10 +705,11 @@ impl Guest<'_> {
             tls: self.stream.tls_description(),
             accepted: self.accepted,
             accepted_wall: self.accepted_wall,
+            key,
             service: service.clone(),
             application_name: application_name.unwrap_or_default(),
         };
-        let info = Arc::new(ClientInfo::new(identity, key));
+        let info = Arc::new(ClientInfo::new(identity));
         let registered = self.shared.register(info.clone());
         self.send(&out).await?;
         let rules = access.offer().rules();
