@@ -276,7 +276,7 @@ pub enum RouteTarget {
 /// What decided where a transaction was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteReason {
-    /// A comment or `SET pgweir.route`.
+    /// A comment.
     Hint,
     /// The transaction says that it is read-only.
     ReadOnly,

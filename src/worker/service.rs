@@ -354,6 +354,10 @@ impl Services {
         let offer = service.offer();
         let Some(tracking) = &offer.tracking else { return };
         let mut view = tracking.view.clone();
+        // Pools of hosts that are down right now must be closed before their first client comes.
+        for (pool, host) in offer.pools.iter().zip(&view.borrow().hosts) {
+            admit(pool, host);
+        }
         let stop = lock(&service.following).clone();
         let follower = async move {
             loop {
@@ -367,7 +371,6 @@ impl Services {
                 }
             }
         };
-        // Pools of hosts that are down right now must be closed before their first client comes.
         self.tasks.spawn(follower);
     }
 }
