@@ -254,7 +254,7 @@ impl Control {
             }
             self.shared.services.reconfigure(&service, &config, &server_tls);
             if new_server_tls {
-                service.offer().pools.iter().for_each(|pool| pool.reconnect());
+                service.pools().iter().for_each(|pool| pool.reconnect());
             }
         }
     }
@@ -294,7 +294,7 @@ impl Control {
     pub async fn pause(&self, database: Option<&str>) -> Result<(), Refused> {
         self.begin_pause(database)?;
         for service in self.services(database) {
-            for pool in &service.offer().pools {
+            for pool in service.pools() {
                 pool.quiet().await;
             }
         }
@@ -317,7 +317,7 @@ impl Control {
             None => {}
         }
         for service in self.services(database) {
-            service.offer().pools.iter().for_each(|pool| pool.pause());
+            service.pools().iter().for_each(|pool| pool.pause());
         }
         Ok(())
     }
@@ -344,7 +344,7 @@ impl Control {
         }
         for service in self.services(database) {
             if !self.shared.is_paused(&service.database) {
-                service.offer().pools.iter().for_each(|pool| pool.resume());
+                service.pools().iter().for_each(|pool| pool.resume());
             }
         }
         Ok(())
@@ -374,7 +374,7 @@ impl Control {
             }
         }
         for service in self.services(database) {
-            service.offer().pools.iter().for_each(|pool| pool.pause());
+            service.pools().iter().for_each(|pool| pool.pause());
         }
         Ok(())
     }
@@ -397,7 +397,7 @@ impl Control {
             self.must_exist("reconnect", name)?;
         }
         for service in self.services(database) {
-            service.offer().pools.iter().for_each(|pool| pool.reconnect());
+            service.pools().iter().for_each(|pool| pool.reconnect());
         }
         Ok(())
     }
@@ -411,7 +411,7 @@ impl Control {
             self.must_exist("wait for", name)?;
         }
         for service in self.services(database) {
-            for pool in &service.offer().pools {
+            for pool in service.pools() {
                 pool.replaced().await;
             }
         }

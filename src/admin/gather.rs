@@ -158,7 +158,7 @@ pub(super) fn pools(shared: &Shared) -> Vec<PoolRow> {
             pool_mode: offer.mode.name(),
             load_balance_hosts: balance_name(&offer.database),
         };
-        for pool in &offer.pools {
+        for pool in service.pools() {
             let levels = pool.levels();
             row.servers_active += levels.servers_active;
             row.servers_idle += levels.servers_idle;
@@ -191,10 +191,8 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
     let clients = all_clients(shared);
     let row = |(name, database): (String, Arc<Database>)| {
         let own = services.iter().filter(|service| service.database == name);
-        let servers: usize = own
-            .flat_map(|service| service.offer().pools.clone())
-            .map(|pool| pool.servers().len())
-            .sum();
+        let servers: usize =
+            own.flat_map(|service| service.pools()).map(|pool| pool.servers().len()).sum();
         let hosts: Vec<_> = database.hosts.iter().map(crate::config::HostAddr::name).collect();
         DatabaseRow {
             host: Some(hosts.join(",")),

@@ -39,6 +39,11 @@ impl Pool {
         self.state().admission()
     }
 
+    /// Whether it is in a pause.
+    pub fn is_paused(&self) -> bool {
+        self.state().is_paused()
+    }
+
     /// Gives out no more connections; what is idle is closed, what is in use when it comes back.
     pub fn pause(&self) {
         let idle = {
@@ -78,6 +83,22 @@ impl Pool {
     /// Its host is dead or deposed: closes every connection at once and turns away those who wait.
     pub fn evacuate(&self) {
         self.end(AttachError::HostGone, Some(Order::LookAtServer));
+    }
+
+    /// Its host is not in the configuration any more: who waits looks elsewhere, transactions under way end in peace.
+    pub fn retire(&self) {
+        let idle = {
+            let mut state = self.state();
+            state.set_closed(true);
+            state.take_idle(|_| true)
+        };
+        for server in self.servers() {
+            server.need_close();
+        }
+        self.dismiss_waiting(&AttachError::HostGone);
+        for idle in idle {
+            self.dispose(*idle.connection, "database configuration changed");
+        }
     }
 
     /// Its database entry is gone.

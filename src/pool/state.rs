@@ -97,6 +97,11 @@ impl<C, W> State<C, W> {
         self.paused = paused;
     }
 
+    /// Whether it is paused, closed or not.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Closes the pool because its host is gone, or opens it again. A pause outlasts that.
     pub fn set_closed(&mut self, closed: bool) {
         self.closed = closed;

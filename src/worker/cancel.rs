@@ -17,7 +17,7 @@ pub async fn run(shared: &Arc<Shared>, request: &CancelRequest) -> CancelResult 
         return CancelResult::Unknown;
     };
     let id = client.holder.id;
-    let pools = client.service.offer().pools.clone();
+    let pools = client.service.pools();
     let Some(server) =
         pools.iter().flat_map(|pool| pool.servers()).find(|server| server.client() == id)
     else {

@@ -402,6 +402,10 @@ impl Guest<'_> {
         let service = self.shared.services.find(config, server_tls, database, user, credentials);
         if self.shared.is_paused(&database.name) {
             service.offer().pools.iter().for_each(|pool| pool.pause());
+            // A RESUME in this very moment may have come by before the pause did.
+            if !self.shared.is_paused(&database.name) {
+                service.offer().pools.iter().for_each(|pool| pool.resume());
+            }
         }
         service
     }

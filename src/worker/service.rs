@@ -93,6 +93,8 @@ pub struct Service {
     pub user: String,
     offer: watch::Sender<Arc<Offer>>,
     credentials: std::sync::Mutex<Credentials>,
+    /// Pools of earlier offers that transactions still run on.
+    retired: std::sync::Mutex<Vec<Arc<Pool>>>,
     /// Ends the task that follows the hosts of the present offer.
     following: std::sync::Mutex<CancellationToken>,
 }
@@ -106,6 +108,15 @@ impl Service {
     /// What it offers now.
     pub fn offer(&self) -> Arc<Offer> {
         self.offer.borrow().clone()
+    }
+
+    /// The pools of its offer, and those of earlier ones that transactions still run on.
+    pub fn pools(&self) -> Vec<Arc<Pool>> {
+        let mut pools = self.offer().pools.clone();
+        let mut retired = lock(&self.retired);
+        retired.retain(|pool| !pool.servers().is_empty());
+        pools.extend(retired.iter().cloned());
+        pools
     }
 }
 
@@ -163,6 +174,7 @@ impl Services {
                     user: user.to_owned(),
                     offer,
                     credentials: std::sync::Mutex::new(credentials),
+                    retired: std::sync::Mutex::default(),
                     following: std::sync::Mutex::new(self.stop.child_token()),
                 });
                 self.follow(&service);
@@ -201,7 +213,7 @@ impl Services {
 
     /// All pools, in the order of their services.
     pub fn pools(&self) -> Vec<Arc<Pool>> {
-        self.all().iter().flat_map(|service| service.offer().pools.clone()).collect()
+        self.all().iter().flat_map(|service| service.pools()).collect()
     }
 
     /// Brings a service to a new configuration, its pools as far as they go on.
@@ -224,7 +236,8 @@ impl Services {
             .collect();
         service.offer.send_replace(Arc::new(new));
         for pool in gone {
-            pool.evacuate();
+            pool.retire();
+            lock(&service.retired).push(pool);
         }
         std::mem::replace(&mut *lock(&service.following), self.stop.child_token()).cancel();
         self.follow(service);
@@ -235,7 +248,7 @@ impl Services {
         self.by_name.remove(&(service.database.clone(), service.user.clone()));
         lock(&service.following).cancel();
         let old = service.offer();
-        for pool in &old.pools {
+        for pool in service.pools() {
             pool.remove();
         }
         service.offer.send_modify(|offer| {
@@ -285,7 +298,12 @@ impl Services {
                 let metrics = self.metrics.pool(&name.database, &name.user, &name.host);
                 let topology = self.topology.clone();
                 let suspect = Arc::new(move |host: &HostAddr| topology.suspect(host));
-                Pool::new(name, rules, metrics, self.holders.clone(), suspect)
+                let pool = Pool::new(name, rules, metrics, self.holders.clone(), suspect);
+                // PAUSE, new hosts, RELOAD, RESUME: the pause holds for the new pools too.
+                if old.is_some_and(|old| old.pools.iter().any(|pool| pool.is_paused())) {
+                    pool.pause();
+                }
+                pool
             })
             .collect();
         let tracking = database.target_session_attrs.and_then(|attrs| {

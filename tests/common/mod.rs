@@ -30,4 +30,4 @@ pub use psql::{Login, Run, pgbench, psql, python};
 pub use rustix::process::Signal;
 pub use scripted::{ScriptedServer, Step};
 pub use weir::{Weir, WeirSetup};
-pub use wire::{Rows, ServerError, Wire};
+pub use wire::{Rows, ServerError, Wire, cancel};

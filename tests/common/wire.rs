@@ -25,6 +25,7 @@ impl Socket for UnixStream {}
 pub struct Wire {
     socket: Box<dyn Socket>,
     input: BytesMut,
+    key: (i32, i32),
 }
 
 /// Rows as text.
@@ -114,6 +115,22 @@ impl Wire {
         Self::login(Box::new(socket), user, database)
     }
 
+    /// As [`Self::tcp`], with further startup parameters.
+    ///
+    /// # Errors
+    /// As [`Self::tcp`].
+    pub fn tcp_with(
+        port: u16,
+        user: &str,
+        database: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Self, ServerError> {
+        let socket = TcpStream::connect(("127.0.0.1", port))?;
+        socket.set_read_timeout(Some(READ_TIMEOUT))?;
+        socket.set_nodelay(true)?;
+        Self::login_with(Box::new(socket), user, database, parameters)
+    }
+
     /// Over the Unix socket in a folder.
     ///
     /// # Errors
@@ -125,9 +142,19 @@ impl Wire {
     }
 
     fn login(socket: Box<dyn Socket>, user: &str, database: &str) -> Result<Self, ServerError> {
-        let mut wire = Self { socket, input: BytesMut::new() };
+        Self::login_with(socket, user, database, &[])
+    }
+
+    fn login_with(
+        socket: Box<dyn Socket>,
+        user: &str,
+        database: &str,
+        parameters: &[(&str, &str)],
+    ) -> Result<Self, ServerError> {
+        let mut wire = Self { socket, input: BytesMut::new(), key: (0, 0) };
         let mut startup = BytesMut::new();
-        frontend::startup_message([("user", user), ("database", database)], &mut startup)?;
+        let own = [("user", user), ("database", database)];
+        frontend::startup_message(own.iter().chain(parameters).copied(), &mut startup)?;
         wire.send(&startup)?;
         wire.answer()?;
         Ok(wire)
@@ -138,10 +165,23 @@ impl Wire {
     /// # Errors
     /// The server's error, or the connection broke.
     pub fn query(&mut self, sql: &str) -> Result<Rows, ServerError> {
+        self.start(sql)?;
+        self.answer()
+    }
+
+    /// Sends a simple query without waiting; [`Self::answer`] reads what comes of it.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub fn start(&mut self, sql: &str) -> Result<(), ServerError> {
         let mut message = BytesMut::new();
         frontend::query(sql, &mut message)?;
-        self.send(&message)?;
-        self.answer()
+        self.send(&message)
+    }
+
+    /// The process number and the secret that a cancel request for this client bears.
+    pub fn key(&self) -> (i32, i32) {
+        self.key
     }
 
     /// Sends bytes as they are.
@@ -182,6 +222,9 @@ impl Wire {
                     | Message::AuthenticationCleartextPassword
                     | Message::AuthenticationSasl(_),
                 ) => return Err(io::Error::other("the server wants a password").into()),
+                Ok(Message::BackendKeyData(body)) => {
+                    self.key = (body.process_id(), body.secret_key());
+                }
                 Ok(_) => {}
                 // After FATAL the server closes: its words are worth more than the end of file.
                 Err(broken) => return Err(failed.unwrap_or(broken)),
@@ -204,6 +247,24 @@ impl Wire {
                 read => self.input.extend_from_slice(&block[..read]),
             }
         }
+    }
+}
+
+/// Sends a cancel request, and returns when it has been dealt with: then the other side closes.
+///
+/// # Errors
+/// No connection.
+pub fn cancel(port: u16, (process, secret): (i32, i32)) -> io::Result<()> {
+    let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(READ_TIMEOUT))?;
+    let mut request = BytesMut::new();
+    frontend::cancel_request(process, secret, &mut request);
+    socket.write_all(&request)?;
+    match socket.read(&mut [0]) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(io::Error::other("an answer to a cancel request")),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
