@@ -130,3 +130,14 @@ fn clients_keep_their_settings_on_a_shared_server() {
     }
     weir.stop();
 }
+
+#[test]
+fn with_server_reset_query_always_nothing_leaks_between_transactions() {
+    let (_server, weir) = start("transaction", |setup| {
+        setup.setting("default_pool_size", 1).setting("server_reset_query_always", 1)
+    });
+    let (mut a, mut b) = (client(&weir), client(&weir));
+    a.query("SET work_mem = '7MB'").unwrap();
+    assert_ne!(b.query("SHOW work_mem").unwrap().one(), "7MB");
+    weir.stop();
+}

@@ -559,7 +559,10 @@ impl Relay {
         self.release = false;
         self.rewinds = 0;
         self.to_server.unmark();
-        if let Some(lease) = self.lease.take() {
+        let Some(lease) = self.lease.take() else { return };
+        if self.access.offer().reset_always {
+            lease.reset_and_give_back();
+        } else {
             lease.give_back(self.now);
         }
     }

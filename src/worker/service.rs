@@ -52,6 +52,8 @@ pub struct Offer {
     pub max_prepared_statements: u32,
     /// Setting `failover_timeout`.
     pub failover_timeout: Duration,
+    /// Setting `server_reset_query_always`: servers are reset after each transaction too.
+    pub reset_always: bool,
     /// In the order of the entry's hosts, or just one.
     pub pools: Vec<Arc<Pool>>,
     /// With an entry that follows roles.
@@ -257,6 +259,7 @@ impl Services {
                 mode: old.mode,
                 max_prepared_statements: old.max_prepared_statements,
                 failover_timeout: old.failover_timeout,
+                reset_always: old.reset_always,
                 pools: Vec::new(),
                 tracking: None,
                 removed: true,
@@ -319,6 +322,7 @@ impl Services {
             mode: config.pool_mode(database, user),
             max_prepared_statements: config.settings.max_prepared_statements,
             failover_timeout: config.settings.failover_timeout,
+            reset_always: config.settings.server_reset_query_always,
             pools,
             tracking,
             removed: false,
