@@ -15,8 +15,8 @@ use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Outbox;
-use super::machine::{FromClient, Refusal};
 use super::prepared::{ClientStatements, StatementCache};
+use super::verdict::{FromClient, Refusal};
 use crate::routing::{self, TransactionEnd};
 
 /// Longest message that is read whole: what only ends a transaction is short.

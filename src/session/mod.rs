@@ -4,12 +4,18 @@
 //! verdicts: forward, swallow, attach a server, give it back. Bytes that it makes itself go to an [`Outbox`]. It holds
 //! no socket, reads no clock and knows neither pools nor hosts, so every rule here can be tested with plain values.
 //!
-//! - `machine` — the state machine itself: requests, replies, transaction boundaries, COPY, errors until Sync
+//! - `machine` — the state machine: its state, attachment, rewinding
+//! - `from_client`, `from_server` — its transitions: requests; replies, transaction boundaries, COPY, errors until Sync
+//! - `loss` — its transitions when the attached server dies
+//! - `verdict` — what it says to do with a message
 //! - `pipeline` — what was asked and is not yet answered, in order
 //! - `prepared` — named statements that follow a client over many servers
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
+mod from_client;
+mod from_server;
+mod loss;
 pub mod lost;
 pub mod machine;
 pub mod parameters;
@@ -17,10 +23,10 @@ pub mod pipeline;
 pub mod prepared;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 
-pub use machine::{
-    AfterLoss, FromClient, FromServer, Refusal, Rules, ServerState, Session, Tally, Then,
-};
+pub use machine::{Rules, ServerState, Session, Tally};
+pub use verdict::{AfterLoss, FromClient, FromServer, Refusal, Then};
 
 use bytes::BytesMut;
 

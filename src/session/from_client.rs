@@ -1,0 +1,348 @@
+//! Messages from the client: which want a server, which go on, which are answered here.
+
+use std::sync::Arc;
+
+use pgweir_codec::backend::{self, TransactionStatus};
+use pgweir_codec::error::DecodeError;
+use pgweir_codec::frontend;
+use pgweir_codec::head::Head;
+
+use super::Outbox;
+use super::machine::{ServerState, Session, body, name_end, up_to_nul};
+use super::pipeline::{Expect, Local, Parse};
+use super::prepared::Statement;
+use super::verdict::{FromClient, Refusal};
+use crate::routing::{self, Intent};
+
+/// How much of a text is looked at to decide where it may run. A hint or a BEGIN stands at the front.
+const PEEK: usize = 4096;
+
+/// Longest message that is read whole to see whether it ends a transaction: what only does that is short.
+const END_LIMIT: usize = 128;
+
+/// Longest Describe or Close that is taken apart: a name this long is no name (NAMEDATALEN is 64).
+const NAME_MESSAGE_LIMIT: usize = 64 * 1024;
+
+impl Session {
+    /// Looks at one message from the client. `have` is what has arrived of it, from its tag on, and never more than
+    /// it; `server` is the attached one.
+    pub fn client_message(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
+        if let Some(lost) = &mut self.lost {
+            let verdict = lost.client_message(head, have, &mut self.statements, &self.cache, out);
+            if lost.is_over() {
+                self.lost = None;
+                self.status = TransactionStatus::Idle;
+            }
+            return verdict;
+        }
+        if self.skipping && !matches!(head.tag, frontend::Sync::TAG | frontend::Terminate::TAG) {
+            return FromClient::Swallow;
+        }
+        match head.tag {
+            frontend::Terminate::TAG => FromClient::Terminate,
+            frontend::CopyData::TAG => Self::copy_data(server.is_some()),
+            frontend::CopyDone::TAG | frontend::CopyFail::TAG => {
+                self.copy_in = false;
+                Self::copy_data(server.is_some())
+            }
+            frontend::Flush::TAG => self.flush(server.is_some(), out),
+            frontend::Sync::TAG => self.sync(server.is_some(), out),
+            // Anything else ends COPY FROM STDIN with an error, and is consumed by it.
+            _ if self.copy_in => {
+                self.copy_in = false;
+                FromClient::Forward { skip: 0 }
+            }
+            frontend::Query::TAG => self.query(head, have, server.is_some()),
+            frontend::FunctionCall::TAG => match server {
+                None => FromClient::Attach(Intent::Unstated),
+                Some(_) => self.forward(Expect::FunctionCall),
+            },
+            frontend::Parse::TAG => self.parse(head, have, server, out),
+            frontend::Bind::TAG => self.bind(head, have, server, out),
+            frontend::Describe::TAG | frontend::Close::TAG => {
+                self.describe_or_close(head, have, server, out)
+            }
+            frontend::Execute::TAG => match server {
+                None => FromClient::Attach(Intent::Unstated),
+                Some(_) => self.forward_extended(Expect::Execute { ends: self.bound_ends }),
+            },
+            tag => FromClient::Refuse(Refusal::UnknownClientMessage(tag)),
+        }
+    }
+
+    /// Copy messages outside COPY are ignored, as PostgreSQL does: the client had not yet seen the error.
+    fn copy_data(attached: bool) -> FromClient {
+        if attached { FromClient::Forward { skip: 0 } } else { FromClient::Swallow }
+    }
+
+    fn forward(&mut self, expect: Expect) -> FromClient {
+        self.pending.push(expect);
+        FromClient::Forward { skip: 0 }
+    }
+
+    fn forward_extended(&mut self, expect: Expect) -> FromClient {
+        self.unsynced = true;
+        self.forward(expect)
+    }
+
+    fn query(&mut self, head: Head, have: &[u8], attached: bool) -> FromClient {
+        if attached {
+            if head.len <= END_LIMIT && have.len() < head.len {
+                return FromClient::NeedMore(head.len);
+            }
+            let ends =
+                have.len() == head.len && ends_transaction(frontend::query::text(body(have)));
+            return self.forward(Expect::Query { ends });
+        }
+        let enough = head.len.min(PEEK);
+        if have.len() < enough {
+            return FromClient::NeedMore(enough);
+        }
+        FromClient::Attach(routing::intent(frontend::query::text(body(have))))
+    }
+
+    fn flush(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
+        self.flush_wanted = true;
+        self.end_of_batch(out);
+        if attached && !self.copy_in {
+            FromClient::Forward { skip: 0 }
+        } else {
+            FromClient::Swallow
+        }
+    }
+
+    fn sync(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
+        if self.copy_in {
+            return FromClient::Swallow;
+        }
+        self.skipping = false;
+        self.unsynced = false;
+        if attached {
+            return self.forward(Expect::Sync);
+        }
+        // Nothing for a server to do: all before it was answered by us.
+        self.pending.write_due(&mut out.to_client);
+        backend::ready_for_query::write(&mut out.to_client, TransactionStatus::Idle);
+        FromClient::Swallow
+    }
+
+    fn parse(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
+        let named = match have.get(5) {
+            None if head.len > Head::SIZE => return FromClient::NeedMore(Head::SIZE + 1),
+            None => {
+                return FromClient::Refuse(Refusal::Client(DecodeError::missing(head.tag, "name")));
+            }
+            Some(first) => *first != 0,
+        };
+        let follow = named && self.rules.follow_statements;
+        let enough = if follow { head.len } else { head.len.min(PEEK) };
+        let Some(server) = server else {
+            if have.len() < enough {
+                return FromClient::NeedMore(enough);
+            }
+            return match name_end(body(have)) {
+                Some(end) => {
+                    let text = body(have).get(end + 1..).unwrap_or_default();
+                    FromClient::Attach(routing::intent(up_to_nul(text)))
+                }
+                None if have.len() < head.len => {
+                    FromClient::NeedMore((have.len() + PEEK).min(head.len))
+                }
+                None => FromClient::Attach(Intent::Unstated),
+            };
+        };
+        if !named {
+            if head.len <= END_LIMIT && have.len() < head.len {
+                return FromClient::NeedMore(head.len);
+            }
+            let text = up_to_nul(body(have).get(1..).unwrap_or_default());
+            self.unnamed_ends = have.len() == head.len && ends_transaction(text);
+        }
+        if !follow {
+            let parse = if named { Parse::Untouched } else { Parse::Unnamed };
+            return self.forward_extended(Expect::Parse(parse));
+        }
+        if have.len() < enough {
+            return FromClient::NeedMore(enough);
+        }
+        let name = match frontend::parse::peek(body(have)) {
+            Ok(view) => view.name,
+            Err(error) => return FromClient::Refuse(Refusal::Client(error)),
+        };
+        self.unsynced = true;
+        self.tally.client_parses += 1;
+        if let Some(known) = self.statements.find(name).cloned() {
+            self.ensure(&known, server, out);
+            known.write_parse(&mut out.to_server);
+            self.pending.push(Expect::Parse(Parse::Duplicate { name: name.into() }));
+            return FromClient::Swallow;
+        }
+        let definition = body(have).get(name.len() + 1..).unwrap_or_default();
+        let statement = self.cache.intern(definition);
+        self.statements.insert(name, statement.clone());
+        let expect = if server.statements.touch(statement.id()) {
+            Expect::Local(Local::Parsed { name: name.into() })
+        } else {
+            self.send_parse(&statement, server, out);
+            Expect::Parse(Parse::Named { name: name.into(), statement })
+        };
+        self.pending.push(expect);
+        FromClient::Swallow
+    }
+
+    /// Sends a Parse, making room on the server first; the caller notes whose ParseComplete it is.
+    fn send_parse(
+        &mut self,
+        statement: &Arc<Statement>,
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) {
+        if let Some(evicted) = server.statements.insert(statement.clone()) {
+            frontend::close::write(
+                &mut out.to_server,
+                frontend::Target::Statement,
+                evicted.server_name(),
+            );
+            self.pending.push(Expect::Evict(evicted));
+            self.tally.evictions += 1;
+        }
+        statement.write_parse(&mut out.to_server);
+        self.tally.server_parses += 1;
+    }
+
+    /// Makes sure the server holds the statement, unseen by the client.
+    fn ensure(&mut self, statement: &Arc<Statement>, server: &mut ServerState, out: &mut Outbox) {
+        if !server.statements.touch(statement.id()) {
+            self.send_parse(statement, server, out);
+            self.pending.push(Expect::Parse(Parse::Hidden(statement.clone())));
+        }
+    }
+
+    fn bind(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
+        if !self.rules.follow_statements {
+            return match server {
+                None => FromClient::Attach(Intent::Unstated),
+                Some(_) => {
+                    let names = frontend::bind::peek_names(body(have));
+                    let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
+                    self.bound_ends = unnamed && self.unnamed_ends;
+                    self.forward_extended(Expect::Bind)
+                }
+            };
+        }
+        let names = match frontend::bind::peek_names(body(have)) {
+            Ok(Some(names)) => names,
+            Ok(None) if have.len() < head.len && have.len() < NAME_MESSAGE_LIMIT => {
+                return FromClient::NeedMore((have.len() + PEEK).min(head.len));
+            }
+            Ok(None) => {
+                return FromClient::Refuse(Refusal::Client(DecodeError::missing(
+                    head.tag,
+                    "statement",
+                )));
+            }
+            Err(error) => return FromClient::Refuse(Refusal::Client(error)),
+        };
+        let statement = self.statements.find(names.statement).cloned();
+        let Some(server) = server else {
+            return FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()));
+        };
+        self.bound_ends = match &statement {
+            Some(known) => known.ends_transaction(),
+            None => names.statement.is_empty() && self.unnamed_ends,
+        };
+        // An unknown name goes on as it is: the server then says so in its own words (26000).
+        let Some(statement) = statement else { return self.forward_extended(Expect::Bind) };
+        self.ensure(&statement, server, out);
+        let skip = 5 + names.rest_at;
+        frontend::bind::write_renamed_head(
+            &mut out.to_server,
+            head.len,
+            names.portal,
+            statement.server_name(),
+            names.rest_at,
+        );
+        self.tally.binds += 1;
+        self.unsynced = true;
+        self.pending.push(Expect::Bind);
+        FromClient::Forward { skip }
+    }
+
+    fn describe_or_close(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&mut ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
+        if head.len > NAME_MESSAGE_LIMIT {
+            return FromClient::Refuse(Refusal::Client(DecodeError::too_long(head.tag, head.len)));
+        }
+        if have.len() < head.len {
+            return FromClient::NeedMore(head.len);
+        }
+        let (target, name) = match frontend::target_name(head.tag, body(have)) {
+            Ok(found) => found,
+            Err(error) => return FromClient::Refuse(Refusal::Client(error)),
+        };
+        let ours = self.rules.follow_statements
+            && target == frontend::Target::Statement
+            && !name.is_empty();
+        if head.tag == frontend::Close::TAG {
+            if ours || server.is_none() {
+                self.unsynced = true;
+                let known = if ours { self.statements.remove(name) } else { None };
+                let undo = known.map(|statement| (name.into(), statement));
+                self.pending.push(Expect::Local(Local::Closed(undo)));
+                return FromClient::Swallow;
+            }
+            return self.forward_extended(Expect::Close);
+        }
+        let statement = if ours { self.statements.find(name).cloned() } else { None };
+        match (server, statement) {
+            (None, statement) => {
+                FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()))
+            }
+            (Some(_), None) => self.forward_extended(Expect::Describe),
+            (Some(server), Some(statement)) => {
+                self.ensure(&statement, server, out);
+                frontend::describe::write(&mut out.to_server, target, statement.server_name());
+                self.unsynced = true;
+                self.pending.push(Expect::Describe);
+                FromClient::Swallow
+            }
+        }
+    }
+
+    /// To be called when all that arrived was looked at: replies of our own that a Flush asked for go out now.
+    pub fn end_of_batch(&mut self, out: &mut Outbox) {
+        if self.flush_wanted && self.pending.write_due(&mut out.to_client) {
+            self.untouched = false;
+        }
+        if self.pending.is_empty() {
+            self.flush_wanted = false;
+        }
+    }
+}
+
+fn ends_transaction(text: &[u8]) -> bool {
+    routing::ends_transaction(text).is_some()
+}

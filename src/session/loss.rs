@@ -1,0 +1,88 @@
+//! The attached server died: what the client is told of each request, and whether it goes on.
+
+use pgweir_codec::backend::{self, ErrorResponse, TransactionStatus};
+
+use super::Outbox;
+use super::lost::Lost;
+use super::machine::Session;
+use super::pipeline::{Expect, Parse};
+use super::verdict::AfterLoss;
+use crate::config::PoolMode;
+
+impl Session {
+    /// The attached server died. Tells the client, in `out`, what became of each request, and says whether it goes on.
+    ///
+    /// `mid_message`: a reply was cut in the middle, so nothing sensible can follow it.
+    pub fn server_lost(
+        &mut self,
+        error: &ErrorResponse,
+        mid_message: bool,
+        out: &mut Outbox,
+    ) -> AfterLoss {
+        if !self.rules.outlives_server || self.rules.mode == PoolMode::Session || mid_message {
+            return AfterLoss::Close;
+        }
+        let told = self.answer_all_with(error, out);
+        let in_transaction = self.in_transaction();
+        let skipping = self.skipping || (self.unsynced && told.midway);
+        if self.unsynced && !told.any && !self.skipping {
+            error.encode(&mut out.to_client);
+        }
+        self.copy_in = false;
+        self.skipping = false;
+        if in_transaction || skipping || self.unsynced {
+            let skipping = skipping || self.unsynced;
+            let untold = !told.any && !self.unsynced;
+            self.lost =
+                Some(Box::new(Lost::new(in_transaction, skipping, untold.then(|| error.clone()))));
+        }
+        self.unsynced = false;
+        AfterLoss::GoesOn
+    }
+
+    /// Answers every pending request with the error, as PostgreSQL would: once per request up to its ReadyForQuery.
+    /// After a COMMIT no transaction is left, however it went: drivers do not roll back when it fails.
+    fn answer_all_with(&mut self, error: &ErrorResponse, out: &mut Outbox) -> Told {
+        let mut told = Told::default();
+        // A request whose error was already told (a skipping server) only lacks its ReadyForQuery.
+        while let Some(entry) = self.pending.pop() {
+            if let Expect::Query { ends: true } | Expect::Execute { ends: true } = entry {
+                self.status = TransactionStatus::Idle;
+            }
+            match entry {
+                Expect::Parameters | Expect::Evict(_) | Expect::Parse(Parse::Hidden(_)) => {}
+                Expect::Local(_) if !told.midway => {
+                    self.pending.push_front(entry);
+                    self.pending.write_due(&mut out.to_client);
+                }
+                Expect::Query { .. } | Expect::FunctionCall | Expect::Sync => {
+                    if !told.midway {
+                        error.encode(&mut out.to_client);
+                    }
+                    if self.in_transaction() {
+                        self.status = TransactionStatus::Failed;
+                    }
+                    backend::ready_for_query::write(&mut out.to_client, self.status);
+                    told = Told { any: true, midway: false };
+                }
+                extended => {
+                    if !told.midway {
+                        error.encode(&mut out.to_client);
+                    }
+                    told = Told { any: true, midway: true };
+                    self.forget(extended, None);
+                }
+            }
+        }
+        told
+    }
+}
+
+/// What a client was told of a lost server.
+#[derive(Default)]
+struct Told {
+    /// An error was sent.
+    any: bool,
+    /// The last error stands in a pipeline that has no Sync yet.
+    midway: bool,
+}

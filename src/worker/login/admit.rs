@@ -1,0 +1,115 @@
+//! The welcome: what the servers said at login, a cancel key, and the relay that takes over.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::{self, Authentication, TransactionStatus};
+
+use super::end::End;
+use super::startup::Request;
+use super::{Guest, Welcomed};
+use crate::config::{Database, TargetSessionAttrs};
+use crate::net::clock;
+use crate::net::stream::{Socket, Stream};
+use crate::pool::AttachError;
+use crate::server::Welcome;
+use crate::session::Session;
+use crate::session::parameters::Parameters;
+use crate::worker::client::{CancelKey, ClientInfo, Identity};
+use crate::worker::relay::Relay;
+use crate::worker::service::{Access, Service};
+use crate::worker::shared::Place;
+
+impl Guest<'_> {
+    pub(super) async fn admit(
+        &mut self,
+        request: Request,
+        database: &Database,
+        service: &Arc<Service>,
+        place: Place,
+    ) -> Result<Welcomed, End> {
+        let mut access = Access::new(service, self.holder.id);
+        let welcome = first_words(&mut access).await.map_err(|error| {
+            tracing::warn!("{} {error}", self.label);
+            End::Refused(Box::new(error.response()))
+        })?;
+        let mut parameters = Parameters::new(self.shared.tracked.clone());
+        for (name, value) in &welcome.parameters {
+            parameters.note(name, value);
+        }
+        for (name, value) in &request.settings {
+            parameters.note(name, value);
+        }
+        let key = CancelKey::draw();
+        let mut out = BytesMut::with_capacity(1024);
+        // Which host said so is chance; libpq's target_session_attrs looks at it.
+        let standby = hot_standby(access.offer().tracking.as_ref().map(|tracking| tracking.attrs));
+        let values = welcome.parameters.iter().map(|(name, value)| {
+            let own = parameters.value(name).map(|own| &own[..]);
+            let entry = standby.filter(|_| name == "in_hot_standby");
+            (&name[..], entry.or(own).unwrap_or(value))
+        });
+        write_welcome(&mut out, values, key);
+
+        let application_name = parameters.value(b"application_name");
+        let application_name =
+            application_name.map(|name| String::from_utf8_lossy(name).into_owned());
+        let socket = self.stream.socket();
+        let identity = Identity {
+            holder: self.holder.clone(),
+            user: request.user,
+            database: database.name.clone(),
+            remote: socket.peer_addr(),
+            local: socket.local_addr(),
+            tls: self.stream.tls_description(),
+            accepted: self.accepted,
+            accepted_wall: self.accepted_wall,
+            key,
+            service: service.clone(),
+            application_name: application_name.unwrap_or_default(),
+        };
+        let info = Arc::new(ClientInfo::new(identity));
+        let registered = self.shared.register(info.clone());
+        self.send(&out).await?;
+        let rules = access.offer().rules();
+        let session = Session::new(rules, self.shared.statements.clone(), parameters);
+        let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
+        let relay = Relay::new(stream, info, access, session, &self.inbox);
+        Ok(Welcomed { relay, registered, place })
+    }
+}
+
+/// What a server of the service says at login. A pool that has had one needs none now.
+async fn first_words(access: &mut Access) -> Result<Arc<Welcome>, AttachError> {
+    if let Some(known) = access.offer().pools.iter().find_map(|pool| pool.welcome()) {
+        return Ok(known);
+    }
+    let lease = access.attach(clock::now()).await?;
+    let pool = lease.pool().clone();
+    lease.give_back(clock::now());
+    pool.welcome().ok_or(AttachError::HostGone)
+}
+
+/// What an entry says of `in_hot_standby`, if it stands for one kind of host.
+fn hot_standby(attrs: Option<TargetSessionAttrs>) -> Option<&'static [u8]> {
+    match attrs? {
+        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => Some(b"off"),
+        TargetSessionAttrs::ReadOnly | TargetSessionAttrs::Standby => Some(b"on"),
+        TargetSessionAttrs::Any | TargetSessionAttrs::PreferStandby => None,
+    }
+}
+
+/// AuthenticationOk, ParameterStatus for each setting, BackendKeyData, ReadyForQuery.
+pub(super) fn write_welcome<'a>(
+    out: &mut BytesMut,
+    settings: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    key: CancelKey,
+) {
+    Authentication::Ok.encode(out);
+    for (name, value) in settings {
+        backend::parameter_status::write(out, name, value);
+    }
+    backend::BackendKeyData { pid: key.pid(), key: Bytes::copy_from_slice(&key.secret()) }
+        .encode(out);
+    backend::ready_for_query::write(out, TransactionStatus::Idle);
+}

@@ -1,0 +1,75 @@
+//! Clients of the console: who may, and the questions and answers.
+
+use bytes::BytesMut;
+use pgweir_codec::frontend;
+use pgweir_codec::sqlstate::SqlState;
+use pgweir_codec::startup::StartupMessage;
+
+use super::admit::write_welcome;
+use super::end::{End, refused};
+use super::startup::Request;
+use super::{Guest, Proof};
+use crate::config::AuthType;
+use crate::worker::client::CancelKey;
+use crate::worker::console::Right;
+
+impl Guest<'_> {
+    pub(super) async fn prove_console(
+        &mut self,
+        request: Request,
+        message: &StartupMessage,
+    ) -> Result<Proof, End> {
+        self.negotiate(message).await?;
+        self.log_attempt(&request);
+        let user = request.user;
+        let own_uid = self.stream.socket().peer_uid() == Some(rustix::process::geteuid().as_raw());
+        if user == "pgbouncer" && own_uid {
+            tracing::info!("{} pgbouncer access from unix socket", self.label);
+            return Ok(Proof::Console { right: Right::Admin, user });
+        }
+        self.demand_tls()?;
+        self.authenticate(&user, None).await?;
+        let settings = &self.live.config.settings;
+        let right = if settings.admin_users.contains(&user) {
+            Right::Admin
+        } else if settings.stats_users.contains(&user) || settings.auth_type == AuthType::Any {
+            Right::Stats
+        } else {
+            return Err(refused(SqlState::INSUFFICIENT_PRIVILEGE, "not allowed"));
+        };
+        Ok(Proof::Console { right, user })
+    }
+
+    pub(super) async fn serve_console(&mut self, right: Right, user: &str) -> Result<(), End> {
+        let Some(console) = self.shared.console.get().cloned() else { return Err(End::Left) };
+        let greeting = console.greeting();
+        let parameters = greeting.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let mut out = BytesMut::new();
+        write_welcome(&mut out, parameters, CancelKey::draw());
+        self.send(&out).await?;
+        let mut answer = BytesMut::new();
+        loop {
+            let (tag, body) = self.console_message().await?;
+            match tag {
+                frontend::Query::TAG => {
+                    let text = String::from_utf8_lossy(frontend::query::text(&body)).into_owned();
+                    let go_on = console.answer(right, user, &text, &mut answer).await;
+                    self.send(&answer).await?;
+                    answer.clear();
+                    if !go_on {
+                        return Ok(());
+                    }
+                }
+                frontend::Terminate::TAG => return Ok(()),
+                frontend::Parse::TAG
+                | frontend::Bind::TAG
+                | frontend::Execute::TAG
+                | frontend::Describe::TAG => {
+                    let text = "extended query protocol not supported by admin console";
+                    return Err(refused(SqlState::FEATURE_NOT_SUPPORTED, text));
+                }
+                _ => return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet")),
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! How a login ends without a client for the relay, and what it is told.
+
+use std::io;
+
+use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::error::{DecodeError, Kind};
+use pgweir_codec::sqlstate::SqlState;
+
+use crate::auth::client::AuthError;
+use crate::metrics::AuthFailure;
+
+/// Why a login ended without a client for the relay.
+pub(super) enum End {
+    /// It left, or its socket broke.
+    Left,
+    /// It is told this and closed.
+    Refused(Box<ErrorResponse>),
+    /// It failed to prove who it is.
+    Denied(Box<ErrorResponse>, AuthFailure, String),
+    /// Nothing more to do: a cancel request, or a console session that is over.
+    Done,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Left
+    }
+}
+
+pub(super) fn fatal(code: SqlState, text: &str) -> ErrorResponse {
+    ErrorResponse::new(Severity::Fatal, code, text)
+}
+
+pub(super) fn refused(code: SqlState, text: &str) -> End {
+    End::Refused(Box::new(fatal(code, text)))
+}
+
+pub(super) fn refused_packet(error: DecodeError) -> End {
+    let text = match (error.field, error.kind) {
+        (_, Kind::ProtocolTwo) => "old V2 protocol not supported",
+        ("terminator", _) => "invalid startup packet layout: expected terminator as last byte",
+        _ => "bad packet",
+    };
+    End::Refused(Box::new(fatal(SqlState::PROTOCOL_VIOLATION, text).detail(&error.to_string())))
+}
+
+pub(super) fn denied(error: &AuthError) -> End {
+    let code = SqlState::from_bytes(error.sqlstate().as_bytes());
+    End::Denied(Box::new(fatal(code, error.client_message())), error.failure(), error.to_string())
+}

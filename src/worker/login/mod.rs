@@ -1,0 +1,273 @@
+//! Logging a client in: from the first byte to ReadyForQuery.
+//!
+//! Each step takes the connection and gives it to the next, so a packet out of order has nowhere to go: at most one
+//! SSLRequest and one GSSENCRequest, then a startup packet, then the authentication exchange, then the welcome. Until
+//! a client has proven who it is, what it may make us keep is bounded by the limits below.
+//!
+//! - `startup` — encryption, the startup packet, what it asks for
+//! - `authenticate` — is it really it?
+//! - `admit` — the welcome
+//! - `console` — clients of the console
+//! - `packets`, `end` — what a guest sends; how a login ends without a client
+
+mod admit;
+mod authenticate;
+mod console;
+mod end;
+mod packets;
+mod startup;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime};
+
+use bytes::BytesMut;
+use pgweir_codec::sqlstate::SqlState;
+use tokio::io::AsyncWriteExt;
+
+use self::end::{End, fatal, refused};
+use self::startup::Request;
+use super::console::{self as console_trait, Right};
+use super::relay::Relay;
+use super::service::{Service, forced_credentials};
+use super::shared::{Live, Place, Registered, Shared};
+use crate::auth::client::Proven;
+use crate::auth::secret::Secret;
+use crate::auth::server::Credentials;
+use crate::config::Database;
+use crate::metrics::LoginResult;
+use crate::net::stream::{Socket, Stream};
+use crate::net::{clock, id};
+use crate::pool::holder::Holder;
+
+/// A connection that was just accepted; its socket is not registered with any reactor.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The socket.
+    pub socket: Accepted,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// The same for people.
+    pub accepted_wall: SystemTime,
+}
+
+/// Either kind of socket.
+#[derive(Debug)]
+pub enum Accepted {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A Unix-domain socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    fn register(self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream)?.into(),
+            Self::Unix(stream) => tokio::net::UnixStream::from_std(stream)?.into(),
+        })
+    }
+}
+
+/// A client that is in.
+pub(super) struct Welcomed {
+    pub(super) relay: Relay,
+    pub(super) registered: Registered,
+    pub(super) place: Place,
+}
+
+/// A client on its way in.
+struct Guest<'a> {
+    shared: &'a Arc<Shared>,
+    live: Arc<Live>,
+    stream: Stream,
+    inbox: BytesMut,
+    holder: Arc<Holder>,
+    accepted: Instant,
+    accepted_wall: SystemTime,
+    /// How it stands in the log: `(nodb)/(nouser)` at first.
+    label: String,
+}
+
+/// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
+pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Welcomed> {
+    let Arrival { socket, accepted, accepted_wall } = arrival;
+    let stream = Stream::Plain(socket.register().ok()?);
+    let holder = Arc::new(Holder::new(id::next()));
+    let live = shared.live();
+    let mut guest = Guest {
+        shared,
+        live,
+        stream,
+        inbox: BytesMut::new(),
+        holder,
+        accepted,
+        accepted_wall,
+        label: String::new(),
+    };
+    guest.name("(nodb)", "(nouser)");
+    let timeout = guest.live.config.settings.client_login_timeout;
+    let end = match guest.startup(timeout.map(|timeout| accepted + timeout)).await {
+        Ok(welcomed) => return Some(welcomed),
+        Err(end) => end,
+    };
+    guest.part(end).await;
+    None
+}
+
+/// WARNING `pooler error: …`, if `log_pooler_errors` asks for it.
+pub(super) fn log_error(shared: &Shared, label: &str, text: &str) {
+    if shared.live().config.settings.log_pooler_errors {
+        tracing::warn!("{label} pooler error: {text}");
+    }
+}
+
+impl Guest<'_> {
+    fn name(&mut self, database: &str, user: &str) {
+        let peer = self
+            .stream
+            .socket()
+            .peer_addr()
+            .map_or_else(|| "unix".to_owned(), |address| address.to_string());
+        self.label = format!("C-{:#x}: {database}/{user}@{peer}", self.holder.id);
+    }
+
+    /// Tells the client what there is to tell, logs and counts it.
+    async fn part(mut self, end: End) {
+        let process = self.shared.metrics.process();
+        let (response, reason) = match end {
+            End::Done => return,
+            End::Left => {
+                process.login(LoginResult::Abandoned);
+                return;
+            }
+            End::Refused(response) => {
+                process.login(LoginResult::Refused);
+                let reason = response.message();
+                (response, reason)
+            }
+            End::Denied(response, failure, reason) => {
+                process.login(LoginResult::Denied);
+                process.login_denied(failure);
+                tracing::info!("{} {reason}", self.label);
+                let reason = response.message();
+                (response, reason)
+            }
+        };
+        log_error(self.shared, &self.label, &reason);
+        if self.live.config.settings.log_disconnections {
+            let age = clock::now().saturating_duration_since(self.accepted).as_secs();
+            tracing::info!("{} closing because: {reason} (age={age}s)", self.label);
+        }
+        let mut out = BytesMut::new();
+        response.encode(&mut out);
+        let farewell = async {
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await?;
+            self.stream.shutdown().await
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+
+    async fn startup(&mut self, deadline: Option<Instant>) -> Result<Welcomed, End> {
+        let proven = {
+            let prove = Box::pin(self.prove());
+            within(deadline, prove, || refused(SqlState::ADMIN_SHUTDOWN, "client_login_timeout"))
+                .await?
+        };
+        match proven {
+            Proof::Console { right, user } => {
+                self.serve_console(right, &user).await?;
+                Err(End::Done)
+            }
+            Proof::Client { request, database, service, place } => {
+                let admit = Box::pin(self.admit(request, &database, &service, place));
+                within(deadline, admit, || {
+                    refused(SqlState::CANNOT_CONNECT_NOW, "client_login_timeout (server down)")
+                })
+                .await
+            }
+        }
+    }
+
+    /// Who is it, may it in, and is it really it?
+    async fn prove(&mut self) -> Result<Proof, End> {
+        let message = self.startup_message().await?;
+        let request = self.read_request(&message)?;
+        self.name(&request.database, &request.user);
+        if console_trait::NAMES.contains(&request.database.as_str()) {
+            return self.prove_console(request, &message).await;
+        }
+        let place = self.shared.take_place().ok_or_else(|| {
+            let text = "no more connections allowed (max_client_conn)";
+            End::Refused(Box::new(fatal(SqlState::TOO_MANY_CONNECTIONS, text).hint("Retry later.")))
+        })?;
+        self.negotiate(&message).await?;
+        self.log_attempt(&request);
+        self.demand_tls()?;
+        let database = self.live.config.database(&request.database);
+        let (secret, proven) = self.authenticate(&request.user, database.as_deref()).await?;
+        // Only now: names of databases are not to be found out by trying.
+        let database = database.ok_or_else(|| {
+            refused(
+                SqlState::INVALID_CATALOG_NAME,
+                &format!("no such database: {}", request.database),
+            )
+        })?;
+        if self.shared.disabled.contains_key(&database.name) {
+            let text = format!("database \"{}\" is disabled", database.name);
+            return Err(refused(SqlState::CANNOT_CONNECT_NOW, &text));
+        }
+        if self.shared.closing.load(Ordering::Acquire) {
+            return Err(refused(SqlState::CANNOT_CONNECT_NOW, "pooler is shutting down"));
+        }
+        let service = self.service(&database, &request.user, secret.as_ref(), &proven);
+        Ok(Proof::Client { request, database, service, place })
+    }
+
+    fn service(
+        &self,
+        database: &Arc<Database>,
+        user: &str,
+        secret: Option<&Secret>,
+        proven: &Proven,
+    ) -> Arc<Service> {
+        let Live { config, server_tls, .. } = &*self.live;
+        let (user, credentials) = match &database.user {
+            Some(forced) => (forced.as_str(), forced_credentials(config, database, forced)),
+            None => (user, Credentials::from_login(secret, proven)),
+        };
+        let service = self.shared.services.find(config, server_tls, database, user, credentials);
+        if self.shared.is_paused(&database.name) {
+            service.offer().pools.iter().for_each(|pool| pool.pause());
+            // A RESUME in this very moment may have come by before the pause did.
+            if !self.shared.is_paused(&database.name) {
+                service.offer().pools.iter().for_each(|pool| pool.resume());
+            }
+        }
+        service
+    }
+}
+
+/// What a guest turned out to be.
+enum Proof {
+    Console { right: Right, user: String },
+    Client { request: Request, database: Arc<Database>, service: Arc<Service>, place: Place },
+}
+
+/// How long a refused client may take to read why.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
+async fn within<T>(
+    deadline: Option<Instant>,
+    step: impl Future<Output = Result<T, End>>,
+    late: impl FnOnce() -> End,
+) -> Result<T, End> {
+    match deadline {
+        None => step.await,
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline.into(), step).await.unwrap_or_else(|_| Err(late()))
+        }
+    }
+}

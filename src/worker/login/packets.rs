@@ -1,0 +1,76 @@
+//! What a guest sends, packet by packet, each within its limit.
+
+use bytes::{Buf, Bytes};
+use pgweir_codec::frontend;
+use pgweir_codec::head::Head;
+use pgweir_codec::sqlstate::SqlState;
+use pgweir_codec::startup::{self, StartupPacket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Guest;
+use super::end::{End, refused, refused_packet};
+
+/// Longest message of an authentication exchange, bytes: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH.
+const AUTH_LIMIT: usize = 65_535;
+
+impl Guest<'_> {
+    pub(super) async fn startup_packet(&mut self) -> Result<StartupPacket, End> {
+        loop {
+            let need = startup::peek_len(&self.inbox).map_err(refused_packet)?;
+            if let Some(need) = need
+                && self.inbox.len() >= need
+            {
+                let packet = self.inbox.split_to(need).freeze();
+                return StartupPacket::decode(packet).map_err(refused_packet);
+            }
+            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                return Err(End::Left);
+            }
+        }
+    }
+
+    pub(super) async fn auth_message(&mut self) -> Result<Bytes, End> {
+        loop {
+            if let Some(head) = Head::peek(&self.inbox).map_err(refused_packet)? {
+                if head.tag != frontend::PasswordMessage::TAG {
+                    return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
+                }
+                if head.len > AUTH_LIMIT {
+                    return Err(refused(SqlState::PROTOCOL_VIOLATION, "password too long"));
+                }
+                if self.inbox.len() >= head.len {
+                    let mut message = self.inbox.split_to(head.len);
+                    message.advance(Head::SIZE);
+                    return Ok(message.freeze());
+                }
+            }
+            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                return Err(End::Left);
+            }
+        }
+    }
+
+    pub(super) async fn console_message(&mut self) -> Result<(u8, Bytes), End> {
+        loop {
+            if let Some(head) = Head::peek(&self.inbox).map_err(refused_packet)? {
+                if head.len > AUTH_LIMIT {
+                    return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
+                }
+                if self.inbox.len() >= head.len {
+                    let mut message = self.inbox.split_to(head.len);
+                    message.advance(Head::SIZE);
+                    return Ok((head.tag, message.freeze()));
+                }
+            }
+            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                return Err(End::Left);
+            }
+        }
+    }
+
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.stream.write_all(bytes).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Up to the startup packet, and what it asks for: encryption, who for which database, settings, protocol version.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend;
+use pgweir_codec::sqlstate::SqlState;
+use pgweir_codec::startup::{CancelRequest, StartupMessage, StartupPacket};
+use tokio::io::AsyncWriteExt;
+
+use super::Guest;
+use super::end::{End, fatal, refused};
+use crate::config::SslMode;
+use crate::net::stream::{Socket, Stream};
+use crate::worker::cancel;
+
+/// Longest user or database name, bytes: pgbouncer's MAX_USERNAME and MAX_DBNAME.
+const NAME_LIMIT: usize = 128;
+
+/// What a startup packet asks for.
+pub(super) struct Request {
+    pub(super) user: String,
+    pub(super) database: String,
+    /// Tracked settings.
+    pub(super) settings: Vec<(Bytes, Bytes)>,
+}
+
+impl Guest<'_> {
+    /// Up to the startup packet: encryption, and what is no client at all.
+    pub(super) async fn startup_message(&mut self) -> Result<StartupMessage, End> {
+        let (mut tls_asked, mut gss_asked) = (false, false);
+        loop {
+            match self.startup_packet().await? {
+                StartupPacket::Ssl if !tls_asked => {
+                    tls_asked = true;
+                    self.nothing_early("SSL")?;
+                    let config =
+                        self.live.client_tls.clone().filter(|_| !self.stream.socket().is_unix());
+                    match config {
+                        Some(config) => self.begin_tls(config).await?,
+                        None => self.send(b"N").await?,
+                    }
+                }
+                StartupPacket::GssEnc if !gss_asked => {
+                    gss_asked = true;
+                    self.nothing_early("GSSAPI encryption")?;
+                    self.send(b"N").await?;
+                }
+                StartupPacket::Ssl | StartupPacket::GssEnc => {
+                    return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
+                }
+                StartupPacket::Cancel(request) => {
+                    self.cancel(request).await;
+                    return Err(End::Done);
+                }
+                StartupPacket::Startup(message) => return Ok(message),
+            }
+        }
+    }
+
+    /// Bytes behind the request for encryption were sent in the clear: they must not be taken for part of the
+    /// encrypted session (CVE-2021-3935).
+    pub(super) fn nothing_early(&self, what: &str) -> Result<(), End> {
+        if self.inbox.is_empty() {
+            return Ok(());
+        }
+        let text = format!("received unencrypted data after {what} request");
+        Err(refused(SqlState::PROTOCOL_VIOLATION, &text))
+    }
+
+    pub(super) async fn begin_tls(&mut self, config: Arc<rustls::ServerConfig>) -> Result<(), End> {
+        self.send(b"S").await?;
+        let nowhere = Stream::Plain(Socket::nowhere());
+        let Stream::Plain(socket) = std::mem::replace(&mut self.stream, nowhere) else {
+            return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
+        };
+        match tokio_rustls::TlsAcceptor::from(config).accept(socket).await {
+            Ok(stream) => {
+                self.stream = Stream::Tls(Box::new(stream.into()));
+                Ok(())
+            }
+            Err(error) => {
+                tracing::info!("{} TLS handshake failed: {error}", self.label);
+                Err(End::Left)
+            }
+        }
+    }
+
+    pub(super) async fn cancel(&mut self, request: CancelRequest) {
+        let result = cancel::run(self.shared, &request).await;
+        tracing::debug!("{} cancel request: {result:?}", self.label);
+        self.shared.metrics.process().cancel(result);
+        // The client waits for us to close.
+        let _ = self.stream.shutdown().await;
+    }
+
+    pub(super) fn demand_tls(&self) -> Result<(), End> {
+        let mode = self.live.config.settings.client_tls.mode;
+        let wanted = matches!(mode, SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull);
+        let plain = matches!(self.stream, Stream::Plain(_)) && !self.stream.socket().is_unix();
+        if wanted && plain {
+            return Err(refused(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "SSL required"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn log_attempt(&self, request: &Request) {
+        if self.live.config.settings.log_connections {
+            let tls = self.stream.tls_description();
+            let tls = if tls.is_empty() { "no" } else { &tls };
+            let Request { database, user, .. } = request;
+            tracing::info!(
+                "{} login attempt: db={database} user={user} tls={tls} replication=no",
+                self.label
+            );
+        }
+    }
+
+    pub(super) fn read_request(&self, message: &StartupMessage) -> Result<Request, End> {
+        let (mut user, mut database, mut settings) = (None, None, Vec::new());
+        let ignored: HashSet<&str> = self
+            .live
+            .config
+            .settings
+            .ignore_startup_parameters
+            .iter()
+            .map(String::as_str)
+            .collect();
+        for (name, value) in &message.parameters {
+            let text = || String::from_utf8_lossy(value).into_owned();
+            match &name[..] {
+                b"user" => user = Some(text()),
+                b"database" => database = Some(text()),
+                b"replication" => match &value.to_ascii_lowercase()[..] {
+                    b"false" | b"off" | b"no" | b"0" => {}
+                    _ => {
+                        let text = "replication connections are not supported yet";
+                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, text);
+                        return Err(End::Refused(Box::new(
+                            response.hint("Connect to the server directly."),
+                        )));
+                    }
+                },
+                option if option.starts_with(b"_pq_.") => {}
+                name if self.shared.tracked.index(name).is_some() => {
+                    settings.push((Bytes::copy_from_slice(name), value.clone()));
+                }
+                name => {
+                    let name = String::from_utf8_lossy(name);
+                    if !ignored.contains(&*name) {
+                        let text = format!("unsupported startup parameter: {name}");
+                        let hint = format!(
+                            "Add {name} to ignore_startup_parameters if it may be left out."
+                        );
+                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, &text).hint(&hint);
+                        return Err(End::Refused(Box::new(response)));
+                    }
+                }
+            }
+        }
+        let user = user.filter(|user| !user.is_empty());
+        let user = user.ok_or_else(|| {
+            refused(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "no username supplied")
+        })?;
+        if user.len() >= NAME_LIMIT {
+            return Err(refused(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                "username too long",
+            ));
+        }
+        let database =
+            database.filter(|database| !database.is_empty()).unwrap_or_else(|| user.clone());
+        if database.len() >= NAME_LIMIT {
+            return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
+        }
+        Ok(Request { user, database, settings })
+    }
+
+    /// Who asks for more than protocol 3.0 is told that this is all there is.
+    pub(super) async fn negotiate(&mut self, message: &StartupMessage) -> Result<(), End> {
+        let names = message.parameters.iter().map(|(name, _)| name);
+        let unknown: Vec<_> = names.filter(|name| name.starts_with(b"_pq_.")).cloned().collect();
+        if message.minor == 0 && unknown.is_empty() {
+            return Ok(());
+        }
+        let mut out = BytesMut::new();
+        backend::NegotiateProtocolVersion { version: 3 << 16, unknown_options: unknown }
+            .encode(&mut out);
+        self.send(&out).await
+    }
+}

@@ -1,0 +1,176 @@
+//! Getting a server: from a pool at once, in its queue, or held until a host of the kind that is needed is there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::sqlstate::SqlState;
+
+use super::{Exit, Relay};
+use crate::pool::attach::Attaching;
+use crate::pool::{AttachError, Lease};
+use crate::routing::Intent;
+use crate::worker::service::{Choice, Held, hold};
+
+/// Waiting for a server.
+pub(super) enum Wait {
+    /// In a pool's queue.
+    InQueue(Attaching),
+    /// For a host of the kind that is needed.
+    Held { primary: bool, look: Pin<Box<dyn Future<Output = ()> + Send>> },
+}
+
+pub(super) struct Waiting {
+    pub(super) intent: Intent,
+    since: Instant,
+    /// Since the first hold: the budget is one for the whole wait.
+    held: Option<Held>,
+    wait: Wait,
+}
+
+impl Relay {
+    pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
+        self.transaction_since = Some(self.now);
+        self.info.requested(self.now);
+        match self.access.choose(intent) {
+            Choice::Pool(pool) => match pool.try_attach(self.now) {
+                Some(lease) => self.attached(cx, lease, self.now),
+                None => {
+                    let wait = pool.attach(self.now);
+                    self.wait(cx, intent, self.now, None, wait)
+                }
+            },
+            Choice::Hold { primary } => {
+                self.begin_hold(intent, self.now, None, primary);
+                Ok(())
+            }
+            Choice::Removed => Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
+        }
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        cx: &mut Context<'_>,
+        intent: Intent,
+        since: Instant,
+        held: Option<Held>,
+        queue: Result<Attaching, AttachError>,
+    ) -> Result<(), Exit> {
+        match queue {
+            Ok(attaching) => {
+                self.info.set_waiting(true);
+                self.waiting =
+                    Some(Waiting { intent, since, held, wait: Wait::InQueue(attaching) });
+                Ok(())
+            }
+            Err(AttachError::HostGone) => {
+                self.begin_hold(intent, since, held, true);
+                Ok(())
+            }
+            Err(error) => Err(self.refuse_attach(cx, &error)),
+        }
+    }
+
+    pub(super) fn begin_hold(
+        &mut self,
+        intent: Intent,
+        since: Instant,
+        held: Option<Held>,
+        primary: bool,
+    ) {
+        self.info.set_waiting(true);
+        let offer = self.access.offer();
+        let held = held.unwrap_or_else(|| Held::begin(offer, self.now));
+        let deadline = held.since + offer.failover_timeout;
+        let look = Box::pin(hold(self.access.change(), deadline));
+        let wait = Wait::Held { primary, look };
+        self.waiting = Some(Waiting { intent, since, held: Some(held), wait });
+    }
+
+    pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        let Some(waiting) = &mut self.waiting else { return Ok(false) };
+        let outcome = match &mut waiting.wait {
+            Wait::InQueue(attaching) => match Pin::new(attaching).poll(cx) {
+                Poll::Pending => return Ok(false),
+                Poll::Ready(outcome) => outcome,
+            },
+            Wait::Held { primary, look } => {
+                if look.as_mut().poll(cx).is_pending() {
+                    return Ok(false);
+                }
+                let since = waiting.held.as_ref().map_or(self.now, |held| held.since);
+                let (primary, held) = (*primary, self.now.saturating_duration_since(since));
+                if held >= self.access.offer().failover_timeout {
+                    let database = self.info.database.clone();
+                    Err(AttachError::NoHost { database, held, primary })
+                } else {
+                    Err(AttachError::HostGone)
+                }
+            }
+        };
+        let Some(Waiting { intent, since, held, .. }) = self.waiting.take() else {
+            return Ok(false);
+        };
+        match outcome {
+            Ok(lease) => {
+                self.info.set_waiting(false);
+                drop(held);
+                lease.pool().metrics().wait_ended(self.now.saturating_duration_since(since));
+                self.attached(cx, lease, since)?;
+            }
+            // Another look: the host is gone, or something has changed.
+            Err(AttachError::HostGone) => match self.access.choose(intent) {
+                Choice::Pool(pool) => match pool.try_attach(self.now) {
+                    Some(lease) => {
+                        self.info.set_waiting(false);
+                        drop(held);
+                        self.attached(cx, lease, since)?;
+                    }
+                    None => {
+                        let wait = pool.attach(self.now);
+                        self.wait(cx, intent, since, held, wait)?;
+                    }
+                },
+                Choice::Hold { primary } => self.begin_hold(intent, since, held, primary),
+                Choice::Removed => return Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
+            },
+            Err(error) => return Err(self.refuse_attach(cx, &error)),
+        }
+        Ok(true)
+    }
+
+    pub(super) fn attached(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut lease: Lease,
+        since: Instant,
+    ) -> Result<(), Exit> {
+        let connection = lease.connection();
+        if let Err(error) = connection.bring_here() {
+            lease.close("cannot move its socket to another worker");
+            let response = ErrorResponse::new(
+                Severity::Fatal,
+                SqlState::CONNECTION_FAILURE,
+                "server conn crashed?",
+            );
+            return Err(self.refuse(cx, &response.detail(&error.to_string())));
+        }
+        connection.info.set_client(self.info.holder.id);
+        lease.pool().metrics().assignments.increment(1);
+        self.to_server.mark();
+        self.session.attached(&mut lease.connection().state, &mut self.out);
+        self.insert_made();
+        self.lease = Some(lease);
+        self.transaction_since = Some(since.max(self.transaction_since.unwrap_or(since)));
+        self.release = false;
+        self.want[1] = 0;
+        // Its host may have been given up in this very moment.
+        if self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed()) {
+            self.server_lost(cx, None, "server host is gone")?;
+        }
+        // Offer the messages that waited for it.
+        self.look_at_client(cx)
+    }
+}

@@ -1,0 +1,92 @@
+//! When it goes wrong: a server that is lost, a client that is refused.
+
+use std::task::Context;
+
+use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::error::DecodeError;
+use pgweir_codec::sqlstate::SqlState;
+
+use super::{Exit, Relay};
+use crate::pool::AttachError;
+use crate::session::{AfterLoss, Refusal};
+
+/// How many servers in a row may die before a byte reached them, until the client is told.
+const REWINDS: u8 = 3;
+
+impl Relay {
+    /// The server is gone, or must not be used any more.
+    pub(super) fn server_lost(
+        &mut self,
+        cx: &mut Context<'_>,
+        words: Option<ErrorResponse>,
+        reason: &str,
+    ) -> Result<(), Exit> {
+        let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        let info = lease.connection().info.clone();
+        lease.pool().doubt(&info.host);
+        tracing::warn!(
+            "{}: lost its server S-{:#x} at {}: {reason}",
+            self.info.label(),
+            info.id,
+            info.host
+        );
+        lease.close(reason);
+        self.release = false;
+        self.want[1] = 0;
+        let cut = self.to_client.is_cut();
+        self.to_client.drop_input();
+        if self.rewinds < REWINDS && self.session.rewind() && self.to_server.rewind() {
+            // Nothing had left: the same messages are offered again, to another server.
+            self.rewinds += 1;
+            return Ok(());
+        }
+        self.to_server.drop_output();
+        let told = words.unwrap_or_else(|| {
+            ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "server conn crashed?")
+                .detail("The connection to the server was lost while a request was under way.")
+                .hint("Whether the request was carried out is unknown. The next transaction runs on a new server connection.")
+        });
+        let told = told.with_severity(Severity::Error);
+        self.query_since = None;
+        self.transaction_since = None;
+        match self.session.server_lost(&told, cut, &mut self.out) {
+            AfterLoss::GoesOn => {
+                self.insert_made();
+                Ok(())
+            }
+            AfterLoss::Close if cut => Err(Exit::Refused(told.message())),
+            AfterLoss::Close => Err(self.refuse(cx, &told.with_severity(Severity::Fatal))),
+        }
+    }
+
+    pub(super) fn refuse_client(&mut self, cx: &mut Context<'_>, error: DecodeError) -> Exit {
+        self.refuse_with(cx, &Refusal::Client(error))
+    }
+
+    pub(super) fn refuse_with(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Exit {
+        if matches!(refusal, Refusal::Server(_) | Refusal::UnexpectedServerMessage(_))
+            && let Some(mut lease) = self.lease.take()
+        {
+            let info = lease.connection().info.clone();
+            tracing::warn!("S-{:#x} at {}: {refusal:?}", info.id, info.host);
+            lease.close("server sent a message that makes no sense");
+        }
+        self.refuse(cx, &refusal.response())
+    }
+
+    pub(super) fn refuse_attach(&mut self, cx: &mut Context<'_>, error: &AttachError) -> Exit {
+        tracing::warn!("{}: {error}", self.info.label());
+        self.refuse(cx, &error.response())
+    }
+
+    /// Tells the client as far as it can be told without waiting.
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, response: &ErrorResponse) -> Exit {
+        self.to_client.drop_input();
+        if !self.to_client.is_cut() {
+            response.encode(&mut self.out.to_client);
+            self.insert_made();
+            let _ = self.to_client.poll_write(cx, &mut self.client);
+        }
+        Exit::Refused(response.message())
+    }
+}

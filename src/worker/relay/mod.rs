@@ -1,0 +1,284 @@
+//! The relay: one client's task. It carries out what its session says, on both sockets, with no second task and no
+//! channel in between.
+//!
+//! Each turn: look at what the client sent, get a server if one is wanted, write to it, read from it, write to the
+//! client, read from the client; until nothing moves any more. Back-pressure is in the order: nobody is read from
+//! while what he sent before cannot be written.
+//!
+//! - `attach` — getting a server
+//! - `serve` — the server's side of a turn
+//! - `end` — lost servers, refused clients
+
+mod attach;
+mod end;
+mod serve;
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::head::Head;
+use pgweir_codec::sqlstate::SqlState;
+
+use self::attach::Waiting;
+use super::client::ClientInfo;
+use super::service::Access;
+use crate::net::buffers::SMALL;
+use crate::net::clock;
+use crate::net::lane::{Lane, Read};
+use crate::net::stream::Stream;
+use crate::pool::Lease;
+use crate::pool::holder::Order;
+use crate::session::{FromClient, Outbox, Session};
+
+/// Why a client's task ends.
+#[derive(Debug)]
+pub enum Exit {
+    /// The client said good-bye.
+    Terminated,
+    /// The client closed its end, or its socket broke.
+    Gone(Option<io::Error>),
+    /// It was told why.
+    Refused(String),
+    /// It goes on elsewhere.
+    Move(u16),
+}
+
+/// See the module's words.
+pub struct Relay {
+    client: Stream,
+    info: Arc<ClientInfo>,
+    access: Access,
+    session: Session,
+    to_server: Lane,
+    to_client: Lane,
+    out: Outbox,
+    lease: Option<Lease>,
+    waiting: Option<Waiting>,
+    /// The transaction is over: the server goes back once all it has said was looked at.
+    release: bool,
+    /// How many unseen bytes the next look at either side needs.
+    want: [usize; 2],
+    /// How often this transaction was offered to another server.
+    rewinds: u8,
+    transaction_since: Option<Instant>,
+    query_since: Option<Instant>,
+    now: Instant,
+}
+
+impl Relay {
+    /// A client that is logged in. `early`: what it has already sent beyond its login.
+    pub fn new(
+        client: Stream,
+        info: Arc<ClientInfo>,
+        access: Access,
+        session: Session,
+        early: &[u8],
+    ) -> Self {
+        let mut to_server = Lane::default();
+        to_server.preload(early);
+        Self {
+            client,
+            info,
+            access,
+            session,
+            to_server,
+            to_client: Lane::default(),
+            out: Outbox::default(),
+            lease: None,
+            waiting: None,
+            release: false,
+            want: [0, 0],
+            rewinds: 0,
+            transaction_since: None,
+            query_since: None,
+            now: clock::now(),
+        }
+    }
+
+    /// Registers the client's socket with the calling thread's reactor.
+    ///
+    /// # Errors
+    /// The system's; the client is then lost.
+    pub fn bring_here(&mut self) -> io::Result<()> {
+        self.client.move_here()
+    }
+
+    /// Runs until the client is gone or is to move.
+    pub async fn run(&mut self) -> Exit {
+        let exit = {
+            let mut first = true;
+            std::future::poll_fn(|cx| {
+                if std::mem::take(&mut first) {
+                    self.info.holder.listen(cx.waker());
+                }
+                self.poll(cx)
+            })
+            .await
+        };
+        if !matches!(exit, Exit::Move(_)) {
+            self.part();
+        }
+        exit
+    }
+
+    /// The client is gone: what becomes of its server.
+    fn part(&mut self) {
+        self.waiting = None;
+        let Some(mut lease) = self.lease.take() else { return };
+        // What it sent before it left still goes to the server: it may be a COMMIT.
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        if self.to_server.has_output() {
+            let _ = self.to_server.poll_write(&mut cx, &mut lease.connection().stream);
+        }
+        if self.session.is_quiet() && !self.to_server.mid_message() && !self.to_client.mid_message()
+        {
+            lease.reset_and_give_back();
+        } else {
+            lease.close("client disconnect while server was not ready");
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        self.now = clock::now();
+        loop {
+            match self.turn(cx) {
+                Ok(true) => {}
+                Ok(false) => return Poll::Pending,
+                Err(exit) => return Poll::Ready(exit),
+            }
+        }
+    }
+
+    /// One round; `true` if anything moved.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        self.obey(cx)?;
+        self.look_at_client(cx)?;
+        let mut moved = self.poll_wait(cx)?;
+        moved |= self.serve(cx)?;
+        moved |= self.write_to_client(cx)?;
+        moved |= self.read_from_client(cx)?;
+        Ok(moved)
+    }
+
+    /// Does what was ordered from outside.
+    fn obey(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        let Some(order) = self.info.holder.take_order() else { return Ok(()) };
+        let fatal = |code, text| ErrorResponse::new(Severity::Fatal, code, text);
+        match order {
+            Order::LookAtServer => {
+                let doomed =
+                    self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
+                if doomed { self.server_lost(cx, None, "server host is gone") } else { Ok(()) }
+            }
+            Order::Kill => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect")))
+            }
+            Order::DatabaseGone => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "database removed")))
+            }
+            Order::Shutdown => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down")))
+            }
+            Order::Move(worker) => {
+                let idle = self.lease.is_none() && self.waiting.is_none();
+                if idle && self.to_client.is_empty() { Err(Exit::Move(worker)) } else { Ok(()) }
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------- client
+
+    fn read_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        let stuck = match self.waiting {
+            // Read on, to notice when it leaves; but only so much.
+            Some(_) => self.to_server.unseen().len() >= SMALL / 2,
+            None => self.to_server.has_output(),
+        };
+        if stuck {
+            return Ok(false);
+        }
+        match self.to_server.poll_read(cx, &mut self.client, self.want[0]) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(Read::Bytes(count))) => {
+                self.count(|pool| &pool.received_bytes, count);
+                Ok(true)
+            }
+            Poll::Ready(Ok(Read::Closed)) => Err(Exit::Gone(None)),
+            Poll::Ready(Err(error)) => Err(Exit::Gone(Some(error))),
+        }
+    }
+
+    fn write_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        if !self.to_client.has_output() {
+            return Ok(false);
+        }
+        match self.to_client.poll_write(cx, &mut self.client) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(error)) => Err(Exit::Gone(Some(error))),
+        }
+    }
+
+    /// Hands the session every message that has arrived from the client, as far as it can go on.
+    fn look_at_client(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        while self.waiting.is_none() {
+            let unseen = self.to_server.unseen();
+            let head = match Head::peek(unseen) {
+                Ok(Some(head)) => head,
+                Ok(None) => break,
+                Err(error) => return Err(self.refuse_client(cx, error)),
+            };
+            let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
+            let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
+            let verdict = self.session.client_message(head, have, state, &mut self.out);
+            self.query_since.get_or_insert(self.now);
+            match verdict {
+                FromClient::NeedMore(want) => {
+                    self.want[0] = want;
+                    break;
+                }
+                FromClient::Attach(intent) => self.attach(cx, intent)?,
+                FromClient::Forward { skip } => {
+                    self.release = false;
+                    self.insert_made();
+                    self.to_server.skip(skip);
+                    self.to_server.forward(head.len - skip);
+                    self.want[0] = 0;
+                }
+                FromClient::Swallow => {
+                    self.insert_made();
+                    self.to_server.skip(head.len);
+                    self.want[0] = 0;
+                }
+                FromClient::Terminate => return Err(Exit::Terminated),
+                FromClient::Refuse(refusal) => return Err(self.refuse_with(cx, &refusal)),
+            }
+        }
+        if !self.to_client.mid_message() {
+            self.session.end_of_batch(&mut self.out);
+            self.insert_made();
+        }
+        Ok(())
+    }
+
+    /// Puts what the session made in line.
+    fn insert_made(&mut self) {
+        self.to_server.insert(&mut self.out.to_server);
+        self.to_client.insert(&mut self.out.to_client);
+    }
+
+    // ---------------------------------------------------------------- figures
+
+    fn count(
+        &self,
+        total: impl Fn(&crate::metrics::PoolMetrics) -> &crate::metrics::Total,
+        bytes: usize,
+    ) {
+        if let Some(lease) = &self.lease {
+            total(lease.pool().metrics()).increment(bytes as u64);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The server's side: writing to it, reading from it, giving it back.
+
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use pgweir_codec::head::Head;
+
+use super::{Exit, Relay};
+use crate::net::lane::Read;
+use crate::session::{FromServer, Refusal, Then};
+
+impl Relay {
+    /// Writes to the server and reads from it.
+    pub(super) fn serve(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        let mut moved = false;
+        if self.to_server.has_output()
+            && let Some(lease) = &mut self.lease
+        {
+            match self.to_server.poll_write(cx, &mut lease.connection().stream) {
+                Poll::Pending => {
+                    if !self.to_server.is_marked() {
+                        self.session.committed();
+                    }
+                }
+                Poll::Ready(Ok(())) => {
+                    self.session.committed();
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => {
+                    // It may have said why before it closed.
+                    self.read_last_words(cx)?;
+                    self.server_lost(cx, None, &error.to_string())?;
+                    return Ok(true);
+                }
+            }
+        }
+        if self.lease.is_some() && !self.to_client.has_output() {
+            moved |= self.read_from_server(cx)?;
+        }
+        Ok(moved)
+    }
+
+    pub(super) fn read_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        let Some(lease) = &mut self.lease else { return Ok(false) };
+        match self.to_client.poll_read(cx, &mut lease.connection().stream, self.want[1]) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(Read::Bytes(count))) => {
+                self.count(|pool| &pool.sent_bytes, count);
+                self.look_at_server(cx)?;
+                Ok(true)
+            }
+            Poll::Ready(Ok(Read::Closed)) => {
+                self.server_lost(cx, None, "server closed the connection")?;
+                Ok(true)
+            }
+            Poll::Ready(Err(error)) => {
+                self.server_lost(cx, None, &error.to_string())?;
+                Ok(true)
+            }
+        }
+    }
+
+    pub(super) fn read_last_words(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        while self.lease.is_some() && self.read_from_server(cx)? {}
+        Ok(())
+    }
+
+    /// Hands the session every message that has arrived from the server.
+    pub(super) fn look_at_server(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        while let Some(lease) = &mut self.lease {
+            let unseen = self.to_client.unseen();
+            let head = match Head::peek(unseen) {
+                Ok(Some(head)) => head,
+                Ok(None) => break,
+                Err(error) => return Err(self.refuse_with(cx, &Refusal::Server(error))),
+            };
+            let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
+            let verdict = self.session.server_message(
+                head,
+                have,
+                &mut lease.connection().state,
+                &mut self.out,
+            );
+            let then = match verdict {
+                FromServer::NeedMore(want) => {
+                    self.want[1] = want;
+                    break;
+                }
+                FromServer::Forward(then) => {
+                    self.insert_made();
+                    self.to_client.forward(head.len);
+                    then
+                }
+                FromServer::Swallow(then) => {
+                    self.insert_made();
+                    self.to_client.skip(head.len);
+                    then
+                }
+                FromServer::LastWords(words) => {
+                    self.to_client.skip(head.len);
+                    return self.server_lost(cx, Some(words), "server said good-bye");
+                }
+                FromServer::Refuse(refusal) => return Err(self.refuse_with(cx, &refusal)),
+            };
+            self.want[1] = 0;
+            self.follow_up(then);
+        }
+        if self.release && self.to_client.unseen().is_empty() && !self.to_client.mid_message() {
+            self.give_back();
+        }
+        Ok(())
+    }
+
+    pub(super) fn follow_up(&mut self, then: Then) {
+        if then == Then::GoOn {
+            return;
+        }
+        let Some(lease) = &mut self.lease else { return };
+        if let Some(since) = self.query_since.take() {
+            lease.pool().metrics().query_ended(self.now.saturating_duration_since(since));
+        }
+        let over = then == Then::Release || !self.session.in_transaction();
+        if over && let Some(since) = self.transaction_since.take() {
+            lease.pool().metrics().transaction_ended(self.now.saturating_duration_since(since));
+        }
+        self.release = then == Then::Release;
+        let tally = self.session.take_tally();
+        if tally.client_parses + tally.server_parses + tally.binds > 0 {
+            let metrics = lease.pool().metrics();
+            metrics.client_parses.increment(tally.client_parses);
+            metrics.server_parses.increment(tally.server_parses);
+            metrics.binds.increment(tally.binds);
+            metrics.evictions.increment(tally.evictions);
+            let server = lease.connection();
+            server.info.set_prepared(server.state.statements.len());
+            let held = u32::try_from(self.session.prepared_statements()).unwrap_or(u32::MAX);
+            self.info.prepared.store(held, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.release = false;
+        self.rewinds = 0;
+        self.to_server.unmark();
+        let Some(lease) = self.lease.take() else { return };
+        if self.access.offer().reset_always {
+            lease.reset_and_give_back();
+        } else {
+            lease.give_back(self.now);
+        }
+    }
+}
