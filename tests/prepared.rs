@@ -319,3 +319,83 @@ fn a_driver_goes_through_many_statements_and_servers() {
     });
     weir.stop();
 }
+
+/// An unnamed statement with one text parameter or none, as drivers send it.
+fn unnamed(sql: &str, parameter: Option<&str>) -> Batch {
+    batch().parse("", sql).run("", parameter)
+}
+
+const KEPT: &str = "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%often%'";
+
+#[test]
+fn an_unnamed_text_that_is_used_often_is_kept_on_the_server() {
+    let server = Setup::new().start();
+    let weir = pooled(&server, 1).start();
+    let mut client = client(&weir);
+    for (turn, kept) in ["0", "0", "1", "1"].into_iter().enumerate() {
+        let turn = turn.to_string();
+        assert_eq!(
+            unnamed("SELECT 'often ' || $1", Some(&turn)).one(&mut client),
+            format!("often {turn}")
+        );
+        assert_eq!(client.query(KEPT).unwrap().one(), kept, "after turn {turn}");
+    }
+    assert_eq!(batch().run("", Some("x")).fails(&mut client), "26000", "a simple query ends it");
+    weir.stop();
+}
+
+#[test]
+fn prepare_unnamed_off_and_texts_whose_meaning_moves_leave_no_statement_behind() {
+    let server = Setup::new().start();
+    for (rule, sql) in [("off", "SELECT 'often'"), ("on", "SELECT 'often', 'now'::timestamptz")] {
+        let weir = pooled(&server, 1).setting("prepare_unnamed", rule).start();
+        let mut client = client(&weir);
+        for _ in 0..5 {
+            unnamed(sql, None).done(&mut client);
+        }
+        assert_eq!(client.query(KEPT).unwrap().one(), "0", "{rule}");
+        weir.stop();
+    }
+}
+
+#[test]
+fn a_kept_statement_whose_table_has_changed_is_run_as_it_was_sent_unseen() {
+    let server = Setup::new().start();
+    let weir = pooled(&server, 1).setting("prepare_unnamed", "on").start();
+    let mut client = client(&weir);
+    client.query("CREATE TABLE t (a int); INSERT INTO t VALUES (1)").unwrap();
+    assert_eq!(unnamed("SELECT * FROM t", None).one(&mut client), "1");
+    client.query("ALTER TABLE t ALTER a TYPE text USING 'text ' || a").unwrap();
+    for _ in 0..3 {
+        assert_eq!(unnamed("SELECT * FROM t", None).one(&mut client), "text 1");
+    }
+
+    // Inside a transaction nothing can be run again; the next one works.
+    assert_eq!(unnamed("SELECT a FROM t", None).one(&mut client), "text 1");
+    client.query("ALTER TABLE t ALTER a TYPE int USING 2").unwrap();
+    client.query("BEGIN").unwrap();
+    assert_eq!(unnamed("SELECT a FROM t", None).fails(&mut client), "0A000");
+    client.query("ROLLBACK").unwrap();
+    client.query("BEGIN").unwrap();
+    assert_eq!(unnamed("SELECT a FROM t", None).one(&mut client), "2");
+    client.query("COMMIT").unwrap();
+    weir.stop();
+}
+
+#[test]
+fn copy_data_may_be_sent_before_the_server_asks_for_it() {
+    let server = Setup::new().start();
+    let weir = pooled(&server, 1).start();
+    let mut client = client(&weir);
+    client.query("CREATE TABLE t (a int)").unwrap();
+    for round in 1..=3 {
+        let mut copy = batch().parse("", "COPY t FROM STDIN").run("", None);
+        frontend::CopyData::new(&b"1\n2\n"[..]).unwrap().write(&mut copy.0);
+        frontend::copy_done(&mut copy.0);
+        let copy = copy.sync().parse("", "SELECT count(*) FROM t").run("", None).sync();
+        client.send(&copy.0).unwrap();
+        client.answer().unwrap();
+        assert_eq!(client.answer().unwrap().one(), (2 * round).to_string());
+    }
+    weir.stop();
+}

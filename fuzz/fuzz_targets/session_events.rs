@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use pgweir::config::PoolMode;
+use pgweir::config::{PoolMode, PrepareUnnamed};
 use pgweir::session::parameters::{Parameters, Tracked};
 use pgweir::session::{
     AfterLoss, FromClient, FromServer, Outbox, Refusal, Rules, ServerState, Session, Then,
@@ -101,8 +101,6 @@ struct World {
     next: usize,
     server: Option<Attached>,
     idle: Option<(ServerState, Postgres)>,
-    /// A COPY FROM STDIN took place: what was sent into it blindly may be lost on the server.
-    copied: bool,
     /// What the client asked for, and what it was told.
     requests: Counts,
     told: Counts,
@@ -141,7 +139,10 @@ impl World {
             _ => PoolMode::Statement,
         };
         let follow_statements = bits & 4 != 0 && mode != PoolMode::Session;
-        let rules = Rules { mode, follow_statements, outlives_server: bits & 8 != 0 };
+        let prepare_unnamed =
+            if bits & 64 != 0 { PrepareUnnamed::On } else { PrepareUnnamed::Off };
+        let outlives_server = bits & 8 != 0;
+        let rules = Rules { mode, follow_statements, prepare_unnamed, realm: 0, outlives_server };
         let tracked = Tracked::new(&[]);
         let mut parameters = Parameters::new(tracked.clone());
         parameters.note(b"TimeZone", if bits & 32 != 0 { b"Mars/Olympus" } else { b"UTC" });
@@ -155,7 +156,6 @@ impl World {
             next: 0,
             server: None,
             idle: None,
-            copied: false,
             requests: Counts::default(),
             told: Counts::default(),
         }
@@ -213,6 +213,10 @@ impl World {
                 let state = self.server.as_mut().map(|server| &mut server.state);
                 let part = message.get(..have).expect("within the message");
                 match self.session.client_message(head, part, state, &mut self.out) {
+                    FromClient::NeedMore(0) => {
+                        assert!(self.session.may_replay(), "stands still");
+                        return Course::GoesOn;
+                    }
                     FromClient::NeedMore(want) => {
                         assert!(have < want && want <= head.len, "{have} {want} of {message:?}");
                         assert!(self.out.is_empty(), "said something about half a message");
@@ -280,7 +284,6 @@ impl World {
             let head = head_of(message);
             let mut have = cut.clamp(Head::SIZE, message.len());
             server.disturbed |= matches!(head.tag, b'E' | b'G');
-            self.copied |= head.tag == b'G';
             let verdict = loop {
                 let part = message.get(..have).expect("within the message");
                 match self.session.server_message(head, part, &mut server.state, &mut self.out) {
@@ -309,7 +312,7 @@ impl World {
                         Refusal::TransactionInStatementMode | Refusal::InvalidParameter(_)
                     );
                     assert!(
-                        !self.honest || self.copied || ours,
+                        !self.honest || ours,
                         "refuses {message:?} of a server that does nothing wrong: {refusal:?}"
                     );
                     return self.refused(&refusal);
@@ -317,8 +320,10 @@ impl World {
             };
             self.drain();
             self.check_told();
-            if then == Then::Release {
-                self.release();
+            match then {
+                Then::Release => self.release(),
+                Then::Replay => self.replay(),
+                Then::GoOn | Then::Ready => {}
             }
         }
         Course::GoesOn
@@ -330,10 +335,21 @@ impl World {
         assert_ne!(self.rules.mode, PoolMode::Session, "released in the middle of a session");
         let server = self.server.take().expect("released without a server");
         assert!(server.disturbed || server.asked == server.told, "released with answers to come");
-        if self.honest && !self.copied {
+        if self.honest {
             assert!(server.model.is_idle(), "released a server that is not idle");
         }
         self.idle = Some((server.state, server.model));
+    }
+
+    /// What was sent since the attachment is offered again, to the same server.
+    fn replay(&mut self) {
+        let server = self.server.as_mut().expect("a replay without a server");
+        assert!(self.session.is_quiet(), "replays in the middle of something");
+        (server.asked, server.told) = (0, 0);
+        self.next = server.since;
+        self.requests = server.requests_before;
+        assert!(self.told.is_within(&self.requests), "replays what the client has seen answers to");
+        self.look_at_client(0);
     }
 
     fn lose_server(&mut self, error: &ErrorResponse, mid_message: bool) -> Course {
@@ -469,6 +485,9 @@ impl Postgres {
                 if !self.knows(&bind.statement) {
                     return self.fail(true, out);
                 }
+                if special && !bind.statement.is_empty() {
+                    return self.fail_stale(out);
+                }
                 backend::BindComplete.encode(out);
             }
             M::Describe(describe) => {
@@ -550,11 +569,23 @@ impl Postgres {
     }
 
     fn fail(&mut self, extended: bool, out: &mut BytesMut) {
+        self.abort(extended);
+        ErrorResponse::new(Severity::Error, SqlState::SYNTAX_ERROR, "no").encode(out);
+    }
+
+    /// The stored form of a statement cannot be run: its table has changed.
+    fn fail_stale(&mut self, out: &mut BytesMut) {
+        self.abort(true);
+        let body = b"SERROR\0C0A000\0Mcached plan must not change result type\0\
+            RRevalidateCachedQuery\0\0";
+        out.extend_from_slice(&message(ErrorResponse::TAG, body));
+    }
+
+    fn abort(&mut self, extended: bool) {
         self.skipping = extended;
         if self.status == TransactionStatus::Active {
             self.status = TransactionStatus::Failed;
         }
-        ErrorResponse::new(Severity::Error, SqlState::SYNTAX_ERROR, "no").encode(out);
     }
 
     fn ready(&self, out: &mut BytesMut) {

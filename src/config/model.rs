@@ -156,6 +156,7 @@ pub struct Settings {
     pub ignore_startup_parameters: Vec<String>,
     /// 0: named statements pass through untouched.
     pub max_prepared_statements: u32,
+    pub prepare_unnamed: PrepareUnnamed,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
     pub auth_user: Option<String>,
@@ -249,6 +250,18 @@ pub enum LoadBalanceHosts {
     RoundRobin,
     /// The same host until a connection to it fails.
     Disable,
+}
+
+/// Setting `prepare_unnamed`: whether unnamed statements are kept under a name on the servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrepareUnnamed {
+    /// Texts that were seen several times in one pool.
+    #[default]
+    Auto,
+    /// Every text that can be.
+    On,
+    /// None: they go on as they were sent.
+    Off,
 }
 
 /// One entry of `[databases]`.

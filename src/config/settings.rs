@@ -7,7 +7,9 @@ use std::fmt;
 
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
-use super::values::{self, AUTH_TYPES, Allowed, POOL_MODES, SSL_MODES, TIME, Value};
+use super::values::{
+    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, SSL_MODES, TIME, Value,
+};
 
 /// One setting.
 #[derive(Debug)]
@@ -397,6 +399,13 @@ pub static SETTINGS: &[Setting] = &[
         Some("200"),
         field!(max_prepared_statements),
         "Named prepared statements kept per server connection in transaction and statement mode. 0: they pass through untouched.",
+    ),
+    live(
+        "prepare_unnamed",
+        Kind::Choice(PREPARE_UNNAMED),
+        Some("auto"),
+        field!(prepare_unnamed),
+        "Unnamed statements (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, WITH) that PostgreSQL parses once per server and not at each use: auto takes texts seen several times in one pool, on takes all, off takes none. Needs max_prepared_statements. Once kept, a text may get a generic plan: see plan_cache_mode in PostgreSQL's manual.",
     ),
     live(
         "auth_type",
@@ -852,6 +861,7 @@ fn blank() -> Settings {
         track_extra_parameters: Default::default(),
         ignore_startup_parameters: Default::default(),
         max_prepared_statements: Default::default(),
+        prepare_unnamed: Default::default(),
         auth_type: Default::default(),
         auth_file: Default::default(),
         auth_user: Default::default(),
@@ -960,7 +970,7 @@ mod tests {
 
     #[test]
     fn every_effective_setting_writes_the_field_of_its_name_and_no_other() {
-        let samples = ["0", "1", "statement", "any", "verify-full", "2", "127.0.0.1:1"];
+        let samples = ["0", "1", "statement", "any", "verify-full", "2", "127.0.0.1:1", "off"];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {
             let mut settings = Settings::default();

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::model::{AuthType, LoadBalanceHosts, PoolMode, SslMode, TargetSessionAttrs};
+use super::model::{
+    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, SslMode, TargetSessionAttrs,
+};
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
 pub(super) const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -222,6 +224,11 @@ choice!(SslMode, SSL_MODES,
 choice!(LoadBalanceHosts, LOAD_BALANCE_HOSTS,
     "round-robin" => Self::RoundRobin,
     "disable" => Self::Disable,
+);
+choice!(PrepareUnnamed, PREPARE_UNNAMED,
+    "auto" => Self::Auto,
+    "on" => Self::On,
+    "off" => Self::Off,
 );
 choice!(TargetSessionAttrs, TARGET_SESSION_ATTRS,
     "any" => Self::Any,

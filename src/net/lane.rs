@@ -41,6 +41,10 @@ pub struct Lane {
     streaming: bool,
     /// Where the bytes begin that may have to be looked at again; see [`Lane::mark`].
     mark: Option<usize>,
+    /// The marked bytes are kept although they have left; see [`Lane::hold`].
+    held: bool,
+    /// Bytes have left since the mark.
+    left: bool,
 }
 
 /// How a read went.
@@ -128,31 +132,57 @@ impl Lane {
         }
     }
 
-    /// Remembers the unseen bytes from here on, until [`Lane::unmark`] or [`Lane::rewind`].
+    /// Remembers the unseen bytes from here on, until the first of them leaves.
     pub fn mark(&mut self) {
         self.mark = Some(self.seen);
+        self.left = false;
     }
 
-    /// Whether a rewind is still possible.
+    /// Whether nothing has left since the mark.
     pub fn is_marked(&self) -> bool {
-        self.mark.is_some()
+        self.mark.is_some() && !self.left
     }
 
-    /// They will not be needed again.
+    /// Keeps what is marked beyond its leaving, until [`Lane::let_go`].
+    pub fn hold(&mut self) {
+        self.held = self.mark.is_some();
+    }
+
+    /// What has left will not be needed again.
+    pub fn let_go(&mut self) {
+        self.held = false;
+        if self.left {
+            self.unmark();
+        }
+    }
+
+    /// The marked bytes will not be needed again.
     pub fn unmark(&mut self) {
         self.mark = None;
+        self.held = false;
+        self.give_back();
     }
 
     /// Makes all since the mark unseen again, and drops what was made of it. `false` if there is no mark.
     pub fn rewind(&mut self) -> bool {
-        let Some(mark) = self.mark.take() else { return false };
+        let Some(mark) = self.mark else { return false };
         self.start = mark;
         self.seen = mark;
         self.outbox.clear();
         self.unflushed = false;
         self.forward_ahead = 0;
         self.drop_ahead = 0;
+        self.held = false;
+        self.left = false;
         true
+    }
+
+    /// Bytes leave: what is not held cannot be taken back any more.
+    fn leaves(&mut self) {
+        self.left = true;
+        if !self.held {
+            self.mark = None;
+        }
     }
 
     /// The receiver is gone: drops what was approved for it, and what was approved and is still to come.
@@ -161,6 +191,7 @@ impl Lane {
         self.unflushed = false;
         self.start = self.seen;
         self.mark = None;
+        self.held = false;
         self.drop_ahead += std::mem::take(&mut self.forward_ahead);
         self.give_back();
     }
@@ -264,12 +295,12 @@ impl Lane {
                     self.settle();
                 }
                 let count = ready!(Pin::new(&mut *to).poll_write(cx, &self.outbox))?;
-                self.mark = None;
+                self.leaves();
                 self.advance_outbox(count)?;
             } else {
                 let approved = self.inbox.get(self.start..self.seen).unwrap_or_default();
                 let count = ready!(Pin::new(&mut *to).poll_write(cx, approved))?;
-                self.mark = None;
+                self.leaves();
                 if count == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }

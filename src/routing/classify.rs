@@ -164,6 +164,13 @@ fn stays_inside(tokens: &mut Scanner<'_>, whole: bool) -> Option<()> {
     whole.then_some(())
 }
 
+/// Whether the text begins as a statement that PostgreSQL makes a plan for; all others are utility commands.
+pub fn is_plannable(text: &[u8]) -> bool {
+    const PLANNED: [&str; 7] = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", "WITH"];
+    let mut scanner = Scanner::new(text);
+    scanner.next().is_some_and(|first| PLANNED.iter().any(|keyword| first.is(keyword)))
+}
+
 /// Whether the whole text is one statement that ends a transaction block, and how.
 ///
 /// Not for what leaves one open (`ROLLBACK TO`, `AND CHAIN`), nor for two-phase commits (`COMMIT PREPARED`).

@@ -20,6 +20,6 @@ pub mod route;
 mod scan;
 
 pub use balance::{Load, pick};
-pub use classify::{Intent, TransactionEnd, ends_transaction, intent};
+pub use classify::{Intent, TransactionEnd, ends_transaction, intent, is_plannable};
 pub use hint::Target;
 pub use route::{Decision, Reason, Wanted, decide};

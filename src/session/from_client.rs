@@ -8,10 +8,12 @@ use pgweir_codec::frontend;
 use pgweir_codec::head::Head;
 
 use super::Outbox;
-use super::machine::{ServerState, Session, body, name_end, up_to_nul};
+use super::machine::{Replay, ServerState, Session, body, name_end, up_to_nul};
 use super::pipeline::{Expect, Local, Parse};
 use super::prepared::Statement;
+use super::unnamed::LONGEST_KEPT;
 use super::verdict::{FromClient, Refusal};
+use crate::config::PrepareUnnamed;
 use crate::routing::{self, Intent};
 
 /// How much of a text is looked at to decide where it may run. A hint or a BEGIN stands at the front.
@@ -41,6 +43,14 @@ impl Session {
             }
             return verdict;
         }
+        match self.replay {
+            Replay::No => {}
+            // Not now: what was sent is about to be offered again.
+            Replay::Due => return FromClient::NeedMore(0),
+            // More than one batch is under way.
+            Replay::Possible if self.pending.has_sync() => self.replay = Replay::No,
+            Replay::Possible => {}
+        }
         if self.skipping && !matches!(head.tag, frontend::Sync::TAG | frontend::Terminate::TAG) {
             return FromClient::Swallow;
         }
@@ -48,7 +58,10 @@ impl Session {
             frontend::Terminate::TAG => FromClient::Terminate,
             frontend::CopyData::TAG => Self::copy_data(server.is_some()),
             frontend::CopyDone::TAG | frontend::CopyFail::TAG => {
-                self.copy_in = false;
+                if !std::mem::take(&mut self.copy_in) && !self.pending.is_empty() {
+                    // Sent before the server has said that it wants data, as a pipeline may.
+                    self.pending.push(Expect::CopyEnd);
+                }
                 Self::copy_data(server.is_some())
             }
             frontend::Flush::TAG => self.flush(server.is_some(), out),
@@ -96,6 +109,8 @@ impl Session {
             if head.len <= END_LIMIT && have.len() < head.len {
                 return FromClient::NeedMore(head.len);
             }
+            // As in PostgreSQL, a simple query does away with the unnamed statement.
+            self.statements.remove(b"");
             let ends =
                 have.len() == head.len && ends_transaction(frontend::query::text(body(have)));
             return self.forward(Expect::Query { ends });
@@ -109,6 +124,7 @@ impl Session {
 
     fn flush(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
         self.flush_wanted = true;
+        self.replay = Replay::No;
         self.end_of_batch(out);
         if attached && !self.copy_in {
             FromClient::Forward { skip: 0 }
@@ -146,7 +162,9 @@ impl Session {
             }
             Some(first) => *first != 0,
         };
-        let follow = named && self.rules.follow_statements;
+        let follow = self.rules.follow_statements
+            && (named
+                || self.rules.prepare_unnamed != PrepareUnnamed::Off && head.len <= LONGEST_KEPT);
         let enough = if follow { head.len } else { head.len.min(PEEK) };
         let Some(server) = server else {
             if have.len() < enough {
@@ -164,15 +182,19 @@ impl Session {
             };
         };
         if !named {
-            if head.len <= END_LIMIT && have.len() < head.len {
+            if (follow || head.len <= END_LIMIT) && have.len() < head.len {
                 return FromClient::NeedMore(head.len);
             }
+            if follow && let Some(kept) = self.kept_unnamed(body(have)) {
+                return self.parse_kept(kept, server, out);
+            }
+            self.statements.remove(b"");
             let text = up_to_nul(body(have).get(1..).unwrap_or_default());
             self.unnamed_ends = have.len() == head.len && ends_transaction(text);
+            return self.forward_extended(Expect::Parse(Parse::Unnamed));
         }
         if !follow {
-            let parse = if named { Parse::Untouched } else { Parse::Unnamed };
-            return self.forward_extended(Expect::Parse(parse));
+            return self.forward_extended(Expect::Parse(Parse::Untouched));
         }
         if have.len() < enough {
             return FromClient::NeedMore(enough);
@@ -191,6 +213,43 @@ impl Session {
         }
         let definition = body(have).get(name.len() + 1..).unwrap_or_default();
         let statement = self.cache.intern(definition);
+        self.prepare(name, statement, server, out)
+    }
+
+    /// What the unnamed statement with this Parse body is to stand for, if it is to be kept.
+    fn kept_unnamed(&self, body: &[u8]) -> Option<Arc<Statement>> {
+        let definition = body.get(1..).unwrap_or_default();
+        if let Some(same) = self.statements.unnamed_is(definition) {
+            return Some(same.clone());
+        }
+        // A Parse that makes no sense goes on as it is: the server then says so in its own words.
+        frontend::parse::peek(body).ok()?;
+        self.cache.keep(self.rules.prepare_unnamed, self.rules.realm, definition)
+    }
+
+    fn parse_kept(
+        &mut self,
+        kept: Arc<Statement>,
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) -> FromClient {
+        self.unnamed_ends = false;
+        self.unsynced = true;
+        let first = self.untouched && !self.in_transaction() && self.pending.is_only_parameters();
+        if first && server.statements.holds(kept.id()) {
+            self.replay = Replay::Possible;
+        }
+        self.prepare(b"", kept, server, out)
+    }
+
+    /// The client's `name` stands for the statement from now on; the server is sent its Parse if it lacks it.
+    fn prepare(
+        &mut self,
+        name: &[u8],
+        statement: Arc<Statement>,
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) -> FromClient {
         self.statements.insert(name, statement.clone());
         let expect = if server.statements.touch(statement.id()) {
             Expect::Local(Local::Parsed { name: name.into() })
@@ -280,7 +339,7 @@ impl Session {
             statement.server_name(),
             names.rest_at,
         );
-        self.tally.binds += 1;
+        self.tally.binds += u64::from(!names.statement.is_empty());
         self.unsynced = true;
         self.pending.push(Expect::Bind);
         FromClient::Forward { skip }
@@ -305,7 +364,7 @@ impl Session {
         };
         let ours = self.rules.follow_statements
             && target == frontend::Target::Statement
-            && !name.is_empty();
+            && (!name.is_empty() || self.statements.find(name).is_some());
         if head.tag == frontend::Close::TAG {
             if ours || server.is_none() {
                 self.unsynced = true;

@@ -6,7 +6,7 @@ use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Outbox;
-use super::machine::{ServerState, Session, body, up_to_nul};
+use super::machine::{Replay, ServerState, Session, body, up_to_nul};
 use super::pipeline::{Expect, Local, Parse};
 use super::verdict::{FromServer, Refusal, Then};
 use crate::config::PoolMode;
@@ -31,6 +31,9 @@ impl Session {
             backend::ParameterStatus::TAG => return self.parameter_status(head, have, server),
             _ => {}
         }
+        if head.tag == ErrorResponse::TAG && have.len() < head.len && head.len <= ERROR_LIMIT {
+            return FromServer::NeedMore(head.len);
+        }
         if self.pending.local_is_due() {
             self.pending.write_due(&mut out.to_client);
         }
@@ -45,7 +48,7 @@ impl Session {
             backend::ReadyForQuery::TAG => self.ready_for_query(head, have, server),
             backend::CommandComplete::TAG => self.command_complete(head, have, server),
             ErrorResponse::TAG => self.error(head, have, server, out),
-            backend::CopyInResponse::TAG => self.copy_in_response(head.tag),
+            backend::CopyInResponse::TAG => self.copy_in_response(head.tag, server),
             backend::RowDescription::TAG => match self.pending.front() {
                 Some(Expect::Describe) => self.complete(),
                 _ => self.middle(head.tag),
@@ -94,6 +97,7 @@ impl Session {
     }
 
     fn complete(&mut self) -> FromServer {
+        self.replay = Replay::No;
         self.pending.pop();
         FromServer::Forward(Then::GoOn)
     }
@@ -150,14 +154,18 @@ impl Session {
         }
     }
 
-    fn copy_in_response(&mut self, tag: u8) -> FromServer {
+    fn copy_in_response(&mut self, tag: u8, server: &mut ServerState) -> FromServer {
         match self.pending.front() {
-            Some(Expect::Execute { .. }) => self.pending.drop_syncs_behind_front(),
-            Some(Expect::Query { .. }) => {}
-            _ => return unexpected(tag),
+            Some(Expect::Execute { .. } | Expect::Query { .. }) => {
+                let end = self.pending.begin_copy();
+                self.copy_in = end.is_none();
+                if let Some(end) = end {
+                    self.forget(end, Some(server));
+                }
+                FromServer::Forward(Then::GoOn)
+            }
+            _ => unexpected(tag),
         }
-        self.copy_in = true;
-        FromServer::Forward(Then::GoOn)
     }
 
     fn ready_for_query(&mut self, head: Head, have: &[u8], server: &mut ServerState) -> FromServer {
@@ -173,9 +181,14 @@ impl Session {
                 self.parameters.adopt(&server.parameters);
                 return FromServer::Swallow(Then::GoOn);
             }
+            Some(Expect::Sync) if self.replay == Replay::Due => {
+                self.replay = Replay::No;
+                return FromServer::Swallow(Then::Replay);
+            }
             Some(Expect::Query { .. } | Expect::Sync | Expect::FunctionCall) => {}
             _ => return unexpected(head.tag),
         }
+        self.replay = Replay::No;
         self.tally.queries += 1;
         self.copy_in = false;
         self.status = status;
@@ -193,9 +206,6 @@ impl Session {
         server: &mut ServerState,
         out: &mut Outbox,
     ) -> FromServer {
-        if have.len() < head.len && head.len <= ERROR_LIMIT {
-            return FromServer::NeedMore(head.len);
-        }
         self.copy_in = false;
         if head.len <= ERROR_LIMIT {
             let error = match ErrorResponse::decode(Bytes::copy_from_slice(body(have))) {
@@ -210,6 +220,11 @@ impl Session {
                 return FromServer::Refuse(Refusal::InvalidParameter(words));
             }
         }
+        if self.replay == Replay::Possible && self.stored_form_refused(have, out) {
+            return FromServer::Swallow(Then::GoOn);
+        }
+        self.replay = Replay::No;
+        self.keep_no_more(have);
         let replaced = match self.pending.front() {
             None => return unexpected(head.tag),
             // The answer goes on until ReadyForQuery.
@@ -230,6 +245,33 @@ impl Session {
             self.forget(entry, Some(server));
         }
         if replaced { FromServer::Swallow(Then::GoOn) } else { FromServer::Forward(Then::GoOn) }
+    }
+
+    /// Whether the error at hand says that a kept unnamed statement cannot be run from its stored form, and nothing but
+    /// that has happened. Then its whole batch is dropped, to be run again as it was sent.
+    fn stored_form_refused(&mut self, error: &[u8], out: &mut Outbox) -> bool {
+        if !self.pending.has_sync() || !self.keep_no_more(error) {
+            return false;
+        }
+        self.replay = Replay::Due;
+        // The ParseComplete that was due.
+        out.to_client.clear();
+        self.pending.take_skipped().for_each(drop);
+        true
+    }
+
+    /// The error at hand answers a Bind: if that was of a kept unnamed statement which cannot be run from its stored
+    /// form, it is not kept from now on.
+    fn keep_no_more(&mut self, error: &[u8]) -> bool {
+        let kept = self.statements.find(b"").is_some();
+        let refused = kept && matches!(self.pending.front(), Some(Expect::Bind));
+        if !refused || !is_stale_plan(body(error)) {
+            return false;
+        }
+        if let Some(kept) = self.statements.remove(b"") {
+            kept.mark_unfit();
+        }
+        true
     }
 
     /// Undoes what a request that was not carried out had been counted on to do.
@@ -260,6 +302,14 @@ impl Session {
             _ => {}
         }
     }
+}
+
+/// Whether an ErrorResponse's body says "cached plan must not change result type", in whatever language.
+fn is_stale_plan(body: &[u8]) -> bool {
+    ErrorResponse::decode(Bytes::copy_from_slice(body)).is_ok_and(|error| {
+        error.code() == SqlState::FEATURE_NOT_SUPPORTED
+            && error.field(b'R').is_some_and(|routine| &routine[..] == b"RevalidateCachedQuery")
+    })
 }
 
 fn unexpected(tag: u8) -> FromServer {

@@ -4,7 +4,7 @@ use pgweir_codec::backend::{self, ErrorResponse, TransactionStatus};
 
 use super::Outbox;
 use super::lost::Lost;
-use super::machine::Session;
+use super::machine::{Replay, Session};
 use super::pipeline::{Expect, Parse};
 use super::verdict::AfterLoss;
 use crate::config::PoolMode;
@@ -29,6 +29,7 @@ impl Session {
             error.encode(&mut out.to_client);
         }
         self.copy_in = false;
+        self.replay = Replay::No;
         self.skipping = false;
         if in_transaction || skipping || self.unsynced {
             let skipping = skipping || self.unsynced;
@@ -50,7 +51,10 @@ impl Session {
                 self.status = TransactionStatus::Idle;
             }
             match entry {
-                Expect::Parameters | Expect::Evict(_) | Expect::Parse(Parse::Hidden(_)) => {}
+                Expect::Parameters
+                | Expect::CopyEnd
+                | Expect::Evict(_)
+                | Expect::Parse(Parse::Hidden(_)) => {}
                 Expect::Local(_) if !told.midway => {
                     self.pending.push_front(entry);
                     self.pending.write_due(&mut out.to_client);

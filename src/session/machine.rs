@@ -19,7 +19,7 @@ use super::lost::Lost;
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
-use crate::config::PoolMode;
+use crate::config::{PoolMode, PrepareUnnamed};
 
 /// What does not change during a session.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,10 @@ pub struct Rules {
     pub mode: PoolMode,
     /// Whether named statements follow the client (`max_prepared_statements` > 0, not in session mode).
     pub follow_statements: bool,
+    /// Setting `prepare_unnamed`; counts only with `follow_statements`.
+    pub prepare_unnamed: PrepareUnnamed,
+    /// A number that tells the pools of one database entry and server user from others.
+    pub realm: u64,
     /// Whether the client outlives its server: the entry follows a primary (`target_session_attrs`).
     pub outlives_server: bool,
 }
@@ -64,6 +68,18 @@ pub struct Tally {
     pub queries: u64,
 }
 
+/// Whether the batch under way can be run again as it was sent; see [`super::unnamed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replay {
+    /// No. A kept statement as the first of a transaction -> `Possible`.
+    No,
+    /// Nothing but that batch was sent, and the client has seen nothing of it. Anything else -> `No`; the server
+    /// refuses the stored form -> `Due`.
+    Possible,
+    /// At the batch's ReadyForQuery it is offered again -> `No`.
+    Due,
+}
+
 /// One client's session. See the module's words.
 #[derive(Debug)]
 pub struct Session {
@@ -80,6 +96,7 @@ pub struct Session {
     pub(super) bound_ends: bool,
     /// Nothing that was done since the attachment has left for either side.
     pub(super) untouched: bool,
+    pub(super) replay: Replay,
     /// The transaction status that the client was last told.
     pub(super) status: TransactionStatus,
     pub(super) statements: ClientStatements,
@@ -102,6 +119,7 @@ impl Session {
             unnamed_ends: false,
             bound_ends: false,
             untouched: false,
+            replay: Replay::No,
             status: TransactionStatus::Idle,
             statements: ClientStatements::default(),
             parameters,
@@ -138,6 +156,7 @@ impl Session {
     /// A server was attached: brings it to the client's settings.
     pub fn attached(&mut self, server: &mut ServerState, out: &mut Outbox) {
         self.untouched = self.pending.is_empty();
+        self.replay = Replay::No;
         let mut sql = BytesMut::new();
         if self.parameters.write_changes(&server.parameters, &mut sql) {
             frontend::query::write(&mut out.to_server, &sql);
@@ -148,6 +167,11 @@ impl Session {
     /// Bytes have left for the server: from now on nothing can be taken back.
     pub fn committed(&mut self) {
         self.untouched = false;
+    }
+
+    /// Whether what was sent since the attachment may be wanted once more ([`Then::Replay`](super::Then::Replay)).
+    pub fn may_replay(&self) -> bool {
+        self.replay != Replay::No
     }
 
     /// The server failed before a byte reached it: undoes all since the attachment, so that the same messages can be
@@ -162,6 +186,7 @@ impl Session {
         self.unsynced = false;
         self.skipping = false;
         self.copy_in = false;
+        self.replay = Replay::No;
         true
     }
 }

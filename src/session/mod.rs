@@ -10,6 +10,7 @@
 //! - `verdict` — what it says to do with a message
 //! - `pipeline` — what was asked and is not yet answered, in order
 //! - `prepared` — named statements that follow a client over many servers
+//! - `unnamed` — which unnamed statements are kept under a name
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
@@ -23,6 +24,7 @@ pub mod pipeline;
 pub mod prepared;
 #[cfg(test)]
 mod tests;
+pub mod unnamed;
 pub mod verdict;
 
 pub use machine::{Rules, ServerState, Session, Tally};

@@ -38,6 +38,8 @@ pub enum Expect {
     Close,
     /// Our own `Close` of a statement that had to make room; its CloseComplete is hidden.
     Evict(Arc<Statement>),
+    /// `CopyDone` or `CopyFail` sent before the server asked for data. Never answered; gone with what stands before it.
+    CopyEnd,
     /// Our own `SET`s before the client's first request; all of it is hidden.
     Parameters,
     /// Answered by us, in its turn.
@@ -112,7 +114,11 @@ impl Pipeline {
 
     /// Takes the answered request off.
     pub fn pop(&mut self) -> Option<Expect> {
-        self.entries.pop_front()
+        let answered = self.entries.pop_front();
+        while let Some(Expect::CopyEnd) = self.entries.front() {
+            self.entries.pop_front();
+        }
+        answered
     }
 
     /// Whether everything was answered.
@@ -135,7 +141,7 @@ impl Pipeline {
         let mut any = false;
         while let Some(Expect::Local(local)) = self.entries.front() {
             to_client.extend_from_slice(local.message());
-            self.entries.pop_front();
+            self.pop();
             any = true;
         }
         any
@@ -153,10 +159,22 @@ impl Pipeline {
         self.entries.iter().any(|entry| matches!(entry, Expect::Sync))
     }
 
-    /// Takes off the Syncs behind the first entry: a server in COPY FROM STDIN ignores them
-    /// (manual, "Message Flow", COPY operations).
-    pub fn drop_syncs_behind_front(&mut self) {
-        let mut first = true;
-        self.entries.retain(|entry| std::mem::take(&mut first) || !matches!(entry, Expect::Sync));
+    /// The first entry has begun COPY FROM STDIN: takes off what was sent behind it that the copy consumes. The server
+    /// ignores Sync and Flush until the end of the data; anything that is no part of a copy ends it with an error
+    /// (manual, "COPY Operations"). Answers with what ends the copy, if that was sent already.
+    pub fn begin_copy(&mut self) -> Option<Expect> {
+        let mut index = 1;
+        loop {
+            match self.entries.get(index)? {
+                Expect::Local(_) => index += 1,
+                Expect::Sync => drop(self.entries.remove(index)),
+                _ => return self.entries.remove(index),
+            }
+        }
+    }
+
+    /// Whether nothing is unanswered but our own `SET`s.
+    pub fn is_only_parameters(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry, Expect::Parameters))
     }
 }

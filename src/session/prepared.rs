@@ -6,7 +6,7 @@
 //! lacks it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use pgweir_codec::frontend;
 
+use super::unnamed::{self, Sightings};
+use crate::config::PrepareUnnamed;
 use crate::routing::{self, Intent};
 
 /// One definition, shared by all clients and servers that know it.
@@ -25,6 +27,8 @@ pub struct Statement {
     definition: Bytes,
     intent: Intent,
     ends_transaction: bool,
+    /// Whether a client's unnamed statement may stand for it.
+    fit_to_keep: AtomicBool,
 }
 
 impl Statement {
@@ -41,6 +45,16 @@ impl Statement {
     /// Whether it does nothing but end a transaction.
     pub fn ends_transaction(&self) -> bool {
         self.ends_transaction
+    }
+
+    /// Whether a client's unnamed statement may stand for it; see [`unnamed`].
+    pub fn is_fit_to_keep(&self) -> bool {
+        self.fit_to_keep.load(Ordering::Relaxed)
+    }
+
+    /// It turned out not to be fit.
+    pub fn mark_unfit(&self) {
+        self.fit_to_keep.store(false, Ordering::Relaxed);
     }
 
     /// Where a transaction that begins with this statement may run.
@@ -73,6 +87,7 @@ fn split_definition(definition: &[u8]) -> (&[u8], &[u8]) {
 pub struct StatementCache {
     by_definition: DashMap<Bytes, Weak<Statement>>,
     last_id: AtomicU64,
+    unnamed: Sightings,
 }
 
 impl StatementCache {
@@ -96,13 +111,38 @@ impl StatementCache {
         }
     }
 
+    /// The shared statement that a client's unnamed one may stand for; `None` if its Parse is to go on as it is.
+    /// `realm` tells the pools of one entry and user from others.
+    pub fn keep(
+        &self,
+        rule: PrepareUnnamed,
+        realm: u64,
+        definition: &[u8],
+    ) -> Option<Arc<Statement>> {
+        if rule == PrepareUnnamed::Off || definition.len() > unnamed::LONGEST_KEPT {
+            return None;
+        }
+        let known = self.by_definition.get(definition).and_then(|weak| weak.upgrade());
+        let kept = match known {
+            Some(known) => known,
+            None if rule == PrepareUnnamed::On || self.unnamed.often(realm, definition) => {
+                self.intern(definition)
+            }
+            None => return None,
+        };
+        kept.is_fit_to_keep().then_some(kept)
+    }
+
     fn make(&self, definition: Bytes) -> Arc<Statement> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let text = split_definition(&definition).0;
         let intent = routing::intent(text);
         let ends_transaction = routing::ends_transaction(text).is_some();
         let server_name = format!("PGWEIR_{id}");
-        Arc::new(Statement { id, server_name, definition, intent, ends_transaction })
+        let fit_to_keep = AtomicBool::new(
+            definition.len() <= unnamed::LONGEST_KEPT && unnamed::fit_to_keep(text),
+        );
+        Arc::new(Statement { id, server_name, definition, intent, ends_transaction, fit_to_keep })
     }
 
     /// Forgets definitions that nobody holds any more. Called now and then by the janitor.
@@ -121,31 +161,41 @@ impl StatementCache {
     }
 }
 
-/// One client's names. An empty name (the unnamed statement) is never in here.
+/// One client's names. The empty name is in here only while the unnamed statement is kept; see [`unnamed`].
 #[derive(Debug, Default)]
 pub struct ClientStatements {
     by_name: HashMap<Box<[u8]>, Arc<Statement>>,
+    unnamed: Option<Arc<Statement>>,
 }
 
 impl ClientStatements {
     /// The statement that the client knows by `name`.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.by_name.get(name)
+        if name.is_empty() { self.unnamed.as_ref() } else { self.by_name.get(name) }
     }
 
     /// Remembers a name.
     pub fn insert(&mut self, name: &[u8], statement: Arc<Statement>) {
-        self.by_name.insert(name.into(), statement);
+        if name.is_empty() {
+            self.unnamed = Some(statement);
+        } else {
+            self.by_name.insert(name.into(), statement);
+        }
     }
 
     /// Forgets a name.
     pub fn remove(&mut self, name: &[u8]) -> Option<Arc<Statement>> {
-        self.by_name.remove(name)
+        if name.is_empty() { self.unnamed.take() } else { self.by_name.remove(name) }
     }
 
     /// Forgets all (`DEALLOCATE ALL`, `DISCARD ALL`).
     pub fn clear(&mut self) {
         self.by_name.clear();
+    }
+
+    /// The unnamed statement, if it is kept and has this definition: what a client says over and over.
+    pub fn unnamed_is(&self, definition: &[u8]) -> Option<&Arc<Statement>> {
+        self.unnamed.as_ref().filter(|kept| kept.definition == definition && kept.is_fit_to_keep())
     }
 
     /// How many names the client holds.
@@ -171,6 +221,11 @@ impl ServerStatements {
     /// None yet; at most `limit` (at least 1) at a time.
     pub fn new(limit: u32) -> Self {
         Self { held: HashMap::new(), limit: limit.max(1) as usize, clock: 0 }
+    }
+
+    /// Whether the server holds it.
+    pub fn holds(&self, id: u64) -> bool {
+        self.held.contains_key(&id)
     }
 
     /// Whether the server holds it; if so, it is now the most recently used.

@@ -11,7 +11,7 @@ use super::prepared::StatementCache;
 use super::{
     AfterLoss, FromClient, FromServer, Outbox, Refusal, Rules, ServerState, Session, Then,
 };
-use crate::config::PoolMode;
+use crate::config::{PoolMode, PrepareUnnamed};
 use crate::routing::Intent;
 
 use TransactionStatus::{Active, Failed, Idle};
@@ -85,8 +85,17 @@ fn tags(bytes: &[u8]) -> String {
 
 impl Scene {
     fn new(mode: PoolMode) -> Self {
-        let rules =
-            Rules { mode, follow_statements: mode != PoolMode::Session, outlives_server: true };
+        Self::with(mode, PrepareUnnamed::Off)
+    }
+
+    fn with(mode: PoolMode, prepare_unnamed: PrepareUnnamed) -> Self {
+        let rules = Rules {
+            mode,
+            follow_statements: mode != PoolMode::Session,
+            prepare_unnamed,
+            realm: 0,
+            outlives_server: true,
+        };
         let parameters = Parameters::new(Tracked::new(&[]));
         let session = Session::new(rules, StatementCache::default().into(), parameters);
         Self { session, server: None, out: Outbox::default() }
@@ -294,16 +303,135 @@ fn discard_all_forgets_every_statement() {
     assert!(scene.server.unwrap().statements.is_empty());
 }
 
+fn copy_in() -> BytesMut {
+    bytes(|out| backend::CopyInResponse { format: 0, column_formats: vec![] }.encode(out))
+}
+
+#[test]
+fn copy_data_and_sync_sent_before_the_server_asks_are_the_copys() {
+    let data = bytes(|out| frontend::CopyData { data: Bytes::from_static(b"1\n") }.encode(out));
+    let done = bytes(|out| frontend::CopyDone.encode(out));
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    let copy = [parse("", "COPY t FROM STDIN"), bind(""), execute()];
+    for message in copy.into_iter().chain([data.clone(), sync(), data, done, sync()]) {
+        scene.goes_on(&message);
+    }
+    scene.passes(backend::PARSE_COMPLETE);
+    scene.passes(backend::BIND_COMPLETE);
+    scene.passes(&copy_in());
+    scene.goes_on(&query("SELECT 1"));
+    scene.passes(&complete("COPY 2"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Ready), "one Sync counts");
+    scene.passes(&complete("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+#[test]
+fn a_request_sent_into_a_copy_is_consumed_by_it() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("COPY t FROM STDIN"));
+    scene.goes_on(&query("SELECT 1"));
+    scene.passes(&copy_in());
+    scene.passes(&error(Severity::Error));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+/// One use of an unnamed statement, as drivers send it.
+fn unnamed_batch() -> [BytesMut; 4] {
+    [parse("", "SELECT 1"), bind(""), execute(), sync()]
+}
+
+#[test]
+fn an_unnamed_text_seen_often_is_parsed_once_per_server() {
+    let mut scene = Scene::with(PoolMode::Transaction, PrepareUnnamed::Auto);
+    scene.attach(fresh_server(9));
+    for (time, sent) in [(1, ""), (2, ""), (3, "PB"), (4, "B"), (5, "B")] {
+        for message in unnamed_batch() {
+            scene.goes_on(&message);
+        }
+        assert_eq!(scene.made_for_server(), sent, "time {time}");
+        if time < 4 {
+            scene.passes(backend::PARSE_COMPLETE);
+        }
+        scene.passes(backend::BIND_COMPLETE);
+        scene.passes(&complete("SELECT 1"));
+        assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+        assert_eq!(scene.made_for_client(), if time < 4 { "" } else { "1" }, "time {time}");
+    }
+    scene.goes_on(&query("SELECT 2"));
+    scene.passes(&complete("SELECT 1"));
+    let _ = scene.server(&ready(Idle));
+    assert_eq!(
+        scene.client(&bind("")),
+        FromClient::Forward { skip: 0 },
+        "gone: the server says so"
+    );
+}
+
+fn stale_plan() -> BytesMut {
+    bytes(|out| {
+        out.extend_from_slice(b"E\0\0\0\0SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0RRevalidateCachedQuery\0\0");
+        let len = u32::try_from(out.len() - 1).unwrap();
+        out[1..5].copy_from_slice(&len.to_be_bytes());
+    })
+}
+
+#[test]
+fn a_kept_statement_that_the_server_refuses_is_run_again_as_it_was_sent() {
+    let mut scene = Scene::with(PoolMode::Transaction, PrepareUnnamed::On);
+    scene.attach(fresh_server(9));
+    for message in unnamed_batch() {
+        scene.goes_on(&message);
+    }
+    for reply in [backend::PARSE_COMPLETE, backend::BIND_COMPLETE] {
+        scene.passes(reply);
+    }
+    scene.passes(&complete("SELECT 1"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    let _ = scene.made_for_server();
+
+    let server = scene.server.take().unwrap();
+    scene.attach(server);
+    for message in unnamed_batch() {
+        scene.goes_on(&message);
+    }
+    assert_eq!(scene.made_for_server(), "B");
+    assert!(scene.session.may_replay());
+    assert_eq!(scene.server(&stale_plan()), FromServer::Swallow(Then::GoOn));
+    assert_eq!(scene.client(&query("x")), FromClient::NeedMore(0), "not now");
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Swallow(Then::Replay));
+    assert_eq!(scene.made_for_client(), "", "the client has seen nothing");
+    for message in unnamed_batch() {
+        assert_eq!(scene.client(&message), FromClient::Forward { skip: 0 }, "as it was sent");
+    }
+}
+
+#[test]
+fn a_kept_statement_refused_inside_a_transaction_is_the_clients_error_and_not_kept_again() {
+    let mut scene = Scene::with(PoolMode::Transaction, PrepareUnnamed::On);
+    scene.attach(fresh_server(9));
+    scene.goes_on(&query("BEGIN"));
+    scene.passes(&complete("BEGIN"));
+    let _ = scene.server(&ready(Active));
+    for message in unnamed_batch() {
+        scene.goes_on(&message);
+    }
+    scene.passes(backend::PARSE_COMPLETE);
+    scene.passes(&stale_plan());
+    assert_eq!(scene.server(&ready(Failed)), FromServer::Forward(Then::Ready));
+    assert_eq!(scene.client(&unnamed_batch()[0]), FromClient::Forward { skip: 0 }, "as it is");
+}
+
 #[test]
 fn a_server_in_copy_is_not_given_back_and_hears_no_sync() {
-    let copy_in =
-        bytes(|out| backend::CopyInResponse { format: 0, column_formats: vec![] }.encode(out));
     let data = bytes(|out| frontend::CopyData { data: Bytes::from_static(b"1\n") }.encode(out));
     let done = bytes(|out| frontend::CopyDone.encode(out));
     let mut scene = Scene::new(PoolMode::Transaction);
     scene.attach(fresh_server(9));
     scene.goes_on(&query("COPY t FROM STDIN"));
-    scene.passes(&copy_in);
+    scene.passes(&copy_in());
     assert_eq!(scene.client(&data), FromClient::Forward { skip: 0 });
     assert_eq!(scene.client(&sync()), FromClient::Swallow);
     assert!(!scene.session.is_quiet());

@@ -48,6 +48,8 @@ pub enum Then {
     GoOn,
     /// A request was answered in full (ReadyForQuery reached the client), the transaction goes on.
     Ready,
+    /// The same messages are to be offered again, with the same server.
+    Replay,
     /// The transaction is over and nothing is unanswered: the server can be given back.
     Release,
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::server::Credentials;
-use crate::config::{Config, Database, HostAddr, PoolMode, TargetSessionAttrs};
+use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
 use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
 use crate::pool::holder::Holders;
 use crate::pool::state::Admission;
@@ -50,6 +50,10 @@ pub struct Offer {
     pub mode: PoolMode,
     /// Setting `max_prepared_statements`.
     pub max_prepared_statements: u32,
+    /// Setting `prepare_unnamed`.
+    pub prepare_unnamed: PrepareUnnamed,
+    /// See [`Rules::realm`].
+    pub realm: u64,
     /// Setting `failover_timeout`.
     pub failover_timeout: Duration,
     /// Setting `server_reset_query_always`: servers are reset after each transaction too.
@@ -81,6 +85,8 @@ impl Offer {
         Rules {
             mode: self.mode,
             follow_statements: self.max_prepared_statements > 0 && self.mode != PoolMode::Session,
+            prepare_unnamed: self.prepare_unnamed,
+            realm: self.realm,
             outlives_server: self.tracking.is_some(),
         }
     }
@@ -258,6 +264,8 @@ impl Services {
                 database: old.database.clone(),
                 mode: old.mode,
                 max_prepared_statements: old.max_prepared_statements,
+                prepare_unnamed: old.prepare_unnamed,
+                realm: old.realm,
                 failover_timeout: old.failover_timeout,
                 reset_always: old.reset_always,
                 pools: Vec::new(),
@@ -321,6 +329,8 @@ impl Services {
             database: database.clone(),
             mode: config.pool_mode(database, user),
             max_prepared_statements: config.settings.max_prepared_statements,
+            prepare_unnamed: config.settings.prepare_unnamed,
+            realm: realm(&database.name, user),
             failover_timeout: config.settings.failover_timeout,
             reset_always: config.settings.server_reset_query_always,
             pools,
@@ -436,6 +446,14 @@ pub fn target(
         max_prepared_statements: settings.max_prepared_statements,
         connect_query: database.connect_query.clone(),
     }
+}
+
+/// A number for an entry and a user; which texts are seen often is counted by it.
+fn realm(database: &str, user: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (database, user).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What a forced user, `auth_user` or `topology_user` logs in with: the entry's password, else `auth_file`'s.

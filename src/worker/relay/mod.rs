@@ -261,6 +261,11 @@ impl Relay {
             self.session.end_of_batch(&mut self.out);
             self.insert_made();
         }
+        if self.session.may_replay() {
+            self.to_server.hold();
+        } else {
+            self.to_server.let_go();
+        }
         Ok(())
     }
 

@@ -103,7 +103,14 @@ impl Relay {
                 FromServer::Refuse(refusal) => return Err(self.refuse_with(cx, &refusal)),
             };
             self.want[1] = 0;
+            if then == Then::Replay {
+                self.to_server.rewind();
+                return self.look_at_client(cx);
+            }
             self.follow_up(then);
+        }
+        if !self.session.may_replay() {
+            self.to_server.let_go();
         }
         if self.release && self.to_client.unseen().is_empty() && !self.to_client.mid_message() {
             self.give_back();
