@@ -257,6 +257,7 @@ impl Control {
                 service.pools().iter().for_each(|pool| pool.reconnect());
             }
         }
+        self.shared.begin_minimum();
     }
 
     fn drop_service(&self, service: &Arc<Service>) {

@@ -188,11 +188,7 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
     for service in &services {
         known.entry(service.database.clone()).or_insert_with(|| service.offer().database.clone());
     }
-    let clients = all_clients(shared);
     let row = |(name, database): (String, Arc<Database>)| {
-        let own = services.iter().filter(|service| service.database == name);
-        let servers: usize =
-            own.flat_map(|service| service.pools()).map(|pool| pool.servers().len()).sum();
         let hosts: Vec<_> = database.hosts.iter().map(crate::config::HostAddr::name).collect();
         DatabaseRow {
             host: Some(hosts.join(",")),
@@ -202,17 +198,16 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
             pool_size: config
                 .pool_size(&database, database.user.as_deref().unwrap_or_default())
                 .unwrap_or(0),
-            min_pool_size: 0,
-            reserve_pool_size: 0,
-            server_lifetime: config.settings.server_lifetime,
+            min_pool_size: config.min_pool_size(&database),
+            reserve_pool_size: config
+                .reserve_pool_size(&database, database.user.as_deref().unwrap_or_default()),
+            server_lifetime: config.server_lifetime(&database),
             pool_mode: database.pool_mode.map(crate::config::PoolMode::name),
             load_balance_hosts: balance_name(&database),
-            max_connections: 0,
-            current_connections: small(servers),
-            max_client_connections: 0,
-            current_client_connections: small(
-                clients.iter().filter(|client| client.database == name).count(),
-            ),
+            max_connections: config.max_db_connections(&database).unwrap_or(0),
+            current_connections: shared.services.places().of_database(&name),
+            max_client_connections: config.max_db_client_connections(&database).unwrap_or(0),
+            current_client_connections: shared.seats.of_database(&name),
             paused: shared.is_paused(&name),
             disabled: shared.disabled.contains_key(&name),
             name,
@@ -228,23 +223,17 @@ pub(super) fn users(shared: &Shared) -> Vec<UserRow> {
     let mut names: Vec<&String> = config.userlist.users.keys().chain(config.users.keys()).collect();
     names.sort();
     names.dedup();
-    let clients = all_clients(shared);
-    let servers = all_servers(shared);
     let row = |name: &String| {
         let own = config.users.get(name);
         UserRow {
             name: name.clone(),
             pool_size: own.and_then(|user| user.pool_size).map(|size| size.unwrap_or(0)),
-            reserve_pool_size: None,
+            reserve_pool_size: own.and_then(|user| user.reserve_pool_size),
             pool_mode: own.and_then(|user| user.pool_mode).map(crate::config::PoolMode::name),
-            max_user_connections: 0,
-            current_connections: small(
-                servers.iter().filter(|(pool, _)| pool.name().user == *name).count(),
-            ),
-            max_user_client_connections: 0,
-            current_client_connections: small(
-                clients.iter().filter(|client| client.user == *name).count(),
-            ),
+            max_user_connections: config.max_user_connections(name).unwrap_or(0),
+            current_connections: shared.services.places().of_user(name),
+            max_user_client_connections: config.max_user_client_connections(name).unwrap_or(0),
+            current_client_connections: shared.seats.of_user(name),
         }
     };
     names.into_iter().map(row).collect()

@@ -134,6 +134,7 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
     let monitors = Arc::new(Monitors(topology.clone()));
     let services = Services::new(metrics.clone(), holders.clone(), monitors, tracked.clone());
     let shared = Shared::new(live, metrics.clone(), holders, services, tracked);
+    shared.begin_minimum();
 
     let (shutdown, mut asked) = watch::channel(None);
     let control = Control::new(shared.clone(), topology.clone(), shutdown, Box::new(Rotation(log)));
@@ -342,10 +343,7 @@ async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: Cancellat
     let mut forget = tokio::time::interval(FORGET_ROUND);
     loop {
         tokio::select! {
-            _ = sweep.tick() => {
-                let now = clock::now();
-                shared.services.pools().iter().for_each(|pool| pool.sweep(now));
-            }
+            _ = sweep.tick() => shared.services.sweep(clock::now()),
             _ = measure.tick() => dealer.lock().await.round(&shared),
             _ = forget.tick() => shared.statements.sweep(),
             () = stop.cancelled() => return,

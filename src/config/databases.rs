@@ -1,6 +1,7 @@
 //! Section `[databases]`: one connection string to one [`Database`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::connstr;
 use super::error::ConfigError;
@@ -17,7 +18,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 16] = [
+const EFFECTIVE: [&str; 22] = [
     "host",
     "port",
     "dbname",
@@ -26,6 +27,12 @@ const EFFECTIVE: [&str; 16] = [
     "target_session_attrs",
     "load_balance_hosts",
     "pool_size",
+    "min_pool_size",
+    "reserve_pool_size",
+    "reserve_pool",
+    "max_db_connections",
+    "max_db_client_connections",
+    "server_lifetime",
     "pool_mode",
     "auth_user",
     "auth_query",
@@ -37,18 +44,7 @@ const EFFECTIVE: [&str; 16] = [
 ];
 const APPLICATION_NAME: &str = "application_name";
 /// pgbouncer's keys that pgweir does not act on yet: whole numbers that inherit when negative.
-const NOT_YET_EFFECTIVE: [&str; 7] = [
-    "min_pool_size",
-    "reserve_pool_size",
-    "reserve_pool",
-    "max_db_connections",
-    "max_db_client_connections",
-    "server_lifetime",
-    "query_wait_timeout",
-];
-/// Those of them for which only a negative number inherits; for the others 0 does as well.
-const ZERO_COUNTS: [&str; 4] =
-    ["min_pool_size", "reserve_pool_size", "reserve_pool", "query_wait_timeout"];
+const NOT_YET_EFFECTIVE: [&str; 1] = ["query_wait_timeout"];
 
 /// Whether the name is the console's.
 pub(super) fn is_reserved(name: &str) -> bool {
@@ -100,6 +96,11 @@ fn blank(name: &str) -> Database {
         target_session_attrs: None,
         load_balance_hosts: LoadBalanceHosts::default(),
         pool_size: None,
+        min_pool_size: None,
+        reserve_pool_size: None,
+        max_db_connections: None,
+        max_db_client_connections: None,
+        server_lifetime: None,
         pool_mode: None,
         auth_user: None,
         auth_query: None,
@@ -135,6 +136,15 @@ impl Draft<'_> {
                 database.load_balance_hosts = parameter(entry, key, value, LoadBalanceHosts::read)?;
             }
             "pool_size" => database.pool_size = pool_size(entry, key, value)?,
+            "min_pool_size" => database.min_pool_size = count(entry, key, value)?,
+            "reserve_pool_size" | "reserve_pool" => {
+                database.reserve_pool_size = count(entry, key, value)?;
+            }
+            "max_db_connections" => database.max_db_connections = limit(entry, key, value)?,
+            "max_db_client_connections" => {
+                database.max_db_client_connections = limit(entry, key, value)?;
+            }
+            "server_lifetime" => database.server_lifetime = seconds(entry, key, value)?,
             "pool_mode" => database.pool_mode = Some(parameter(entry, key, value, PoolMode::read)?),
             "auth_user" => database.auth_user = Some(text()),
             "auth_query" => database.auth_query = Some(text()),
@@ -151,8 +161,7 @@ impl Draft<'_> {
                 database.server_parameters.push((key.to_owned(), text()));
             }
             _ if NOT_YET_EFFECTIVE.contains(&key) => {
-                let number = parameter(entry, key, value, whole_number)?;
-                if number > 0 || number == 0 && ZERO_COUNTS.contains(&key) {
+                if parameter(entry, key, value, whole_number)? >= 0 {
                     notes.push(not_yet_effective(entry, key));
                 }
             }
@@ -263,6 +272,26 @@ pub(super) fn pool_size(
 ) -> Result<Option<Option<u32>>, ConfigError> {
     let number = parameter(entry, key, value, whole_number)?;
     Ok(u32::try_from(number).ok().map(|size| (size != 0).then_some(size)))
+}
+
+/// Negative inherits (`None`).
+pub(super) fn count(entry: &Entry, key: &str, value: &str) -> Result<Option<u32>, ConfigError> {
+    let number = parameter(entry, key, value, whole_number)?;
+    Ok(u32::try_from(number).ok())
+}
+
+/// Negative and 0 inherit (`None`): an entry cannot lift a global limit.
+pub(super) fn limit(entry: &Entry, key: &str, value: &str) -> Result<Option<u32>, ConfigError> {
+    Ok(count(entry, key, value)?.filter(|limit| *limit != 0))
+}
+
+/// Whole seconds, as pgbouncer has them here. Negative and 0 inherit (`None`).
+pub(super) fn seconds(
+    entry: &Entry,
+    key: &str,
+    value: &str,
+) -> Result<Option<Duration>, ConfigError> {
+    Ok(limit(entry, key, value)?.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
 /// The note on a key of an entry.
@@ -419,12 +448,32 @@ mod tests {
 
     #[test]
     fn a_key_without_effect_is_noted_unless_it_inherits() {
-        let config = parse_text(
-            "[databases]\na = min_pool_size=1\nb = max_db_connections=0 reserve_pool=-1",
-        )
-        .expect("is well formed");
+        let config = parse_text("[databases]\na = query_wait_timeout=1\nb = query_wait_timeout=-1")
+            .expect("is well formed");
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
-        assert_eq!(notes, ["parse_text:2: pgweir does not act on databases/a min_pool_size yet"]);
+        assert_eq!(
+            notes,
+            ["parse_text:2: pgweir does not act on databases/a query_wait_timeout yet"]
+        );
+    }
+
+    #[test]
+    fn limits_of_an_entry_inherit_when_zero_or_negative_and_counts_only_when_negative() {
+        let own = database(
+            "min_pool_size=0 reserve_pool=3 max_db_connections=4 max_db_client_connections=5 \
+             server_lifetime=60",
+        );
+        assert_eq!((own.min_pool_size, own.reserve_pool_size), (Some(0), Some(3)));
+        assert_eq!((own.max_db_connections, own.max_db_client_connections), (Some(4), Some(5)));
+        assert_eq!(own.server_lifetime, Some(Duration::from_secs(60)));
+        for nothing in ["0", "-1"] {
+            let heir = database(&format!(
+                "max_db_connections={nothing} max_db_client_connections={nothing} \
+                 server_lifetime={nothing} min_pool_size=-1 reserve_pool_size=-1"
+            ));
+            assert_eq!(heir, database(""));
+        }
+        assert!(refusal("server_lifetime=0.5").contains("allowed: a whole number"));
     }
 
     #[test]

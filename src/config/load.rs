@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_setting_without_effect_is_noted_where_it_differs_from_the_default() {
-        let text = "[pgbouncer]\nquery_timeout = 60\ntcp_defer_accept = 0x1\nmin_pool_size=5\nmin_pool_size=0\n\
+        let text = "[pgbouncer]\nquery_timeout = 60\ntcp_defer_accept = 0x1\nsyslog=5\nsyslog=0\n\
                     server_check_delay=30.0\nauth_hba_file=hba";
         let config = parse_text(text).expect("is well formed");
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();

@@ -141,6 +141,14 @@ pub struct Settings {
     pub max_client_conn: u32,
     /// 0 in the file: no limit.
     pub default_pool_size: Option<u32>,
+    pub min_pool_size: u32,
+    pub reserve_pool_size: u32,
+    /// `None`: the reserve is not used.
+    pub reserve_pool_timeout: Option<Duration>,
+    pub max_db_connections: Option<u32>,
+    pub max_user_connections: Option<u32>,
+    pub max_db_client_connections: Option<u32>,
+    pub max_user_client_connections: Option<u32>,
     pub server_round_robin: bool,
     pub query_wait_timeout: Option<Duration>,
     pub client_login_timeout: Option<Duration>,
@@ -283,6 +291,16 @@ pub struct Database {
     pub load_balance_hosts: LoadBalanceHosts,
     /// Overrides `default_pool_size`; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
+    /// Overrides the global `min_pool_size`.
+    pub min_pool_size: Option<u32>,
+    /// Overrides the global `reserve_pool_size`.
+    pub reserve_pool_size: Option<u32>,
+    /// Overrides the global `max_db_connections`.
+    pub max_db_connections: Option<u32>,
+    /// Overrides the global `max_db_client_connections`.
+    pub max_db_client_connections: Option<u32>,
+    /// Overrides the global `server_lifetime`.
+    pub server_lifetime: Option<Duration>,
     /// Overrides the global mode.
     pub pool_mode: Option<PoolMode>,
     /// Overrides `auth_user`.
@@ -304,6 +322,12 @@ pub struct User {
     pub pool_mode: Option<PoolMode>,
     /// Overrides the database's and the global size; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
+    /// Overrides the database's and the global `reserve_pool_size`.
+    pub reserve_pool_size: Option<u32>,
+    /// Overrides the global `max_user_connections`.
+    pub max_user_connections: Option<u32>,
+    /// Overrides the global `max_user_client_connections`.
+    pub max_user_client_connections: Option<u32>,
 }
 
 /// A password or what stands for it, as a file has it. Shows nothing of itself in logs.
@@ -359,6 +383,44 @@ impl Config {
     pub fn pool_size(&self, database: &Database, server_user: &str) -> Option<u32> {
         let user = self.users.get(server_user).and_then(|user| user.pool_size);
         user.or(database.pool_size).unwrap_or(self.settings.default_pool_size)
+    }
+
+    /// Connections that a pool of this database keeps: the database's number, else the global one.
+    pub fn min_pool_size(&self, database: &Database) -> u32 {
+        database.min_pool_size.unwrap_or(self.settings.min_pool_size)
+    }
+
+    /// Connections above a pool's size: the user's number, else the database's, else the global one.
+    pub fn reserve_pool_size(&self, database: &Database, server_user: &str) -> u32 {
+        let user = self.users.get(server_user).and_then(|user| user.reserve_pool_size);
+        user.or(database.reserve_pool_size).unwrap_or(self.settings.reserve_pool_size)
+    }
+
+    /// Server connections of a database at most; `None`: no limit.
+    pub fn max_db_connections(&self, database: &Database) -> Option<u32> {
+        database.max_db_connections.or(self.settings.max_db_connections)
+    }
+
+    /// Server connections of a server user at most; `None`: no limit.
+    pub fn max_user_connections(&self, server_user: &str) -> Option<u32> {
+        let user = self.users.get(server_user).and_then(|user| user.max_user_connections);
+        user.or(self.settings.max_user_connections)
+    }
+
+    /// Clients of a database at most; `None`: no limit.
+    pub fn max_db_client_connections(&self, database: &Database) -> Option<u32> {
+        database.max_db_client_connections.or(self.settings.max_db_client_connections)
+    }
+
+    /// Clients that log in as this user at most; `None`: no limit.
+    pub fn max_user_client_connections(&self, user: &str) -> Option<u32> {
+        let user = self.users.get(user).and_then(|user| user.max_user_client_connections);
+        user.or(self.settings.max_user_client_connections)
+    }
+
+    /// Age at which a server connection of this database is closed: the database's, else the global one.
+    pub fn server_lifetime(&self, database: &Database) -> Duration {
+        database.server_lifetime.unwrap_or(self.settings.server_lifetime)
     }
 
     /// The directory of the ini file.

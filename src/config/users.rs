@@ -1,6 +1,8 @@
 //! Sections `[users]` and `[peers]`.
 
-use super::databases::{not_yet_effective, pairs, parameter, pool_size, unknown, whole_number};
+use super::databases::{
+    count, limit, not_yet_effective, pairs, parameter, pool_size, unknown, whole_number,
+};
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{Note, PoolMode, User};
@@ -9,12 +11,15 @@ use super::values::Value;
 /// Bytes of a name, as in pgbouncer.
 const MAX_NAME: usize = 127;
 
-const USER_KEYS: [&str; 2] = ["pool_mode", "pool_size"];
+const USER_KEYS: [&str; 5] = [
+    "pool_mode",
+    "pool_size",
+    "reserve_pool_size",
+    "max_user_connections",
+    "max_user_client_connections",
+];
 /// pgbouncer's keys that pgweir does not act on yet, with the least number that does not mean "inherit".
-const NOT_YET_EFFECTIVE: [(&str, i32); 8] = [
-    ("reserve_pool_size", 0),
-    ("max_user_connections", 1),
-    ("max_user_client_connections", 1),
+const NOT_YET_EFFECTIVE: [(&str, i32); 5] = [
     ("query_timeout", 1),
     ("idle_transaction_timeout", 1),
     ("transaction_timeout", 1),
@@ -36,6 +41,13 @@ pub(super) fn read_user(entry: &Entry, notes: &mut Vec<Note>) -> Result<User, Co
                 user.pool_mode = Some(parameter(entry, &key, &value, PoolMode::read)?)
             }
             ("pool_size", _) => user.pool_size = pool_size(entry, &key, &value)?,
+            ("reserve_pool_size", _) => user.reserve_pool_size = count(entry, &key, &value)?,
+            ("max_user_connections", _) => {
+                user.max_user_connections = limit(entry, &key, &value)?;
+            }
+            ("max_user_client_connections", _) => {
+                user.max_user_client_connections = limit(entry, &key, &value)?;
+            }
             (_, Some((_, least))) => {
                 if parameter(entry, &key, &value, whole_number)? >= *least {
                     notes.push(not_yet_effective(entry, &key));
@@ -98,10 +110,35 @@ mod tests {
         let config =
             parse_text("[users]\nann = pool_mode=transaction pool_size=3\n'b ob' = pool_size=0")
                 .expect("is well formed");
-        let ann = User { pool_mode: Some(PoolMode::Transaction), pool_size: Some(Some(3)) };
+        let ann = User {
+            pool_mode: Some(PoolMode::Transaction),
+            pool_size: Some(Some(3)),
+            ..User::default()
+        };
         assert_eq!(config.users["ann"], ann);
         assert_eq!(config.users["b ob"].pool_size, Some(None));
         assert!(config.notes.is_empty());
+    }
+
+    #[test]
+    fn a_users_limits_count_before_the_databases_and_the_global_ones() {
+        let config = parse_text(
+            "[databases]\napp = reserve_pool=2 max_db_connections=7\n\
+             [users]\nann = reserve_pool_size=0 max_user_connections=3 max_user_client_connections=4\n\
+             bob = max_user_connections=0\n\
+             [pgbouncer]\nreserve_pool_size=1\nmax_user_connections=9\nmin_pool_size=5",
+        )
+        .expect("is well formed");
+        let app = &config.databases["app"];
+        assert_eq!(config.reserve_pool_size(app, "ann"), 0);
+        assert_eq!(config.reserve_pool_size(app, "bob"), 2);
+        assert_eq!(config.max_user_connections("ann"), Some(3));
+        assert_eq!(config.max_user_connections("bob"), Some(9));
+        assert_eq!(config.max_user_client_connections("ann"), Some(4));
+        assert_eq!(config.max_user_client_connections("bob"), None);
+        assert_eq!(config.max_db_connections(app), Some(7));
+        assert_eq!(config.max_db_client_connections(app), None);
+        assert_eq!(config.min_pool_size(app), 5);
     }
 
     #[test]

@@ -199,6 +199,8 @@ impl Pool {
             Some("server host is gone")
         } else if connection.info.close_needed() {
             Some("database configuration changed")
+        } else if self.membership.is_over() {
+            Some("too many servers")
         } else {
             let lifetime = lock_rules(self).server_lifetime;
             let age = now.saturating_duration_since(connection.info.opened);
@@ -213,7 +215,7 @@ impl Pool {
         loop {
             let placed = self.state().release(Idle { connection, since: now });
             match placed {
-                Placed::Idle => return,
+                Placed::Idle => return self.membership.rested(),
                 Placed::Close(idle) => {
                     return self.dispose(*idle.connection, "not needed any more");
                 }

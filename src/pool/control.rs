@@ -1,6 +1,7 @@
 //! What is done to a pool from outside: PAUSE and RESUME, RECONNECT, new rules, a host that is gone.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::AttachError;
 use super::holder::Order;
@@ -26,7 +27,8 @@ impl PoolRules {
 impl Pool {
     /// From now on it goes by these rules. Connections that the new rules would not open are replaced.
     pub fn set_rules(self: &Arc<Self>, rules: PoolRules) {
-        self.state().resize(rules.size, rules.round_robin);
+        self.state().resize(rules.sizes, rules.round_robin);
+        self.membership.set_limits(rules.max_db_connections, rules.max_user_connections);
         let old = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
         if !old.same_servers(&self.rules()) {
             self.reconnect();
@@ -49,11 +51,9 @@ impl Pool {
         let idle = {
             let mut state = self.state();
             state.set_paused(true);
-            state.take_idle(|_| true)
+            state.take_idle(|_| Some("pause mode"))
         };
-        for idle in idle {
-            self.dispose(*idle.connection, "pause mode");
-        }
+        self.dispose_idle(idle);
     }
 
     /// Ends a pause.
@@ -74,10 +74,8 @@ impl Pool {
             server.need_close();
         }
         *lock(&self.welcome) = None;
-        let idle = self.state().take_idle(|_| true);
-        for idle in idle {
-            self.dispose(*idle.connection, "database configuration changed");
-        }
+        let idle = self.state().take_idle(|_| Some("database configuration changed"));
+        self.dispose_idle(idle);
     }
 
     /// Its host is dead or deposed: closes every connection at once and turns away those who wait.
@@ -90,15 +88,13 @@ impl Pool {
         let idle = {
             let mut state = self.state();
             state.set_closed(true);
-            state.take_idle(|_| true)
+            state.take_idle(|_| Some("database configuration changed"))
         };
         for server in self.servers() {
             server.need_close();
         }
         self.dismiss_waiting(&AttachError::HostGone);
-        for idle in idle {
-            self.dispose(*idle.connection, "database configuration changed");
-        }
+        self.dispose_idle(idle);
     }
 
     /// Its database entry is gone.
@@ -118,7 +114,7 @@ impl Pool {
         let idle = {
             let mut state = self.state();
             state.set_closed(true);
-            state.take_idle(|_| true)
+            state.take_idle(|_| Some("server host is gone"))
         };
         self.dismiss_waiting(&told);
         // First the mark, then the look at who holds it: a client that takes it right now sees the mark itself.
@@ -129,9 +125,20 @@ impl Pool {
                 holder.order(order);
             }
         }
-        for idle in idle {
-            self.dispose(*idle.connection, "server host is gone");
-        }
+        self.dispose_idle(idle);
+    }
+
+    /// Since when the connection that was idle longest has been so.
+    pub(super) fn longest_idle(&self) -> Option<Instant> {
+        self.state().longest_idle().map(|idle| idle.since)
+    }
+
+    /// Closes the connection that was idle longest, to make room for another pool's; `false` if none is idle.
+    pub(super) fn evict(&self) -> bool {
+        let idle = self.state().take_longest_idle();
+        let any = idle.is_some();
+        self.dispose_idle(idle.map(|idle| (idle, "evicted")).into_iter().collect());
+        any
     }
 
     /// Waits until no connection is in use or being opened.

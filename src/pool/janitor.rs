@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::AttachError;
-use super::{Pool, PoolRules};
+use super::{Idle, Pool, PoolRules};
 
 /// How often the janitor comes by: three times a second, as pgbouncer's.
 pub const ROUND: Duration = Duration::from_millis(333);
 
 impl Pool {
-    /// One round.
-    pub fn sweep(self: &Arc<Self>, now: Instant) {
+    /// One round. `in_use`: it has clients, or stands ready for those of a forced user, so that `min_pool_size` counts.
+    pub fn sweep(self: &Arc<Self>, now: Instant, in_use: bool) {
         let rules = self.rules();
         self.expire_waits(&rules, now);
         self.close_stale(&rules, now);
         Self::open_more(self);
+        if in_use {
+            Self::open_minimum(self, now);
+        }
     }
 
     fn expire_waits(&self, rules: &PoolRules, now: Instant) {
@@ -30,34 +33,45 @@ impl Pool {
                 pool: self.name.to_string(),
                 waited,
                 in_use,
-                pool_size: rules.size,
+                pool_size: rules.sizes.size,
                 waiting,
             }));
         }
     }
 
     fn close_stale(&self, rules: &PoolRules, now: Instant) {
-        let (stale, old) = {
+        let (gone, old) = {
             let mut state = self.state();
-            let idle_limit = rules.server_idle_timeout;
-            let mut stale = state.take_idle(|idle| {
-                let unused = now.saturating_duration_since(idle.since);
-                idle.connection.info.close_needed()
-                    || idle.connection.info.is_doomed()
-                    || idle_limit.is_some_and(|limit| unused >= limit)
-                    || !idle.connection.is_silent()
+            let mut spare = state.spare();
+            let mut gone = state.take_idle(|idle| {
+                let reason = stale(idle, rules, now, spare > 0);
+                spare = spare.saturating_sub(u32::from(reason.is_some()));
+                reason
             });
-            stale.extend(state.surplus());
-            let age = |info: &crate::server::ServerInfo| now.saturating_duration_since(info.opened);
-            let oldest =
-                state.take_oldest(|idle| age(&idle.connection.info), rules.server_lifetime, now);
-            (stale, oldest)
+            let surplus = state.surplus().into_iter();
+            gone.extend(surplus.map(|idle| (idle, "too many servers in the pool")));
+            let age = |idle: &Idle| now.saturating_duration_since(idle.connection.info.opened);
+            (gone, state.take_oldest(age, rules.server_lifetime, now))
         };
-        for idle in stale {
-            self.dispose(*idle.connection, "idle, and not needed or closed by the server");
-        }
-        if let Some(idle) = old {
-            self.dispose(*idle.connection, "server lifetime over");
-        }
+        self.dispose_idle(gone);
+        self.dispose_idle(old.map(|idle| (idle, "server lifetime over")).into_iter().collect());
+        // A lowered limit over several pools.
+        while self.membership.is_over() && self.evict() {}
+    }
+}
+
+/// Why an idle connection is not to stay. `spare`: the pool keeps enough without it.
+fn stale(idle: &mut Idle, rules: &PoolRules, now: Instant, spare: bool) -> Option<&'static str> {
+    let unused = now.saturating_duration_since(idle.since);
+    let info = &idle.connection.info;
+    if info.is_doomed() {
+        Some("server host is gone")
+    } else if info.close_needed() {
+        Some("database configuration changed")
+    } else if !idle.connection.is_silent() {
+        Some("idle server got dirty")
+    } else {
+        let too_long = rules.server_idle_timeout.is_some_and(|limit| unused >= limit);
+        (too_long && spare).then_some("server idle timeout")
     }
 }

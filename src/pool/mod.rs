@@ -4,7 +4,9 @@
 //! queues; connections are opened on behalf of the queue, not of one client, so whoever is first gets whichever
 //! connection comes first. Which pool a transaction should use is decided elsewhere.
 //!
-//! - `state` — the books (pure)
+//! - `state` — the books of one pool (pure)
+//! - `limits` — the books that pools share: connections per database and per user (pure)
+//! - `places` — who gets a place that comes free, and whose idle connection makes room
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
@@ -16,7 +18,9 @@ pub mod control;
 pub mod error;
 pub mod holder;
 pub mod janitor;
+pub mod limits;
 mod open;
+pub mod places;
 pub mod state;
 
 use std::collections::HashMap;
@@ -29,7 +33,8 @@ use tokio::sync::Notify;
 
 use self::attach::Waiter;
 use self::holder::Holders;
-use self::state::State;
+use self::places::{Membership, Place, Places};
+use self::state::{Sizes, State};
 use crate::config::{HostAddr, LoadBalanceHosts};
 use crate::metrics::{PoolLevels, PoolMetrics};
 use crate::net::clock;
@@ -62,8 +67,12 @@ pub struct PoolRules {
     pub targets: Vec<Target>,
     /// How to choose.
     pub balance: LoadBalanceHosts,
-    /// Most connections.
-    pub size: Option<u32>,
+    /// How many connections.
+    pub sizes: Sizes,
+    /// Setting `max_db_connections`: of all pools of the database.
+    pub max_db_connections: Option<u32>,
+    /// Setting `max_user_connections`: of all pools of the server user.
+    pub max_user_connections: Option<u32>,
     /// Setting `server_round_robin`.
     pub round_robin: bool,
     /// Setting `query_wait_timeout`.
@@ -90,12 +99,19 @@ struct Idle {
     since: Instant,
 }
 
+/// A connection of the pool, whoever holds it.
+struct Server {
+    info: Arc<ServerInfo>,
+    /// Held from before the connection was opened.
+    place: Place,
+}
+
 /// See the module's words.
 pub struct Pool {
     name: PoolName,
     rules: Mutex<Arc<PoolRules>>,
     state: Mutex<State<Idle, Waiter>>,
-    servers: Mutex<HashMap<u64, Arc<ServerInfo>>>,
+    servers: Mutex<HashMap<u64, Server>>,
     welcome: Mutex<Option<Arc<Welcome>>>,
     /// Why the last attempt to open a connection failed, as a client may know it.
     failing: Mutex<Option<String>>,
@@ -107,6 +123,8 @@ pub struct Pool {
     metrics: PoolMetrics,
     holders: Arc<Holders>,
     suspect: Suspect,
+    // Last: places are given back before it ends.
+    membership: Membership,
 }
 
 impl fmt::Debug for Pool {
@@ -123,9 +141,12 @@ impl Pool {
         metrics: PoolMetrics,
         holders: Arc<Holders>,
         suspect: Suspect,
+        places: &Arc<Places>,
     ) -> Arc<Self> {
-        let state = State::new(rules.size, rules.round_robin);
-        Arc::new(Self {
+        let state = State::new(rules.sizes, rules.round_robin);
+        let membership = Membership::begin(places, &name.database, &name.user);
+        membership.set_limits(rules.max_db_connections, rules.max_user_connections);
+        let pool = Arc::new(Self {
             name,
             rules: Mutex::new(Arc::new(rules)),
             state: Mutex::new(state),
@@ -138,7 +159,10 @@ impl Pool {
             metrics,
             holders,
             suspect,
-        })
+            membership,
+        });
+        pool.membership.introduce(Arc::downgrade(&pool));
+        pool
     }
 
     /// What it is for.
@@ -169,7 +193,8 @@ impl Pool {
 
     /// Its servers, in order of opening.
     pub fn servers(&self) -> Vec<Arc<ServerInfo>> {
-        let mut servers: Vec<_> = lock(&self.servers).values().cloned().collect();
+        let mut servers: Vec<_> =
+            lock(&self.servers).values().map(|server| server.info.clone()).collect();
         servers.sort_by_key(|server| server.id);
         servers
     }
@@ -213,12 +238,21 @@ impl Pool {
     /// Closes a connection that is in no list any more.
     fn dispose(&self, connection: Connection, reason: &str) {
         let info = &connection.info;
-        lock(&self.servers).remove(&info.id);
+        let server = lock(&self.servers).remove(&info.id);
         self.metrics.servers_closed.increment(1);
         let age = clock::now().saturating_duration_since(info.opened).as_secs();
         tracing::info!("S-{:#x}: {} closing because: {reason} (age={age}s)", info.id, self.name);
         connection.close();
         self.settled.notify_waiters();
+        // Only now: the server has been told of the one before it hears of the next.
+        drop(server.map(|server| server.place));
+    }
+
+    /// Closes connections that were idle.
+    fn dispose_idle(&self, idle: Vec<(Idle, &'static str)>) {
+        for (idle, reason) in idle {
+            self.dispose(*idle.connection, reason);
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::attach::Lease;
+use super::attach::{Lease, Waiter};
 use super::error::AttachError;
-use super::{Pool, PoolRules, lock};
+use super::places::Place;
+use super::state::{Need, State};
+use super::{Idle, Pool, PoolRules, Server, lock};
 use crate::config::LoadBalanceHosts;
 use crate::net::clock;
 use crate::server::{self, OpenError};
@@ -15,19 +17,60 @@ impl Pool {
     /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
     /// the calling thread's reactor.
     pub(super) fn open_more(pool: &Arc<Self>) {
-        // There is none while the process ends.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let now = clock::now();
-        while pool.state().begin_opening(now) {
-            let opening = Opening { pool: Some(pool.clone()) };
-            runtime.spawn(opening.run());
+        while pool.wants_more() {
+            let Some(place) = pool.membership.take_or_claim() else { return };
+            if Self::open_with(pool, place).is_some() {
+                return;
+            }
         }
+    }
+
+    /// Whether a connection is to be opened for somebody who waits.
+    pub(super) fn wants_more(&self) -> bool {
+        self.state().wants(clock::now()).is_some()
+    }
+
+    /// Begins to open a connection in this place, or gives it back: nobody needs one any more.
+    pub(super) fn open_with(pool: &Arc<Self>, place: Place) -> Option<Place> {
+        let now = clock::now();
+        Self::begin_opening(pool, place, |state| state.wants(now))
+    }
+
+    /// Begins to open a connection if the pool has fewer than it should keep.
+    pub(super) fn open_minimum(pool: &Arc<Self>, now: Instant) {
+        if pool.state().wants_minimum(now).is_some()
+            && let Some(place) = pool.membership.take()
+        {
+            drop(Self::begin_opening(pool, place, |state| state.wants_minimum(now)));
+        }
+    }
+
+    fn begin_opening(
+        pool: &Arc<Self>,
+        place: Place,
+        need: impl FnOnce(&mut State<Idle, Waiter>) -> Option<Need>,
+    ) -> Option<Place> {
+        // There is none while the process ends.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Some(place) };
+        let need = {
+            let mut state = pool.state();
+            let Some(need) = need(&mut state) else { return Some(place) };
+            state.begin_opening();
+            need
+        };
+        if need == Need::Reserve {
+            tracing::warn!("{}: taking connection from reserve_pool", pool.name);
+        }
+        runtime.spawn(Opening { pool: Some(pool.clone()), place: Some(place) }.run());
+        None
     }
 }
 
 /// One attempt. Counts as a failure if it is dropped midway.
 struct Opening {
     pool: Option<Arc<Pool>>,
+    /// Goes over to the connection, or to whoever is next.
+    place: Option<Place>,
 }
 
 impl Opening {
@@ -37,8 +80,8 @@ impl Opening {
         let Some(target) = pool.pick_target(&rules) else { return };
         let opened = server::open(&target).await;
         self.pool = None;
-        match opened {
-            Ok((connection, welcome)) => {
+        match (opened, self.place.take()) {
+            (Ok((connection, welcome)), Some(place)) => {
                 let from = connection
                     .info
                     .local
@@ -49,7 +92,8 @@ impl Opening {
                     pool.name
                 );
                 pool.metrics.servers_opened.increment(1);
-                lock(&pool.servers).insert(connection.info.id, connection.info.clone());
+                let server = Server { info: connection.info.clone(), place };
+                lock(&pool.servers).insert(connection.info.id, server);
                 *lock(&pool.welcome) = Some(Arc::new(welcome));
                 *lock(&pool.failing) = None;
                 pool.failures.store(0, Ordering::Relaxed);
@@ -61,7 +105,11 @@ impl Opening {
                 Lease::new(pool.clone(), Box::new(connection)).give_back(clock::now());
                 Pool::open_more(&pool);
             }
-            Err(error) => pool.opening_failed(&rules, &error),
+            (Err(error), place) => {
+                pool.opening_failed(&rules, &error);
+                drop(place);
+            }
+            (Ok(_), None) => unreachable!("the place is held until here"),
         }
     }
 }

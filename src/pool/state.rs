@@ -22,6 +22,30 @@ pub enum Admission {
     Closed,
 }
 
+/// How many connections a pool may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// At most, as long as nobody waits too long; `None`: no limit.
+    pub size: Option<u32>,
+    /// Kept open while the pool is in use, as far as `size` allows.
+    pub min: u32,
+    /// Above `size`, for those who wait too long.
+    pub reserve: u32,
+    /// What too long is; `None`: the reserve is not used.
+    pub reserve_after: Option<Duration>,
+}
+
+/// Why a connection is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody waits, and the size allows it.
+    Waiter,
+    /// Somebody has waited so long that the reserve is there for him.
+    Reserve,
+    /// There are fewer than should be kept.
+    Minimum,
+}
+
 /// A place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
@@ -47,7 +71,7 @@ pub enum Placed<C, W> {
 /// See the module's words.
 #[derive(Debug)]
 pub struct State<C, W> {
-    size: Option<u32>,
+    sizes: Sizes,
     round_robin: bool,
     paused: bool,
     closed: bool,
@@ -67,11 +91,10 @@ pub struct State<C, W> {
 }
 
 impl<C, W> State<C, W> {
-    /// An empty pool of at most `size` connections (`None`: no limit). `round_robin`: give out the connection that was
-    /// idle longest, not the one used last.
-    pub fn new(size: Option<u32>, round_robin: bool) -> Self {
+    /// An empty pool. `round_robin`: give out the connection that was idle longest, not the one used last.
+    pub fn new(sizes: Sizes, round_robin: bool) -> Self {
         Self {
-            size,
+            sizes,
             round_robin,
             paused: false,
             closed: false,
@@ -87,8 +110,8 @@ impl<C, W> State<C, W> {
     }
 
     /// Changes the limits. Connections beyond a lowered size go when they are next idle; see [`Self::surplus`].
-    pub fn resize(&mut self, size: Option<u32>, round_robin: bool) {
-        self.size = size;
+    pub fn resize(&mut self, sizes: Sizes, round_robin: bool) {
+        self.sizes = sizes;
         self.round_robin = round_robin;
     }
 
@@ -152,9 +175,9 @@ impl<C, W> State<C, W> {
         self.idle.is_empty() && self.attached == 0
     }
 
-    /// The limit.
+    /// The limit, without the reserve.
     pub fn size(&self) -> Option<u32> {
-        self.size
+        self.sizes.size
     }
 
     /// No attempt to open a connection before this.
@@ -194,17 +217,38 @@ impl<C, W> State<C, W> {
         }
     }
 
-    /// Whether one more connection is to be opened now. If so it counts from now on, until [`Self::opened`] or
-    /// [`Self::open_failed`].
-    pub fn begin_opening(&mut self, now: Instant) -> bool {
+    /// Whether one more connection is to be opened now for somebody who waits.
+    pub fn wants(&self, now: Instant) -> Option<Need> {
         let at_once = if self.proven { OPENING_AT_ONCE } else { 1 };
-        let wanted = self.admission() == Admission::Open
-            && self.opening < at_once
-            && self.opening < self.waiting()
-            && self.size.is_none_or(|size| self.total() < size)
-            && self.retry_at.is_none_or(|at| at <= now);
-        self.opening += u32::from(wanted);
-        wanted
+        if !self.may_open(now) || self.opening >= at_once {
+            return None;
+        }
+        // Those before him have one on its way.
+        let next = self.waiting.get(self.opening as usize)?;
+        let Some(size) = self.sizes.size else { return Some(Need::Waiter) };
+        if self.total() < size {
+            return Some(Need::Waiter);
+        }
+        let waited = now.saturating_duration_since(next.since);
+        let too_long = self.sizes.reserve_after.is_some_and(|limit| waited >= limit);
+        (too_long && self.total() < size.saturating_add(self.sizes.reserve))
+            .then_some(Need::Reserve)
+    }
+
+    /// Whether one more connection is to be opened now so that the least number is kept.
+    pub fn wants_minimum(&self, now: Instant) -> Option<Need> {
+        let least = self.sizes.size.map_or(self.sizes.min, |size| self.sizes.min.min(size));
+        let wanted = self.may_open(now) && self.opening == 0 && self.total() < least;
+        wanted.then_some(Need::Minimum)
+    }
+
+    fn may_open(&self, now: Instant) -> bool {
+        self.admission() == Admission::Open && self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    /// One more connection is being opened. It counts from now on, until [`Self::opened`] or [`Self::open_failed`].
+    pub fn begin_opening(&mut self) {
+        self.opening += 1;
     }
 
     /// A connection was opened; it counts as attached until it is placed by [`Self::release`].
@@ -224,7 +268,7 @@ impl<C, W> State<C, W> {
 
     /// A connection comes back fit for use.
     pub fn release(&mut self, connection: C) -> Placed<C, W> {
-        let surplus = self.size.is_some_and(|size| self.total() > size);
+        let surplus = self.most().is_some_and(|most| self.total() > most);
         if self.admission() != Admission::Open || surplus {
             self.attached -= 1;
             return Placed::Close(connection);
@@ -250,7 +294,7 @@ impl<C, W> State<C, W> {
         if lifetime.is_zero() {
             return true;
         }
-        let apart = lifetime / self.size.unwrap_or_else(|| self.total()).max(1);
+        let apart = lifetime / self.sizes.size.unwrap_or_else(|| self.total()).max(1);
         let due = age >= lifetime
             && self.retired_at.is_none_or(|last| now.saturating_duration_since(last) >= apart);
         if due {
@@ -274,14 +318,13 @@ impl<C, W> State<C, W> {
         self.waiting.drain(..).map(|gone| gone.waiter).collect()
     }
 
-    /// Takes out the idle connections that are not to stay.
-    pub fn take_idle(&mut self, mut goes: impl FnMut(&mut C) -> bool) -> Vec<C> {
+    /// Takes out the idle connections that are not to stay, longest idle first, with the reason for each.
+    pub fn take_idle<R>(&mut self, mut reason: impl FnMut(&mut C) -> Option<R>) -> Vec<(C, R)> {
         let mut gone = Vec::new();
         for mut connection in std::mem::take(&mut self.idle) {
-            if goes(&mut connection) {
-                gone.push(connection);
-            } else {
-                self.idle.push_back(connection);
+            match reason(&mut connection) {
+                Some(reason) => gone.push((connection, reason)),
+                None => self.idle.push_back(connection),
             }
         }
         gone
@@ -301,9 +344,29 @@ impl<C, W> State<C, W> {
 
     /// Takes out idle connections beyond a lowered size.
     pub fn surplus(&mut self) -> Vec<C> {
-        let Some(size) = self.size else { return Vec::new() };
-        let count = self.total().saturating_sub(size).min(self.idle());
+        let Some(most) = self.most() else { return Vec::new() };
+        let count = self.total().saturating_sub(most).min(self.idle());
         self.idle.drain(..count as usize).collect()
+    }
+
+    /// How many connections may go without leaving fewer than should be kept.
+    pub fn spare(&self) -> u32 {
+        (self.idle() + self.attached).saturating_sub(self.sizes.min)
+    }
+
+    /// The connection that was idle longest.
+    pub fn longest_idle(&self) -> Option<&C> {
+        self.idle.front()
+    }
+
+    /// Takes out the connection that was idle longest.
+    pub fn take_longest_idle(&mut self) -> Option<C> {
+        self.idle.pop_front()
+    }
+
+    /// The limit with the reserve.
+    fn most(&self) -> Option<u32> {
+        self.sizes.size.map(|size| size.saturating_add(self.sizes.reserve))
     }
 }
 
@@ -319,6 +382,19 @@ mod tests {
         Instant::now()
     }
 
+    fn sized(size: Option<u32>) -> Sizes {
+        Sizes { size, ..Sizes::default() }
+    }
+
+    /// Begins to open a connection, if one is wanted for somebody who waits.
+    fn begin<C, W>(state: &mut State<C, W>, now: Instant) -> bool {
+        let wanted = state.wants(now).is_some();
+        if wanted {
+            state.begin_opening();
+        }
+        wanted
+    }
+
     fn opened(state: &mut Books, connection: u32) -> Placed<u32, &'static str> {
         state.opened();
         state.release(connection)
@@ -327,11 +403,11 @@ mod tests {
     #[test]
     fn who_came_first_is_served_first_and_nobody_is_overtaken() {
         let now = start();
-        let mut state = Books::new(Some(1), false);
+        let mut state = Books::new(sized(Some(1)), false);
         state.enqueue("first", now);
         state.enqueue("second", now);
-        assert!(state.begin_opening(now));
-        assert!(!state.begin_opening(now), "the size is reached");
+        assert!(begin(&mut state, now));
+        assert!(!begin(&mut state, now), "the size is reached");
         assert!(matches!(opened(&mut state, 7), Placed::To("first", 7)));
         assert_eq!(state.take(|_| true), None, "a newcomer must queue behind the second");
         assert!(matches!(state.release(7), Placed::To("second", 7)));
@@ -341,10 +417,10 @@ mod tests {
 
     #[test]
     fn a_near_connection_is_preferred_and_else_the_one_used_last() {
-        let mut state = Books::new(None, false);
+        let mut state = Books::new(sized(None), false);
         for connection in [1, 2, 3] {
             state.enqueue("x", start());
-            assert!(state.begin_opening(start()));
+            assert!(begin(&mut state, start()));
             assert!(matches!(opened(&mut state, connection), Placed::To(..)));
         }
         for connection in [1, 2, 3] {
@@ -352,7 +428,7 @@ mod tests {
         }
         assert_eq!(state.take(|connection| *connection == 2), Some(2));
         assert_eq!(state.take(|connection| *connection == 9), Some(3));
-        state.resize(None, true);
+        state.resize(sized(None), true);
         assert!(matches!(state.release(3), Placed::Idle));
         assert_eq!(state.take(|_| true), Some(1), "round robin: idle longest first");
     }
@@ -360,39 +436,39 @@ mod tests {
     #[test]
     fn until_one_has_succeeded_only_one_is_tried_and_after_a_failure_not_before_its_time() {
         let now = start();
-        let mut state = Books::new(Some(9), false);
+        let mut state = Books::new(sized(Some(9)), false);
         for _ in 0..9 {
             state.enqueue("x", now);
         }
-        assert!(state.begin_opening(now) && !state.begin_opening(now));
+        assert!(begin(&mut state, now) && !begin(&mut state, now));
         let later = now + Duration::from_secs(15);
         state.open_failed(later);
-        assert!(!state.begin_opening(now) && state.begin_opening(later));
+        assert!(!begin(&mut state, now) && begin(&mut state, later));
         state.opened();
-        let attempts = (0..9).filter(|_| state.begin_opening(later)).count();
+        let attempts = (0..9).filter(|_| begin(&mut state, later)).count();
         assert_eq!(attempts, OPENING_AT_ONCE as usize);
     }
 
     #[test]
     fn a_paused_pool_takes_back_to_close_and_lets_wait() {
         let now = start();
-        let mut state = Books::new(Some(2), false);
+        let mut state = Books::new(sized(Some(2)), false);
         state.enqueue("x", now);
-        assert!(state.begin_opening(now));
+        assert!(begin(&mut state, now));
         assert!(matches!(opened(&mut state, 1), Placed::To(..)));
         state.set_paused(true);
         state.enqueue("y", now);
-        assert!(!state.begin_opening(now));
+        assert!(!begin(&mut state, now));
         assert!(matches!(state.release(1), Placed::Close(1)));
         assert_eq!((state.total(), state.waiting()), (0, 1));
         state.set_paused(false);
-        assert!(state.begin_opening(now));
+        assert!(begin(&mut state, now));
     }
 
     #[test]
     fn those_who_waited_too_long_leave_in_order_and_a_ticket_is_good_once() {
         let now = start();
-        let mut state = Books::new(Some(1), false);
+        let mut state = Books::new(sized(Some(1)), false);
         state.enqueue("a", now);
         let ticket = state.enqueue("b", now + Duration::from_secs(1));
         state.enqueue("c", now + Duration::from_secs(2));
@@ -406,23 +482,72 @@ mod tests {
     #[test]
     fn a_lowered_size_takes_effect_on_idle_ones_and_at_release() {
         let now = start();
-        let mut state = Books::new(Some(3), false);
+        let mut state = Books::new(sized(Some(3)), false);
         for connection in 0..3 {
             state.enqueue("x", now);
-            assert!(state.begin_opening(now));
+            assert!(begin(&mut state, now));
             assert!(matches!(opened(&mut state, connection), Placed::To(..)));
         }
         assert!(matches!(state.release(0), Placed::Idle));
-        state.resize(Some(1), false);
+        state.resize(sized(Some(1)), false);
         assert_eq!(state.surplus(), [0]);
         assert!(matches!(state.release(1), Placed::Close(1)));
         assert!(matches!(state.release(2), Placed::Idle));
     }
 
     #[test]
+    fn the_reserve_is_for_those_who_have_waited_too_long() {
+        let (now, patience) = (start(), Duration::from_secs(5));
+        let reserve_after = Some(patience);
+        let sizes = Sizes { size: Some(1), reserve: 2, reserve_after, ..Sizes::default() };
+        let mut state = Books::new(sizes, false);
+        state.enqueue("served", now);
+        assert_eq!(state.wants(now), Some(Need::Waiter));
+        state.begin_opening();
+        assert!(matches!(opened(&mut state, 1), Placed::To(..)));
+        state.enqueue("first", now);
+        state.enqueue("second", now + Duration::from_secs(1));
+        assert_eq!(state.wants(now + Duration::from_secs(4)), None);
+        assert_eq!(state.wants(now + patience), Some(Need::Reserve));
+        state.begin_opening();
+        assert_eq!(state.wants(now + patience), None, "the second has not waited long enough");
+        assert_eq!(state.wants(now + Duration::from_secs(6)), Some(Need::Reserve));
+        state.begin_opening();
+        state.enqueue("third", now);
+        assert_eq!(state.wants(now + Duration::from_secs(9)), None, "that was the reserve");
+        assert!(matches!(opened(&mut state, 2), Placed::To("first", 2)));
+        assert!(matches!(opened(&mut state, 3), Placed::To("second", 3)));
+        state.resize(Sizes { reserve_after: None, reserve: 9, ..sizes }, false);
+        assert_eq!(state.wants(now + Duration::from_secs(99)), None, "the reserve is off");
+        state.resize(Sizes { reserve: 0, ..sizes }, false);
+        assert!(matches!(state.release(1), Placed::Close(1)), "the reserve is gone");
+    }
+
+    #[test]
+    fn the_minimum_is_opened_one_at_a_time_and_never_above_the_size() {
+        let now = start();
+        let mut state = Books::new(Sizes { size: Some(2), min: 5, ..Sizes::default() }, false);
+        for connection in [1, 2] {
+            assert_eq!(state.wants_minimum(now), Some(Need::Minimum));
+            state.begin_opening();
+            assert_eq!(state.wants_minimum(now), None, "one is on its way");
+            assert!(matches!(opened(&mut state, connection), Placed::Idle));
+        }
+        assert_eq!((state.wants_minimum(now), state.spare()), (None, 0));
+        state.set_paused(true);
+        assert_eq!(state.take_longest_idle(), Some(1));
+        assert_eq!(state.wants_minimum(now), None, "not in a pause");
+        state.set_paused(false);
+        state.resize(Sizes { min: 1, ..Sizes::default() }, false);
+        assert_eq!((state.wants_minimum(now), state.spare()), (None, 0));
+        state.resize(Sizes::default(), false);
+        assert_eq!(state.spare(), 1);
+    }
+
+    #[test]
     fn connections_of_one_age_are_not_retired_all_at_once() {
         let now = start();
-        let mut state = Books::new(Some(10), false);
+        let mut state = Books::new(sized(Some(10)), false);
         let (age, lifetime) = (Duration::from_secs(101), Duration::from_secs(100));
         assert!(state.retire(age, lifetime, now));
         assert!(!state.retire(age, lifetime, now + Duration::from_secs(9)));
@@ -438,7 +563,7 @@ mod tests {
         #[test]
         fn the_rules_hold_whatever_happens(size in 1_u32..5, events in proptest::collection::vec(0_u8..7, 0..200)) {
             let now = start();
-            let mut state: State<u32, u32> = State::new(Some(size), false);
+            let mut state: State<u32, u32> = State::new(sized(Some(size)), false);
             let (mut held, mut named, mut queued) = (Vec::new(), 0, Vec::new());
             for event in events {
                 match event {
@@ -453,7 +578,7 @@ mod tests {
                             Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
                         }
                     } }
-                    2 => { state.begin_opening(now); }
+                    2 => { begin(&mut state, now); }
                     3 if state.opening() > 0 => {
                         state.opened();
                         named += 1;

@@ -20,6 +20,7 @@ pub mod deal;
 mod login;
 pub mod relay;
 pub mod route;
+pub mod seats;
 pub mod service;
 pub mod shared;
 pub mod thread;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -16,7 +17,8 @@ use crate::auth::server::Credentials;
 use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
 use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
 use crate::pool::holder::Holders;
-use crate::pool::state::Admission;
+use crate::pool::places::Places;
+use crate::pool::state::{Admission, Sizes};
 use crate::pool::{AttachError, Pool, PoolName, PoolRules};
 use crate::server::dial::Keepalive;
 use crate::server::{Target, Tls};
@@ -105,6 +107,8 @@ pub struct Service {
     retired: std::sync::Mutex<Vec<Arc<Pool>>>,
     /// Ends the task that follows the hosts of the present offer.
     following: std::sync::Mutex<CancellationToken>,
+    /// Clients that are logged in.
+    clients: AtomicU32,
 }
 
 impl Service {
@@ -116,6 +120,21 @@ impl Service {
     /// What it offers now.
     pub fn offer(&self) -> Arc<Offer> {
         self.offer.borrow().clone()
+    }
+
+    /// A client has logged in.
+    pub fn client_came(&self) {
+        self.clients.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client that had logged in is gone.
+    pub fn client_left(&self) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether `min_pool_size` counts: a client is there, or all clients share a server user.
+    fn is_in_use(&self) -> bool {
+        self.clients.load(Ordering::Relaxed) > 0 || self.offer.borrow().database.user.is_some()
     }
 
     /// The pools of its offer, and those of earlier ones that transactions still run on.
@@ -133,6 +152,7 @@ pub struct Services {
     by_name: DashMap<(String, String), Arc<Service>>,
     metrics: Arc<Metrics>,
     holders: Arc<Holders>,
+    places: Arc<Places>,
     topology: Arc<dyn Topology>,
     tracked: Arc<Tracked>,
     tasks: TaskTracker,
@@ -154,7 +174,21 @@ impl Services {
         tracked: Arc<Tracked>,
     ) -> Self {
         let (by_name, tasks, stop) = (DashMap::new(), TaskTracker::new(), CancellationToken::new());
-        Self { by_name, metrics, holders, topology, tracked, tasks, stop }
+        let places = Arc::default();
+        Self { by_name, metrics, holders, places, topology, tracked, tasks, stop }
+    }
+
+    /// How many server connections each database and each server user has.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// A round of the janitor's over all pools.
+    pub fn sweep(&self, now: Instant) {
+        for service in self.all() {
+            let in_use = service.is_in_use();
+            service.pools().iter().for_each(|pool| pool.sweep(now, in_use));
+        }
     }
 
     /// The service for a database entry and a server user; made if it is new.
@@ -184,6 +218,7 @@ impl Services {
                     credentials: std::sync::Mutex::new(credentials),
                     retired: std::sync::Mutex::default(),
                     following: std::sync::Mutex::new(self.stop.child_token()),
+                    clients: AtomicU32::new(0),
                 });
                 self.follow(&service);
                 service
@@ -309,7 +344,8 @@ impl Services {
                 let metrics = self.metrics.pool(&name.database, &name.user, &name.host);
                 let topology = self.topology.clone();
                 let suspect = Arc::new(move |host: &HostAddr| topology.suspect(host));
-                let pool = Pool::new(name, rules, metrics, self.holders.clone(), suspect);
+                let holders = self.holders.clone();
+                let pool = Pool::new(name, rules, metrics, holders, suspect, &self.places);
                 // PAUSE, new hosts, RELOAD, RESUME: the pause holds for the new pools too.
                 if old.is_some_and(|old| old.pools.iter().any(|pool| pool.is_paused())) {
                     pool.pause();
@@ -355,10 +391,17 @@ impl Services {
         let with = |targets| PoolRules {
             targets,
             balance: database.load_balance_hosts,
-            size: config.pool_size(database, user),
+            sizes: Sizes {
+                size: config.pool_size(database, user),
+                min: config.min_pool_size(database),
+                reserve: config.reserve_pool_size(database, user),
+                reserve_after: settings.reserve_pool_timeout,
+            },
+            max_db_connections: config.max_db_connections(database),
+            max_user_connections: config.max_user_connections(user),
             round_robin: settings.server_round_robin,
             query_wait_timeout: settings.query_wait_timeout,
-            server_lifetime: settings.server_lifetime,
+            server_lifetime: config.server_lifetime(database),
             server_idle_timeout: settings.server_idle_timeout,
             retry: if watched { WATCHED_RETRY } else { settings.server_login_retry },
             watched,

@@ -9,9 +9,11 @@ use tokio::sync::Notify;
 
 use super::client::{CancelKey, ClientInfo};
 use super::console::Console;
-use super::service::Services;
+use super::seats::{Seat, Seats};
+use super::service::{Service, Services, forced_credentials};
 use crate::auth::MockKey;
-use crate::config::Config;
+use crate::auth::server::Credentials;
+use crate::config::{Config, Database};
 use crate::metrics::Metrics;
 use crate::pool::holder::{Holder, Holders, Order};
 use crate::server::Tls;
@@ -40,6 +42,8 @@ pub struct Shared {
     pub clients: DashMap<CancelKey, Arc<ClientInfo>>,
     /// What database entries are to server users.
     pub services: Services,
+    /// Clients per database and per user.
+    pub seats: Arc<Seats>,
     /// Prepared statements, shared by all clients.
     pub statements: Arc<StatementCache>,
     /// Settings that follow clients.
@@ -81,6 +85,7 @@ impl Shared {
             holders,
             clients: DashMap::new(),
             services,
+            seats: Arc::default(),
             statements: Arc::default(),
             tracked,
             mock_key: MockKey::draw(),
@@ -117,7 +122,41 @@ impl Shared {
                 (count < limit).then_some(count + 1)
             })
             .ok()
-            .map(|_| Place(self.clone()))
+            .map(|_| Place { shared: self.clone(), seat: None })
+    }
+
+    /// The service for a database entry and a server user. A new one begins in the pause that its database is in.
+    pub fn service(
+        &self,
+        live: &Live,
+        database: &Arc<Database>,
+        user: &str,
+        credentials: Credentials,
+    ) -> Arc<Service> {
+        let service =
+            self.services.find(&live.config, &live.server_tls, database, user, credentials);
+        if self.is_paused(&database.name) {
+            service.offer().pools.iter().for_each(|pool| pool.pause());
+            // A RESUME in this very moment may have come by before the pause did.
+            if !self.is_paused(&database.name) {
+                service.offer().pools.iter().for_each(|pool| pool.resume());
+            }
+        }
+        service
+    }
+
+    /// Makes the services of databases with a forced user that are to have connections before their first client
+    /// (`min_pool_size`).
+    pub fn begin_minimum(&self) {
+        let live = self.live();
+        for database in live.config.databases.values() {
+            if let Some(user) = &database.user
+                && live.config.min_pool_size(database) > 0
+            {
+                let credentials = forced_credentials(&live.config, database, user);
+                self.service(&live, database, user, credentials);
+            }
+        }
     }
 
     /// Waits until no client is left.
@@ -142,6 +181,7 @@ impl Shared {
     pub fn register(self: &Arc<Self>, client: Arc<ClientInfo>) -> Registered {
         self.holders.insert(client.holder.id, client.holder.clone());
         self.clients.insert(client.key, client.clone());
+        client.service.client_came();
         Registered { shared: self.clone(), client }
     }
 
@@ -156,14 +196,25 @@ impl Shared {
     }
 }
 
-/// One of the `max_client_conn` places.
+/// One of the `max_client_conn` places, and with it one of the database's and the user's once these are known.
 #[derive(Debug)]
-pub struct Place(Arc<Shared>);
+pub struct Place {
+    shared: Arc<Shared>,
+    seat: Option<Seat>,
+}
+
+impl Place {
+    /// Whose client it is is known now.
+    pub fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::AcqRel);
-        self.0.left.notify_waiters();
+        self.seat = None;
+        self.shared.count.fetch_sub(1, Ordering::AcqRel);
+        self.shared.left.notify_waiters();
     }
 }
 
@@ -183,6 +234,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        self.client.service.client_left();
         self.shared.clients.remove(&self.client.key);
         self.shared.holders.remove(&self.client.holder.id);
     }

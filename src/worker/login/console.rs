@@ -21,23 +21,26 @@ impl Guest<'_> {
     ) -> Result<Proof, End> {
         self.negotiate(message).await?;
         self.log_attempt(&request);
-        let user = request.user;
+        let user = request.user.clone();
         let own_uid = self.stream.socket().peer_uid() == Some(rustix::process::geteuid().as_raw());
         if user == "pgbouncer" && own_uid {
             tracing::info!("{} pgbouncer access from unix socket", self.label);
-            return Ok(Proof::Console { right: Right::Admin, user });
+            return Ok(Proof::Console { right: Right::Admin, user, _seat: None });
         }
         self.demand_tls()?;
+        // Limits must not lock those out who can raise them.
+        let admin = self.live.config.settings.admin_users.contains(&user);
+        let seat = if admin { None } else { Some(self.take_seat(&request, None)?) };
         self.authenticate(&user, None).await?;
         let settings = &self.live.config.settings;
-        let right = if settings.admin_users.contains(&user) {
+        let right = if admin {
             Right::Admin
         } else if settings.stats_users.contains(&user) || settings.auth_type == AuthType::Any {
             Right::Stats
         } else {
             return Err(refused(SqlState::INSUFFICIENT_PRIVILEGE, "not allowed"));
         };
-        Ok(Proof::Console { right, user })
+        Ok(Proof::Console { right, user, _seat: seat })
     }
 
     pub(super) async fn serve_console(&mut self, right: Right, user: &str) -> Result<(), End> {

@@ -30,6 +30,7 @@ use self::end::{End, fatal, refused};
 use self::startup::Request;
 use super::console::{self as console_trait, Right};
 use super::relay::Relay;
+use super::seats::{Limits, Seat, Seats, Taken};
 use super::service::{Service, forced_credentials};
 use super::shared::{Live, Place, Registered, Shared};
 use crate::auth::client::Proven;
@@ -177,7 +178,7 @@ impl Guest<'_> {
                 .await?
         };
         match proven {
-            Proof::Console { right, user } => {
+            Proof::Console { right, user, _seat } => {
                 self.serve_console(right, &user).await?;
                 Err(End::Done)
             }
@@ -199,7 +200,7 @@ impl Guest<'_> {
         if console_trait::NAMES.contains(&request.database.as_str()) {
             return self.prove_console(request, &message).await;
         }
-        let place = self.shared.take_place().ok_or_else(|| {
+        let mut place = self.shared.take_place().ok_or_else(|| {
             let text = "no more connections allowed (max_client_conn)";
             End::Refused(Box::new(fatal(SqlState::TOO_MANY_CONNECTIONS, text).hint("Retry later.")))
         })?;
@@ -207,6 +208,7 @@ impl Guest<'_> {
         self.log_attempt(&request);
         self.demand_tls()?;
         let database = self.live.config.database(&request.database);
+        place.sit(self.take_seat(&request, database.as_deref())?);
         let (secret, proven) = self.authenticate(&request.user, database.as_deref()).await?;
         // Only now: names of databases are not to be found out by trying.
         let database = database.ok_or_else(|| {
@@ -226,6 +228,27 @@ impl Guest<'_> {
         Ok(Proof::Client { request, database, service, place })
     }
 
+    /// One of the places that the client's database and its user have.
+    fn take_seat(&self, request: &Request, database: Option<&Database>) -> Result<Seat, End> {
+        let config = &self.live.config;
+        let limits = Limits {
+            database: match database {
+                Some(database) => config.max_db_client_connections(database),
+                None => config.settings.max_db_client_connections,
+            },
+            user: config.max_user_client_connections(&request.user),
+        };
+        Seats::take(&self.shared.seats, &request.database, &request.user, limits).map_err(|taken| {
+            let setting = match taken {
+                Taken::Database => "max_db_client_connections",
+                Taken::User => "max_user_client_connections",
+            };
+            let text = format!("client connections exceeded ({setting})");
+            let response = fatal(SqlState::TOO_MANY_CONNECTIONS, &text);
+            End::Refused(Box::new(response.hint("Retry later.")))
+        })
+    }
+
     fn service(
         &self,
         database: &Arc<Database>,
@@ -233,26 +256,20 @@ impl Guest<'_> {
         secret: Option<&Secret>,
         proven: &Proven,
     ) -> Arc<Service> {
-        let Live { config, server_tls, .. } = &*self.live;
         let (user, credentials) = match &database.user {
-            Some(forced) => (forced.as_str(), forced_credentials(config, database, forced)),
+            Some(forced) => {
+                let config = &self.live.config;
+                (forced.as_str(), forced_credentials(config, database, forced))
+            }
             None => (user, Credentials::from_login(secret, proven)),
         };
-        let service = self.shared.services.find(config, server_tls, database, user, credentials);
-        if self.shared.is_paused(&database.name) {
-            service.offer().pools.iter().for_each(|pool| pool.pause());
-            // A RESUME in this very moment may have come by before the pause did.
-            if !self.shared.is_paused(&database.name) {
-                service.offer().pools.iter().for_each(|pool| pool.resume());
-            }
-        }
-        service
+        self.shared.service(&self.live, database, user, credentials)
     }
 }
 
 /// What a guest turned out to be.
 enum Proof {
-    Console { right: Right, user: String },
+    Console { right: Right, user: String, _seat: Option<Seat> },
     Client { request: Request, database: Arc<Database>, service: Arc<Service>, place: Place },
 }
 
