@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -160,6 +161,14 @@ impl Stream {
             Some(suite) => format!("{version}/{:?}", suite.suite()),
             None => version.to_owned(),
         }
+    }
+
+    /// The certificate (DER) that the other side has shown, as far as it had to prove one: a client's is there only
+    /// where `client_tls_sslmode` verifies it, and has then been verified. `None` without TLS or without one.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        let Self::Tls(tls) = self else { return None };
+        let (_, session) = tls.get_ref();
+        session.peer_certificates()?.first()
     }
 
     /// Moves to the calling thread's reactor.

@@ -312,7 +312,5 @@ async fn authenticate(
 
 /// The hash of the server's certificate (RFC 5929, tls-server-end-point).
 fn channel_binding(stream: &Stream) -> Option<Vec<u8>> {
-    let Stream::Tls(stream) = stream else { return None };
-    let (_, session) = stream.get_ref();
-    tls::server_end_point(session.peer_certificates()?.first()?)
+    tls::server_end_point(stream.peer_certificate()?)
 }
