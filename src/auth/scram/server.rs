@@ -1,0 +1,185 @@
+//! The server's side, for one client.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::attributes::{Attributes, base64_of, nonce};
+use super::keys::{Keys, ScramKeys, hmac, xor};
+use super::{ITERATIONS, ScramError};
+use crate::auth::random::MockKey;
+use crate::auth::secret::Verifier;
+
+/// The server's side, for one client.
+pub struct ScramServer {
+    known: Known,
+    pub(super) nonce: String,
+    /// Set by client-first; taken by client-final.
+    sent: Option<Sent>,
+}
+
+/// What the client's proof is held against.
+enum Known {
+    Verifier(Verifier),
+    /// Made into a verifier only when the proof is there: whoever only knocks costs no PBKDF2.
+    Password {
+        password: String,
+        salt: [u8; 16],
+    },
+    /// Nothing: no such user, or none that could log in like this. Runs to the end and fails.
+    Nothing {
+        salt: [u8; 16],
+    },
+}
+
+struct Sent {
+    gs2_header: Vec<u8>,
+    nonce: Vec<u8>,
+    /// client-first-bare, comma, server-first.
+    so_far: Vec<u8>,
+}
+
+impl fmt::Debug for ScramServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ScramServer(..)")
+    }
+}
+
+impl ScramServer {
+    /// For a stored SCRAM secret.
+    pub fn with_verifier(verifier: Verifier, nonce: [u8; 18]) -> Self {
+        Self::new(Known::Verifier(verifier), nonce)
+    }
+
+    /// For a plain password. The salt belongs to the name as long as the key lives, as for a user that is unknown.
+    pub fn with_password(user: &str, password: String, key: &MockKey, nonce: [u8; 18]) -> Self {
+        Self::new(Known::Password { password, salt: salt_of(user, key) }, nonce)
+    }
+
+    /// For a user that must not get in: same messages, and an end that is always [`ScramError::WrongProof`].
+    pub fn mock(user: &str, key: &MockKey, nonce: [u8; 18]) -> Self {
+        Self::new(Known::Nothing { salt: salt_of(user, key) }, nonce)
+    }
+
+    fn new(known: Known, nonce: [u8; 18]) -> Self {
+        Self { known, nonce: STANDARD.encode(nonce), sent: None }
+    }
+
+    /// Takes client-first-message, gives server-first-message.
+    ///
+    /// # Errors
+    /// The message is malformed, or asks for channel binding or another identity, which are not offered.
+    pub fn client_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
+        let mut fields = Attributes::new(message)?;
+        match fields.until_comma()? {
+            b"n" | b"y" => {}
+            [b'p', b'=', ..] => {
+                return Err(ScramError::Refused("it binds to a channel, which was not offered"));
+            }
+            _ => return Err(ScramError::Malformed("not a channel-binding flag")),
+        }
+        if !fields.until_comma()?.is_empty() {
+            return Err(ScramError::Refused(
+                "it names an authorization identity, which is not supported",
+            ));
+        }
+        let bare = fields.rest.unwrap_or_default();
+        // The name counts for nothing: it is the startup packet's that logs in (as in PostgreSQL).
+        fields.expect(b'n', "no user name (n=)")?;
+        let client_nonce = nonce(fields.expect(b'r', "no nonce (r=)")?)?;
+        fields.skip_extensions()?;
+
+        let (salt, iterations) = match &self.known {
+            Known::Verifier(verifier) => (verifier.salt.as_slice(), verifier.iterations),
+            Known::Password { salt, .. } | Known::Nothing { salt } => (salt.as_slice(), ITERATIONS),
+        };
+        let nonce = [client_nonce, self.nonce.as_bytes()].concat();
+        let rest = format!(",s={},i={iterations}", STANDARD.encode(salt));
+        let server_first = [b"r=", nonce.as_slice(), rest.as_bytes()].concat();
+        let header = message.len() - bare.len();
+        self.sent = Some(Sent {
+            gs2_header: message.iter().copied().take(header).collect(),
+            nonce,
+            so_far: [bare, b",", &server_first].concat(),
+        });
+        Ok(server_first)
+    }
+
+    /// Takes client-final-message, gives server-final-message, and the keys that the client's proof gave away.
+    ///
+    /// # Errors
+    /// Malformed, not the answer to what was sent, or [`ScramError::WrongProof`].
+    pub fn client_final(&mut self, message: &[u8]) -> Result<(Vec<u8>, ScramKeys), ScramError> {
+        let sent = self
+            .sent
+            .take()
+            .ok_or(ScramError::Refused("it is not the time for client-final-message"))?;
+        let mut fields = Attributes::new(message)?;
+        let binding = fields.expect(b'c', "no channel binding (c=)")?;
+        if binding != STANDARD.encode(&sent.gs2_header).as_bytes() {
+            return Err(ScramError::Malformed(
+                "the channel binding (c=) is not that of the first message",
+            ));
+        }
+        let nonce = fields.expect(b'r', "no nonce (r=)")?;
+        if !bool::from(nonce.ct_eq(&sent.nonce)) {
+            return Err(ScramError::Malformed("the nonce is not ours"));
+        }
+        let proof = loop {
+            if let (b'p', value) = fields.next()? {
+                break value;
+            }
+        };
+        if fields.rest.is_some() {
+            return Err(ScramError::Malformed("something follows the proof (p=)"));
+        }
+        let without_proof = message.len() - proof.len() - ",p=".len();
+        let without_proof =
+            message.split_at_checked(without_proof).map_or(message, |(before, _)| before);
+        let proof = base64_of::<32>(proof, "not a proof (p=)")?;
+
+        let (verifier, genuine) = self.verifier();
+        let auth_message = [&sent.so_far, b",".as_slice(), without_proof].concat();
+        let client_key = xor(proof, &hmac(&verifier.stored_key, &[&auth_message]));
+        let stored_key: [u8; 32] = Sha256::digest(client_key).into();
+        let right = bool::from(stored_key.ct_eq(&verifier.stored_key));
+        // `&`, not `&&`: an unknown user takes the same way.
+        if !(right & genuine) {
+            return Err(ScramError::WrongProof);
+        }
+        let signature = hmac(&verifier.server_key, &[&auth_message]);
+        let server_final = format!("v={}", STANDARD.encode(signature)).into_bytes();
+        let keys = Keys { client_key, server_key: verifier.server_key };
+        Ok((server_final, ScramKeys { keys, salt: verifier.salt, iterations: verifier.iterations }))
+    }
+
+    /// What to hold the proof against, and whether it may succeed at all.
+    pub(super) fn verifier(&self) -> (Verifier, bool) {
+        match &self.known {
+            Known::Verifier(verifier) => (verifier.clone(), true),
+            Known::Password { password, salt } => {
+                (Verifier::from_password(password.as_bytes(), salt, ITERATIONS), true)
+            }
+            Known::Nothing { salt } => {
+                let nobody = Verifier {
+                    iterations: ITERATIONS,
+                    salt: salt.to_vec(),
+                    stored_key: hmac(self.nonce.as_bytes(), &[salt]),
+                    server_key: hmac(salt, &[self.nonce.as_bytes()]),
+                };
+                (nobody, false)
+            }
+        }
+    }
+}
+
+fn salt_of(user: &str, key: &MockKey) -> [u8; 16] {
+    let mut salt = [0; 16];
+    for (to, from) in salt.iter_mut().zip(hmac(&key.0, &[b"salt", user.as_bytes()])) {
+        *to = from;
+    }
+    salt
+}

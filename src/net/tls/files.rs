@@ -1,0 +1,111 @@
+//! Keys and certificates from the files that the settings name.
+
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::error::TlsError;
+use crate::config::TlsSettings;
+
+/// `client_tls_*` or `server_tls_*`.
+pub(super) struct Side<'a> {
+    pub(super) name: &'static str,
+    pub(super) settings: &'a TlsSettings,
+}
+
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) cert_file: PathBuf,
+}
+
+#[derive(Debug)]
+pub(super) struct Authorities {
+    pub(super) roots: RootCertStore,
+    /// As they stand in the file: a server may show one of them itself.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) file: PathBuf,
+}
+
+impl Side<'_> {
+    pub(super) fn setting(&self, what: &str) -> String {
+        format!("{}_tls_{what}_file", self.name)
+    }
+
+    pub(super) fn wrong(&self, what: &str, file: &Path, wrong: String) -> TlsError {
+        TlsError::Content { setting: self.setting(what), file: file.to_owned(), what: wrong }
+    }
+
+    fn read(&self, what: &str, file: &Path) -> Result<Vec<u8>, TlsError> {
+        std::fs::read(file).map_err(|source| TlsError::Unreadable {
+            setting: self.setting(what),
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    fn certificates(
+        &self,
+        what: &str,
+        file: &Path,
+    ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let text = self.read(what, file)?;
+        let found = CertificateDer::pem_slice_iter(&text)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| self.wrong(what, file, format!("not PEM: {error}")))?;
+        if found.is_empty() {
+            return Err(self.wrong(what, file, "no certificate (PEM) in it".to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Key and certificate; `None` if neither is set.
+    pub(super) fn identity(&self) -> Result<Option<Identity>, TlsError> {
+        let (cert_file, key_file) = match (&self.settings.cert_file, &self.settings.key_file) {
+            (Some(cert_file), Some(key_file)) => (cert_file, key_file),
+            (None, None) => return Ok(None),
+            (cert_file, _) => {
+                let (missing, set) =
+                    if cert_file.is_none() { ("cert", "key") } else { ("key", "cert") };
+                return Err(TlsError::NotSet {
+                    setting: self.setting(missing),
+                    because: format!(
+                        "{} is, and one is of no use without the other",
+                        self.setting(set)
+                    ),
+                });
+            }
+        };
+        let chain = self.certificates("cert", cert_file)?;
+        let text = self.read("key", key_file)?;
+        let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+            let what = match error {
+                pem::Error::NoItemsFound if text.windows(9).any(|word| word == b"ENCRYPTED") => {
+                    "the key is encrypted; decrypt it with openssl pkey".to_owned()
+                }
+                pem::Error::NoItemsFound => "no private key (PEM) in it".to_owned(),
+                error => format!("not PEM: {error}"),
+            };
+            self.wrong("key", key_file, what)
+        })?;
+        Ok(Some(Identity { chain, key, cert_file: cert_file.clone() }))
+    }
+
+    pub(super) fn authorities(&self) -> Result<Authorities, TlsError> {
+        let Some(file) = self.settings.ca_file.clone() else {
+            return Err(TlsError::NotSet {
+                setting: self.setting("ca"),
+                because: format!("{}_tls_sslmode = verify-ca and verify-full need it", self.name),
+            });
+        };
+        let certificates = self.certificates("ca", &file)?;
+        let mut roots = RootCertStore::empty();
+        let (usable, _) = roots.add_parsable_certificates(certificates.iter().cloned());
+        if usable == 0 {
+            return Err(self.wrong("ca", &file, "none of its certificates can be read".to_owned()));
+        }
+        Ok(Authorities { roots, certificates, file })
+    }
+}

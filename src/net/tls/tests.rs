@@ -1,0 +1,382 @@
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+/// A directory with two authorities, a certificate of the first for `db.example`, and its key.
+struct Files(tempfile::TempDir);
+
+fn authority(name: &str) -> (CertificateParams, KeyPair) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params, KeyPair::generate().unwrap())
+}
+
+impl Files {
+    fn new() -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let (params, key) = authority("first");
+        files.write("ca.pem", params.self_signed(&key).unwrap().pem());
+        let issuer = Issuer::new(params, key);
+        for (file, name) in [("server", "db.example"), ("client", "joe")] {
+            let leaf_key = KeyPair::generate().unwrap();
+            let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            files.write(&format!("{file}.pem"), leaf.signed_by(&leaf_key, &issuer).unwrap().pem());
+            files.write(&format!("{file}.key"), leaf_key.serialize_pem());
+        }
+        let (params, key) = authority("second");
+        files.write("other-ca.pem", params.self_signed(&key).unwrap().pem());
+        // A self-signed certificate as `openssl req -x509` makes it: an authority, and a server's at once.
+        let (mut params, key) = authority("self");
+        params.subject_alt_names = vec![rcgen::SanType::DnsName("db.example".try_into().unwrap())];
+        files.write("self.pem", params.self_signed(&key).unwrap().pem());
+        files.write("self.key", key.serialize_pem());
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        files.write("expired.pem", params.self_signed(&key).unwrap().pem());
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::File::create(self.path(name)).unwrap().write_all(content.as_ref()).unwrap();
+    }
+
+    fn settings(&self, mode: SslMode, cert: Option<(&str, &str)>, ca: Option<&str>) -> TlsSettings {
+        TlsSettings {
+            mode,
+            cert_file: cert.map(|(cert, _)| self.path(cert)),
+            key_file: cert.map(|(_, key)| self.path(key)),
+            ca_file: ca.map(|ca| self.path(ca)),
+        }
+    }
+}
+
+const SERVER: Option<(&str, &str)> = Some(("server.pem", "server.key"));
+const CLIENT: Option<(&str, &str)> = Some(("client.pem", "client.key"));
+
+/// Both ends, after a handshake in memory.
+fn handshake(
+    client: Arc<rustls::ClientConfig>,
+    server: Arc<rustls::ServerConfig>,
+    name: &str,
+) -> Result<(rustls::ClientConnection, rustls::ServerConnection), rustls::Error> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = rustls::ClientConnection::new(client, name).unwrap();
+    let mut server = rustls::ServerConnection::new(server).unwrap();
+    while client.is_handshaking()
+        || server.is_handshaking()
+        || client.wants_write()
+        || server.wants_write()
+    {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).unwrap();
+            server.process_new_packets()?;
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets()?;
+        }
+    }
+    Ok((client, server))
+}
+
+#[test]
+fn each_sslmode_checks_as_much_of_a_server_as_it_says() {
+    let files = Files::new();
+    let server = server_config(&files.settings(SslMode::Require, SERVER, None)).unwrap();
+    let connects = |mode, ca, name| {
+        let client = client_config(&files.settings(mode, None, ca)).unwrap();
+        handshake(client, server.clone(), name).is_ok()
+    };
+    for mode in [SslMode::Allow, SslMode::Prefer, SslMode::Require] {
+        assert!(connects(mode, None, "whatever.example"), "{mode:?}");
+    }
+    assert!(connects(SslMode::VerifyCa, Some("ca.pem"), "whatever.example"));
+    assert!(!connects(SslMode::VerifyCa, Some("other-ca.pem"), "db.example"));
+    assert!(connects(SslMode::VerifyFull, Some("ca.pem"), "db.example"));
+    assert!(!connects(SslMode::VerifyFull, Some("ca.pem"), "whatever.example"));
+    assert!(!connects(SslMode::VerifyFull, Some("ca.pem"), "127.0.0.1"));
+    assert!(!connects(SslMode::VerifyFull, Some("other-ca.pem"), "db.example"));
+}
+
+#[test]
+fn a_self_signed_certificate_can_be_its_own_authority() {
+    let files = Files::new();
+    let server = |cert| {
+        let settings = files.settings(SslMode::Require, Some((cert, "self.key")), None);
+        server_config(&settings).unwrap()
+    };
+    let connects = |cert, mode, name| {
+        let client = client_config(&files.settings(mode, None, Some(cert))).unwrap();
+        handshake(client, server(cert), name).is_ok()
+    };
+    assert!(connects("self.pem", SslMode::VerifyCa, "whatever.example"));
+    assert!(connects("self.pem", SslMode::VerifyFull, "db.example"));
+    assert!(!connects("self.pem", SslMode::VerifyFull, "whatever.example"));
+    assert!(!connects("expired.pem", SslMode::VerifyCa, "db.example"));
+    assert!(connects("expired.pem", SslMode::Require, "db.example"), "require checks nothing");
+}
+
+/// A server that shows `certificate` and signs with the key in `key_file`, whether or not they fit.
+fn server_showing(
+    certificate: CertificateDer<'static>,
+    key_file: &Path,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> Arc<rustls::ServerConfig> {
+    let key = PrivateKeyDer::from_pem_file(key_file).unwrap();
+    let key = ring::sign::any_supported_type(&key).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![certificate], key);
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    Arc::new(config)
+}
+
+const VERSIONS: [&rustls::SupportedProtocolVersion; 2] =
+    [&rustls::version::TLS12, &rustls::version::TLS13];
+
+#[test]
+fn a_server_without_the_key_of_its_certificate_is_refused_even_where_nothing_is_checked() {
+    let files = Files::new();
+    let certificate = CertificateDer::from_pem_file(files.path("server.pem")).unwrap();
+    for version in VERSIONS {
+        let connects = |key, mode, ca| {
+            let server = server_showing(certificate.clone(), &files.path(key), version);
+            let client = client_config(&files.settings(mode, None, ca)).unwrap();
+            handshake(client, server, "db.example").is_ok()
+        };
+        for (mode, ca) in [(SslMode::Require, None), (SslMode::VerifyFull, Some("ca.pem"))] {
+            assert!(connects("server.key", mode, ca));
+            assert!(!connects("client.key", mode, ca), "{version:?} {mode:?}");
+        }
+    }
+}
+
+/// One DER element, its length in two bytes.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    [&[tag, 0x82][..], &(content.len() as u16).to_be_bytes(), content].concat()
+}
+
+#[test]
+fn certificates_of_version_1_are_taken_where_nothing_is_checked() {
+    // As `openssl x509 -req` makes them, which PostgreSQL's manual teaches: no version field.
+    let files = Files::new();
+    let version_3 = CertificateDer::from_pem_file(files.path("server.pem")).unwrap();
+    let at = version_3.windows(5).position(|field| field == [0xa0, 3, 2, 1, 2]).unwrap();
+    let (_, rest) = version_3.split_at(at + 5);
+    let tbs_length = usize::from(u16::from_be_bytes([version_3[at - 2], version_3[at - 1]]));
+    let tbs_length =
+        if version_3[at - 3] == 0x82 { tbs_length } else { usize::from(version_3[at - 1]) };
+    let (fields, signature) = rest.split_at(tbs_length - 5);
+    let version_1 = element(0x30, &[&element(0x30, fields), signature].concat());
+    let version_1 = CertificateDer::from(version_1);
+    assert!(ParsedCertificate::try_from(&version_1).is_err(), "webpki does not take it");
+    assert!(server_end_point(&version_1).is_some());
+    for version in VERSIONS {
+        let connects = |key, mode, ca| {
+            let server = server_showing(version_1.clone(), &files.path(key), version);
+            let client = client_config(&files.settings(mode, None, ca)).unwrap();
+            handshake(client, server, "db.example").is_ok()
+        };
+        assert!(connects("server.key", SslMode::Require, None), "{version:?}");
+        assert!(!connects("client.key", SslMode::Require, None), "{version:?}");
+        assert!(!connects("server.key", SslMode::VerifyCa, Some("ca.pem")), "{version:?}");
+    }
+}
+
+#[test]
+fn a_tls_1_2_server_is_met_too_and_its_signature_checked() {
+    let files = Files::new();
+    let chain = CertificateDer::pem_file_iter(files.path("server.pem")).unwrap();
+    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_file(files.path("server.key")).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let server = Arc::new(server);
+    for (mode, ca) in [(SslMode::Require, None), (SslMode::VerifyFull, Some("ca.pem"))] {
+        let client = client_config(&files.settings(mode, None, ca)).unwrap();
+        let (client, _) = handshake(client, server.clone(), "db.example").unwrap();
+        assert_eq!(client.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
+    }
+}
+
+#[test]
+fn clients_must_show_a_certificate_of_the_authority_when_it_is_verified() {
+    let files = Files::new();
+    let connects = |mode, server_ca, identity| {
+        let server = server_config(&files.settings(mode, SERVER, server_ca)).unwrap();
+        let client = client_config(&files.settings(SslMode::Require, identity, None)).unwrap();
+        handshake(client, server, "db.example")
+            .map(|(_, server)| server.peer_certificates().is_some())
+    };
+    assert_eq!(connects(SslMode::Require, None, None), Ok(false));
+    assert_eq!(connects(SslMode::Require, None, CLIENT), Ok(false));
+    for mode in [SslMode::VerifyCa, SslMode::VerifyFull] {
+        assert_eq!(connects(mode, Some("ca.pem"), CLIENT), Ok(true));
+        assert!(connects(mode, Some("ca.pem"), None).is_err());
+        assert!(connects(mode, Some("other-ca.pem"), CLIENT).is_err());
+    }
+}
+
+#[test]
+fn the_protocol_name_is_agreed_on_and_another_one_refused() {
+    let files = Files::new();
+    let server = server_config(&files.settings(SslMode::Prefer, SERVER, None)).unwrap();
+    let client = client_config(&files.settings(SslMode::Prefer, None, None)).unwrap();
+    let (_, met) = handshake(client.clone(), server.clone(), "db.example").unwrap();
+    assert_eq!(met.alpn_protocol(), Some(ALPN));
+    let with = |protocols: Vec<Vec<u8>>| {
+        let mut config = rustls::ClientConfig::clone(&client);
+        config.alpn_protocols = protocols;
+        handshake(Arc::new(config), server.clone(), "db.example")
+    };
+    assert!(with(vec![b"http/1.1".to_vec()]).is_err());
+    let (_, met) = with(Vec::new()).unwrap();
+    assert_eq!(met.alpn_protocol(), None, "older clients name none");
+}
+
+#[test]
+fn the_channel_binding_hashes_with_the_certificates_own_hash() {
+    for (algorithm, bytes) in [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, Some(32)),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, Some(48)),
+        (&rcgen::PKCS_ED25519, None),
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let params = CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let hash = server_end_point(certificate.der());
+        assert_eq!(hash.as_ref().map(Vec::len), bytes);
+        if bytes == Some(32) {
+            assert_eq!(hash.unwrap(), Sha256::digest(certificate.der()).to_vec());
+        }
+    }
+}
+
+#[test]
+fn no_truncation_or_change_of_a_certificate_makes_the_walk_panic() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+    let walk = |bytes: &[u8]| {
+        let _ =
+            (der::signature_hash(bytes), der::validity(bytes), der::public_key(bytes).is_some());
+    };
+    let whole = certificate.der().to_vec();
+    for length in 0..whole.len() {
+        walk(&whole[..length]);
+        assert_eq!(der::signature_hash(&whole[..length]), None);
+        for value in [0, 0x7f, 0x80, 0x83, 0x84, 0xff] {
+            let mut changed = whole.clone();
+            changed[length] = value;
+            walk(&changed);
+        }
+    }
+}
+
+#[test]
+fn the_times_of_a_certificate_are_read_in_both_forms() {
+    for (from, until, expected) in [
+        ((1970, 1, 1), (2000, 2, 29), (0, 951_782_400)),
+        ((2024, 12, 31), (2051, 3, 1), (1_735_603_200, 2_561_241_600)),
+    ] {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+        params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(der::validity(certificate.der()), Some(expected));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_setting_and_name() {
+    let files = Files::new();
+    files.write("empty.pem", "");
+    files.write(
+        "encrypted.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let server =
+        |cert, ca, mode| server_config(&files.settings(mode, cert, ca)).unwrap_err().to_string();
+    let client =
+        |cert, ca, mode| client_config(&files.settings(mode, cert, ca)).unwrap_err().to_string();
+    let told = |text: String, parts: &[&str]| {
+        assert!(parts.iter().all(|part| text.contains(part)) && !text.contains('\n'), "{text}");
+    };
+    told(
+        server(None, None, SslMode::Prefer),
+        &["client_tls_key_file is not set", "client_tls_cert_file"],
+    );
+    told(server(SERVER, None, SslMode::VerifyFull), &["client_tls_ca_file is not set"]);
+    told(client(None, None, SslMode::VerifyCa), &["server_tls_ca_file is not set", "verify-ca"]);
+    let absent = Some(("absent.pem", "server.key"));
+    told(
+        server(absent, None, SslMode::Require),
+        &["client_tls_cert_file", "absent.pem", "No such file"],
+    );
+    let empty = Some(("empty.pem", "server.key"));
+    told(
+        server(empty, None, SslMode::Require),
+        &["client_tls_cert_file", "empty.pem", "no certificate"],
+    );
+    let keyless = Some(("server.pem", "ca.pem"));
+    told(
+        server(keyless, None, SslMode::Require),
+        &["client_tls_key_file", "ca.pem", "no private key"],
+    );
+    let locked = Some(("server.pem", "encrypted.key"));
+    told(server(locked, None, SslMode::Require), &["client_tls_key_file", "is encrypted"]);
+    let mixed = Some(("server.pem", "client.key"));
+    told(
+        client(mixed, None, SslMode::Require),
+        &["server_tls_cert_file", "does not belong to the private key"],
+    );
+    let mut half = files.settings(SslMode::Require, SERVER, None);
+    half.key_file = None;
+    told(client_config(&half).unwrap_err().to_string(), &["server_tls_key_file is not set"]);
+}
+
+#[test]
+fn a_server_is_verified_by_its_address_when_its_certificate_has_it() {
+    let files = Files::new();
+    let (params, key) = authority("third");
+    files.write("third-ca.pem", params.self_signed(&key).unwrap().pem());
+    let issuer = Issuer::new(params, key);
+    let leaf_key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["10.0.0.1".to_owned()]).unwrap();
+    files.write("by-address.pem", leaf.signed_by(&leaf_key, &issuer).unwrap().pem());
+    files.write("by-address.key", leaf_key.serialize_pem());
+    let identity = Some(("by-address.pem", "by-address.key"));
+    let server = server_config(&files.settings(SslMode::Require, identity, None)).unwrap();
+    let client =
+        client_config(&files.settings(SslMode::VerifyFull, None, Some("third-ca.pem"))).unwrap();
+    assert!(matches!(ServerName::try_from("10.0.0.1"), Ok(ServerName::IpAddress(IpAddr::V4(_)))));
+    assert!(handshake(client.clone(), server.clone(), "10.0.0.1").is_ok());
+    assert!(handshake(client, server, "10.0.0.2").is_err());
+}
