@@ -34,4 +34,19 @@ impl Head {
         }
         Ok(Some(Self { tag: *tag, len: length as usize + 1 }))
     }
+
+    /// How many bytes of messages with this tag stand whole at the front of `bytes`, one behind the other: rows and
+    /// COPY data come in runs, of which each message means the same.
+    #[inline]
+    pub fn run(bytes: &[u8], tag: u8) -> usize {
+        let mut end = 0;
+        while let Some(rest) = bytes.get(end..)
+            && let Ok(Some(next)) = Self::peek(rest)
+            && next.tag == tag
+            && next.len <= rest.len()
+        {
+            end += next.len;
+        }
+        end
+    }
 }

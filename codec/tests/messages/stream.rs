@@ -54,6 +54,20 @@ proptest! {
     }
 
     #[test]
+    fn a_run_is_all_whole_messages_of_its_tag_and_stops_before_any_other(
+        rows in vec(backend_message(), 1..6),
+        cut in any::<Index>(),
+    ) {
+        let stream = encoded(|out| rows.iter().for_each(|message| message.encode(out)));
+        let part = &stream[..cut.index(stream.len() + 1)];
+        for tag in [backend::DataRow::TAG, backend::ReadyForQuery::TAG, part.first().copied().unwrap_or(0)] {
+            let whole = take_messages(&mut BytesMut::from(part));
+            let same = whole.iter().take_while(|(head, _)| head.tag == tag);
+            prop_assert_eq!(Head::run(part, tag), same.map(|(head, _)| head.len).sum::<usize>());
+        }
+    }
+
+    #[test]
     fn a_head_that_grows_byte_by_byte_says_the_same_from_the_fifth_on(bytes in vec(any::<u8>(), 0..12)) {
         let whole = Head::peek(&bytes);
         for have in 0..bytes.len() {

@@ -19,10 +19,12 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::frontend;
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use self::attach::Waiting;
+use self::serve::run_behind;
 use super::client::ClientInfo;
 use super::service::Access;
 use crate::net::buffers::SMALL;
@@ -242,10 +244,11 @@ impl Relay {
                 }
                 FromClient::Attach(intent) => self.attach(cx, intent)?,
                 FromClient::Forward { skip } => {
+                    let run = run_behind(unseen, head, head.tag == frontend::CopyData::TAG);
                     self.release = false;
                     self.insert_made();
                     self.to_server.skip(skip);
-                    self.to_server.forward(head.len - skip);
+                    self.to_server.forward(head.len - skip + run);
                     self.want[0] = 0;
                 }
                 FromClient::Swallow => {

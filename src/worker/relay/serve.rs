@@ -3,11 +3,21 @@
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use pgweir_codec::backend::{CopyData, DataRow};
 use pgweir_codec::head::Head;
 
 use super::{Exit, Relay};
 use crate::net::lane::Read;
 use crate::session::{FromServer, Refusal, Then};
+
+/// How many bytes of messages of the same kind stand whole behind this one, if it is one of a stream: what holds for
+/// one row or piece of COPY data holds for those behind it.
+pub(super) fn run_behind(unseen: &[u8], head: Head, stream: bool) -> usize {
+    match unseen.get(head.len..) {
+        Some(behind) if stream => Head::run(behind, head.tag),
+        _ => 0,
+    }
+}
 
 impl Relay {
     /// Writes to the server and reads from it.
@@ -87,8 +97,10 @@ impl Relay {
                     break;
                 }
                 FromServer::Forward(then) => {
+                    let stream = matches!(head.tag, DataRow::TAG | CopyData::TAG);
+                    let run = run_behind(unseen, head, stream);
                     self.insert_made();
-                    self.to_client.forward(head.len);
+                    self.to_client.forward(head.len + run);
                     then
                 }
                 FromServer::Swallow(then) => {
