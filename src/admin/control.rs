@@ -233,6 +233,9 @@ impl Control {
             tracing::warn!("SET {key}: {error}");
             Refused::Set
         })?;
+        for note in live.config.notes.iter().filter(|note| !old.config.notes.contains(note)) {
+            tracing::warn!("{note}");
+        }
         self.put_in_force(&old, live);
         Ok(())
     }

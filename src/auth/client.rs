@@ -19,7 +19,7 @@ use super::md5;
 use super::random::{Draws, MockKey};
 use super::scram::{SCRAM_SHA_256, ScramError, ScramKeys, ScramServer};
 use super::secret::Secret;
-use crate::config::{AuthType, SecretText};
+use crate::config::SecretText;
 use crate::metrics::AuthFailure;
 
 /// Longest password that is looked at, bytes (pgbouncer 1.26's limit).
@@ -65,7 +65,22 @@ pub struct AuthError {
     pub reason: Reason,
 }
 
-/// How a client is asked: follows from `auth_type` and from what is stored.
+/// An `auth_type`, or a method of `auth_hba_file`, that is an exchange of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Any user name, no password.
+    Any,
+    /// The user must exist; no password.
+    Trust,
+    /// The password in the clear.
+    Plain,
+    /// MD5, or SCRAM where the stored secret is a SCRAM secret.
+    Md5,
+    /// SCRAM-SHA-256.
+    ScramSha256,
+}
+
+/// How a client is asked: follows from the [`Exchange`] and from what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Not at all.
@@ -76,6 +91,10 @@ pub enum Method {
     Md5,
     /// For a SCRAM proof.
     Scram,
+    /// Not at all: its certificate tells.
+    Cert,
+    /// Not at all: the operating system tells.
+    Peer,
 }
 
 impl Method {
@@ -86,6 +105,8 @@ impl Method {
             Self::Plain => "plain",
             Self::Md5 => "md5",
             Self::Scram => "scram-sha-256",
+            Self::Cert => "cert",
+            Self::Peer => "peer",
         }
     }
 }
@@ -122,6 +143,26 @@ pub enum Reason {
     Malformed(String),
     /// A message although none was asked for.
     OutOfPlace,
+    /// `cert` without TLS.
+    NoTls,
+    /// `cert` without a checked certificate.
+    NoCertificate,
+    /// `cert`: the certificate has not exactly one common name.
+    NoCommonName,
+    /// `peer`: the system has no name for who is at the other end, or there is no Unix-domain socket.
+    NoOwner,
+    /// `cert`, `peer`: the name is not the user's.
+    OtherName {
+        /// The name.
+        name: String,
+    },
+    /// `cert`, `peer`: the ident map does not lead from the name to the user.
+    NotMapped {
+        /// The map.
+        map: String,
+        /// The name.
+        name: String,
+    },
 }
 
 impl AuthError {
@@ -133,6 +174,8 @@ impl AuthError {
             (_, Method::Trust) => "\"trust\" authentication failed",
             (_, Method::Plain | Method::Md5) => "password authentication failed",
             (_, Method::Scram) => "SASL authentication failed",
+            (_, Method::Cert) => "certificate authentication failed",
+            (_, Method::Peer) => "unix socket login rejected",
         }
     }
 
@@ -141,7 +184,7 @@ impl AuthError {
     pub fn sqlstate(&self) -> &'static str {
         match (self.failure(), self.method) {
             (AuthFailure::Protocol, _) => "08P01",
-            (_, Method::Trust) => "28000",
+            (_, Method::Trust | Method::Cert | Method::Peer) => "28000",
             _ => "28P01",
         }
     }
@@ -159,6 +202,13 @@ impl AuthError {
             | Reason::Mechanism { .. }
             | Reason::Malformed(_)
             | Reason::OutOfPlace => AuthFailure::Protocol,
+            Reason::NoTls => AuthFailure::TlsRequired,
+            Reason::NoCertificate | Reason::NoCommonName => AuthFailure::Certificate,
+            Reason::NoOwner => AuthFailure::Peer,
+            Reason::OtherName { .. } | Reason::NotMapped { .. } => match self.method {
+                Method::Peer => AuthFailure::Peer,
+                _ => AuthFailure::Certificate,
+            },
         }
     }
 }
@@ -200,6 +250,25 @@ impl fmt::Display for AuthError {
             }
             Reason::OutOfPlace => {
                 f.write_str("the client sent a password although none was asked for")
+            }
+            // pgbouncer's words come first.
+            Reason::NoTls => f.write_str("TLS connection required"),
+            Reason::NoCertificate => f.write_str("TLS client certificate required"),
+            Reason::NoCommonName => f.write_str(
+                "TLS certificate name mismatch: the certificate has not exactly one common name",
+            ),
+            Reason::NoOwner => f.write_str(
+                "peer needs a Unix-domain socket, and a name for the user id at its other end",
+            ),
+            Reason::OtherName { name } if self.method == Method::Cert => {
+                write!(f, "TLS certificate name mismatch: it names {name:?}")
+            }
+            Reason::OtherName { name } => write!(f, "the process belongs to {name:?}"),
+            Reason::NotMapped { map, name } if self.method == Method::Cert => {
+                write!(f, "ident map: {map} does not have a match for {name:?}")
+            }
+            Reason::NotMapped { map, name } => {
+                write!(f, "ident map {map} cannot be matched for {name:?}")
             }
         }
     }
@@ -255,16 +324,16 @@ enum Check {
 }
 
 impl ClientLogin {
-    /// Before anything was sent. `secret` is `None` for a user that is not known. With `auth_type = any` the caller has
+    /// Before anything was sent. `secret` is `None` for a user that is not known. With [`Exchange::Any`] the caller has
     /// checked that the database entry forces a user.
     pub fn new(
-        auth_type: AuthType,
+        exchange: Exchange,
         user: &str,
         secret: Option<Secret>,
         draws: &Draws,
         key: &MockKey,
     ) -> Self {
-        let (method, check) = plan(auth_type, user, secret, draws, key);
+        let (method, check) = plan(exchange, user, secret, draws, key);
         Self { user: user.to_owned(), method, state: State::Start(check) }
     }
 
@@ -389,7 +458,7 @@ fn scram_final(
 
 /// How to ask a client, and what to hold its answer against.
 fn plan(
-    auth_type: AuthType,
+    exchange: Exchange,
     user: &str,
     secret: Option<Secret>,
     draws: &Draws,
@@ -399,37 +468,37 @@ fn plan(
     let mock_scram = |reason| scram(ScramServer::mock(user, key, draws.nonce), Err(reason));
     let mock_md5 = |reason| (Method::Md5, Check::MockMd5 { reason, salt: draws.md5_salt });
     let md5 = |stored| (Method::Md5, Check::Md5 { stored, salt: draws.md5_salt });
-    match (auth_type, secret) {
-        (AuthType::Any, _) | (AuthType::Trust, Some(_)) => (Method::Trust, Check::Open),
-        (AuthType::Trust, None) => (Method::Trust, Check::Never(Reason::UnknownUser)),
+    match (exchange, secret) {
+        (Exchange::Any, _) | (Exchange::Trust, Some(_)) => (Method::Trust, Check::Open),
+        (Exchange::Trust, None) => (Method::Trust, Check::Never(Reason::UnknownUser)),
 
-        (AuthType::Plain, None) => (Method::Plain, Check::Never(Reason::UnknownUser)),
-        (AuthType::Plain, Some(Secret::Plain(password))) if password.is_empty() => {
+        (Exchange::Plain, None) => (Method::Plain, Check::Never(Reason::UnknownUser)),
+        (Exchange::Plain, Some(Secret::Plain(password))) if password.is_empty() => {
             (Method::Plain, Check::Never(Reason::NoPassword))
         }
-        (AuthType::Plain, Some(secret)) => (Method::Plain, Check::Plain(secret)),
+        (Exchange::Plain, Some(secret)) => (Method::Plain, Check::Plain(secret)),
 
         // A SCRAM secret is of no use to md5: PostgreSQL and pgbouncer both change to SCRAM then.
-        (AuthType::Md5 | AuthType::ScramSha256, Some(Secret::Scram(verifier))) => {
+        (Exchange::Md5 | Exchange::ScramSha256, Some(Secret::Scram(verifier))) => {
             scram(ScramServer::with_verifier(verifier, draws.nonce), Ok(()))
         }
-        (AuthType::Md5, None) => mock_md5(Reason::UnknownUser),
-        (AuthType::Md5, Some(Secret::Plain(password))) if password.is_empty() => {
+        (Exchange::Md5, None) => mock_md5(Reason::UnknownUser),
+        (Exchange::Md5, Some(Secret::Plain(password))) if password.is_empty() => {
             mock_md5(Reason::NoPassword)
         }
-        (AuthType::Md5, Some(Secret::Plain(password))) => {
+        (Exchange::Md5, Some(Secret::Plain(password))) => {
             md5(md5::stored(password.as_bytes(), user))
         }
-        (AuthType::Md5, Some(Secret::Md5(stored))) => md5(stored),
+        (Exchange::Md5, Some(Secret::Md5(stored))) => md5(stored),
 
-        (AuthType::ScramSha256, None) => mock_scram(Reason::UnknownUser),
-        (AuthType::ScramSha256, Some(Secret::Plain(password))) if password.is_empty() => {
+        (Exchange::ScramSha256, None) => mock_scram(Reason::UnknownUser),
+        (Exchange::ScramSha256, Some(Secret::Plain(password))) if password.is_empty() => {
             mock_scram(Reason::NoPassword)
         }
-        (AuthType::ScramSha256, Some(Secret::Plain(password))) => {
+        (Exchange::ScramSha256, Some(Secret::Plain(password))) => {
             scram(ScramServer::with_password(user, password, key, draws.nonce), Ok(()))
         }
-        (AuthType::ScramSha256, Some(secret @ Secret::Md5(_))) => {
+        (Exchange::ScramSha256, Some(secret @ Secret::Md5(_))) => {
             mock_scram(Reason::WrongKind { stored: secret.kind() })
         }
     }
@@ -453,7 +522,7 @@ mod tests {
 
     const DRAWS: Draws = Draws { nonce: [4; 18], md5_salt: [1, 2, 3, 4] };
 
-    fn login(auth_type: AuthType, secret: Option<&str>) -> ClientLogin {
+    fn login(auth_type: Exchange, secret: Option<&str>) -> ClientLogin {
         ClientLogin::new(
             auth_type,
             "joe",
@@ -546,14 +615,14 @@ mod tests {
     fn the_right_password_gets_in_with_every_method_and_kind_of_secret_that_fit() {
         let (scram, md5) = (scram_secret(), md5_secret());
         for (auth_type, secret) in [
-            (AuthType::Plain, "pencil"),
-            (AuthType::Plain, &md5),
-            (AuthType::Plain, &scram),
-            (AuthType::Md5, "pencil"),
-            (AuthType::Md5, &md5),
-            (AuthType::Md5, &scram),
-            (AuthType::ScramSha256, "pencil"),
-            (AuthType::ScramSha256, &scram),
+            (Exchange::Plain, "pencil"),
+            (Exchange::Plain, &md5),
+            (Exchange::Plain, &scram),
+            (Exchange::Md5, "pencil"),
+            (Exchange::Md5, &md5),
+            (Exchange::Md5, &scram),
+            (Exchange::ScramSha256, "pencil"),
+            (Exchange::ScramSha256, &scram),
         ] {
             let (step, _) = run(login(auth_type, Some(secret)), "pencil");
             assert!(accepted(&step), "{auth_type:?} {secret} {step:?}");
@@ -564,9 +633,9 @@ mod tests {
 
     #[test]
     fn trust_wants_a_user_that_exists_and_any_wants_nothing() {
-        assert!(accepted(&login(AuthType::Any, None).start()));
-        assert!(accepted(&login(AuthType::Trust, Some("")).start()));
-        let error = refused(login(AuthType::Trust, None).start());
+        assert!(accepted(&login(Exchange::Any, None).start()));
+        assert!(accepted(&login(Exchange::Trust, Some("")).start()));
+        let error = refused(login(Exchange::Trust, None).start());
         assert_eq!(error.client_message(), "\"trust\" authentication failed");
         assert_eq!(error.sqlstate(), "28000");
         assert_eq!(error.failure(), AuthFailure::UnknownUser);
@@ -574,7 +643,7 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_asked_and_refused_as_one_with_a_wrong_password() {
-        for auth_type in [AuthType::Plain, AuthType::Md5, AuthType::ScramSha256] {
+        for auth_type in [Exchange::Plain, Exchange::Md5, Exchange::ScramSha256] {
             let (known, known_sent) = run(login(auth_type, Some("pencil")), "wrong");
             let (unknown, unknown_sent) = run(login(auth_type, None), "wrong");
             let (none, none_sent) = run(login(auth_type, Some("")), "wrong");
@@ -596,23 +665,23 @@ mod tests {
             (error.client_message(), error.sqlstate())
         };
         assert_eq!(
-            of(AuthType::Plain, Some("a"), "b"),
+            of(Exchange::Plain, Some("a"), "b"),
             ("password authentication failed", "28P01")
         );
-        assert_eq!(of(AuthType::Md5, Some("a"), "b"), ("password authentication failed", "28P01"));
+        assert_eq!(of(Exchange::Md5, Some("a"), "b"), ("password authentication failed", "28P01"));
         assert_eq!(
-            of(AuthType::ScramSha256, Some("a"), "b"),
+            of(Exchange::ScramSha256, Some("a"), "b"),
             ("SASL authentication failed", "28P01")
         );
         assert_eq!(
-            of(AuthType::Plain, Some("a"), ""),
+            of(Exchange::Plain, Some("a"), ""),
             ("empty password returned by client", "28P01")
         );
     }
 
     #[test]
     fn an_md5_secret_does_not_serve_scram_and_the_operator_learns_it() {
-        let (step, _) = run(login(AuthType::ScramSha256, Some(&md5_secret())), "pencil");
+        let (step, _) = run(login(Exchange::ScramSha256, Some(&md5_secret())), "pencil");
         let error = refused(step);
         assert_eq!(error.client_message(), "SASL authentication failed");
         let shown = error.to_string();
@@ -621,12 +690,12 @@ mod tests {
 
     #[test]
     fn a_scram_login_gives_away_keys_and_a_plain_one_the_password() {
-        let (step, _) = run(login(AuthType::Md5, Some(&scram_secret())), "pencil");
+        let (step, _) = run(login(Exchange::Md5, Some(&scram_secret())), "pencil");
         let ClientStep::Accepted { proven: Proven::Scram(keys), send: Some(_) } = step else {
             panic!("{step:?}")
         };
         assert_eq!(keys.iterations, 4096);
-        let (step, _) = run(login(AuthType::Plain, Some(&scram_secret())), "pencil");
+        let (step, _) = run(login(Exchange::Plain, Some(&scram_secret())), "pencil");
         let ClientStep::Accepted { proven: Proven::Password(password), send: None } = step else {
             panic!()
         };
@@ -636,7 +705,7 @@ mod tests {
     #[test]
     fn password_messages_that_are_no_string_are_refused() {
         for body in [&b""[..], b"pencil", b"pencil\0\0", b"pen\0cil\0"] {
-            let mut login = login(AuthType::Plain, Some("pencil"));
+            let mut login = login(Exchange::Plain, Some("pencil"));
             login.start();
             let error = refused(login.message(Bytes::copy_from_slice(body)));
             assert_eq!(
@@ -645,7 +714,7 @@ mod tests {
                 "{body:?}"
             );
         }
-        let mut login = login(AuthType::Plain, Some("pencil"));
+        let mut login = login(Exchange::Plain, Some("pencil"));
         login.start();
         let error =
             refused(login.message([vec![b'x'; MAX_PASSWORD_BYTES + 1], vec![0]].concat().into()));
@@ -664,7 +733,7 @@ mod tests {
             Bytes::from_static(b"SCRAM-SHA-256\0\x7f\xff\xff\xffn,,n=,r=abc"),
         ] {
             for secret in [Some("pencil"), None] {
-                let mut login = login(AuthType::ScramSha256, secret);
+                let mut login = login(Exchange::ScramSha256, secret);
                 login.start();
                 let error = refused(login.message(body.clone()));
                 assert_eq!(error.client_message(), "SASL authentication failed");
@@ -675,14 +744,14 @@ mod tests {
 
     #[test]
     fn nothing_can_follow_a_verdict_or_come_before_the_question() {
-        let mut early = login(AuthType::Plain, Some("pencil"));
+        let mut early = login(Exchange::Plain, Some("pencil"));
         assert_eq!(
             refused(early.message(Bytes::from_static(b"pencil\0"))).reason,
             Reason::OutOfPlace
         );
         assert_eq!(refused(early.start()).reason, Reason::OutOfPlace);
 
-        let mut late = login(AuthType::Plain, Some("pencil"));
+        let mut late = login(Exchange::Plain, Some("pencil"));
         late.start();
         assert_eq!(
             refused(late.message(Bytes::from_static(b"pen\0"))).reason,
@@ -696,13 +765,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_of_a_login_holds_no_secret() {
-        for auth_type in [AuthType::Plain, AuthType::Md5, AuthType::ScramSha256] {
+        for auth_type in [Exchange::Plain, Exchange::Md5, Exchange::ScramSha256] {
             let mut login = login(auth_type, Some("hunter2"));
             assert!(!format!("{login:?}").contains("hunter2"));
             login.start();
             assert!(!format!("{login:?}").contains("hunter2"));
         }
-        let (step, _) = run(login(AuthType::Plain, Some("hunter2")), "hunter2");
+        let (step, _) = run(login(Exchange::Plain, Some("hunter2")), "hunter2");
         assert!(!format!("{step:?}").contains("hunter2"));
     }
 }

@@ -5,6 +5,8 @@
 //! running `auth_query`, are the business of `worker` and `server`.
 
 pub mod client;
+pub mod hba;
+pub mod identity;
 pub mod lookup;
 pub mod md5;
 pub mod random;

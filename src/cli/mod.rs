@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Reads the configuration and the files it names, and says what is wrong or without effect.
+/// Reads the configuration and the files it names, and says what is wrong, skipped or without effect.
 fn check(path: &Path) -> ExitCode {
     let config = match Config::load(path) {
         Ok(config) => config,

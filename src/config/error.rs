@@ -191,6 +191,13 @@ pub enum ConfigError {
     },
     /// TLS for clients without a certificate.
     ClientTlsWithoutCertificate,
+    /// `auth_type` needs another setting, or another value of it.
+    AuthTypeRequires {
+        /// The value of `auth_type`.
+        auth_type: &'static str,
+        /// What it needs.
+        setting: &'static str,
+    },
 }
 
 impl std::error::Error for ConfigError {
@@ -322,6 +329,9 @@ impl fmt::Display for ConfigError {
                 "To allow TLS connections from clients, client_tls_key_file and client_tls_cert_file \
                  must be set.",
             ),
+            Self::AuthTypeRequires { auth_type, setting } => {
+                write!(f, "auth_type={auth_type} requires {setting}")
+            }
         }
     }
 }

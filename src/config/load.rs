@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::databases::{self, is_reserved};
 use super::error::{ConfigError, Place, SetError};
+use super::hba::{self, Hba, HbaMethod, ReadFile};
 use super::ini::{self, Entry, Section};
-use super::model::{Config, Note, Settings, SslMode, Userlist};
+use super::model::{AuthType, Config, Note, Settings, SslMode, Userlist};
 use super::reload::{Changes, changes};
 use super::settings::{self, SETTINGS, Setting};
-use super::{userlist, users};
+use super::{ident, userlist, users};
 
-/// Reads a configuration from text alone: no `auth_file`, and `%include` is refused. Does no I/O, for tests and fuzzing.
+/// Reads a configuration from text alone: no `auth_file`, no `auth_hba_file`, and `%include` is refused. Does no I/O, for tests and fuzzing.
 ///
 /// # Errors
 /// The first thing that is wrong; places name the file `parse_text`.
@@ -23,17 +24,17 @@ pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
         true => Ok(text.to_owned()),
         false => Err(io::Error::from(io::ErrorKind::Unsupported)),
     };
-    Draft::parse(main, &mut read)?.finish(None, &|_, _| Ok(Userlist::default()))
+    Draft::parse(main, &mut read)?.finish(None, None)
 }
 
 impl Config {
-    /// Reads the ini file, what it includes, and `auth_file`, and checks them against each other. Relative names are
+    /// Reads the ini file, what it includes, `auth_file`, and `auth_hba_file`, and checks them against each other. Relative names are
     /// relative to the working directory, as in pgbouncer.
     ///
     /// # Errors
     /// The first thing that is wrong. At start-up fatal.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Draft::parse(path, &mut read_file)?.finish(None, &read_userlist)
+        Draft::parse(path, &mut read_file)?.finish(None, Some(&mut read_file))
     }
 
     /// Reads the same file again. What is read at start only keeps its value; [`Changes::ignored_until_restart`] names
@@ -50,7 +51,7 @@ impl Config {
             })
             .map(|setting| setting.key)
             .collect();
-        let new = draft.finish(Some(&self.settings), &read_userlist)?;
+        let new = draft.finish(Some(&self.settings), Some(&mut read_file))?;
         let changes = Changes { ignored_until_restart: ignored, ..changes(self, &new) };
         Ok((new, changes))
     }
@@ -82,10 +83,20 @@ impl Config {
         let mut new = Self { settings: changed, ..self.clone() };
         if new.settings.auth_file != self.settings.auth_file {
             let list = match &new.settings.auth_file {
-                Some(file) => read_userlist(file, None)?,
+                Some(file) => read_userlist(file, None, &mut read_file)?,
                 None => Userlist::default(),
             };
             new.userlist = Arc::new(list);
+        }
+        let rules = |settings: &Settings| {
+            let Settings { auth_type, auth_hba_file, auth_ident_file, .. } = settings.clone();
+            (auth_type, auth_hba_file, auth_ident_file)
+        };
+        if rules(&new.settings) != rules(&self.settings) {
+            let (hba, notes) = read_hba(&new.settings, &|_| None, &mut read_file)?;
+            new.hba = Arc::new(hba);
+            new.notes.retain(|note| !HBA_KEYS.contains(&note.key.as_str()));
+            new.notes.extend(notes);
         }
         Ok(new)
     }
@@ -114,17 +125,58 @@ fn read_file(file: &Path) -> io::Result<String> {
     std::fs::read_to_string(file)
 }
 
-fn read_userlist(file: &Path, asked_at: Option<Place>) -> Result<Userlist, ConfigError> {
-    let text = read_file(file).map_err(|source| ConfigError::Unreadable {
-        file: file.to_owned(),
-        asked_at,
-        source,
-    })?;
-    userlist::parse(&text, file)
+fn read_userlist(
+    file: &Path,
+    asked_at: Option<Place>,
+    read: ReadFile<'_>,
+) -> Result<Userlist, ConfigError> {
+    userlist::parse(&read_named(file, asked_at, read)?, file)
 }
 
-/// Fetches an `auth_file`, named at that place.
-type ReadUserlist<'a> = &'a dyn Fn(&Path, Option<Place>) -> Result<Userlist, ConfigError>;
+fn read_named(
+    file: &Path,
+    asked_at: Option<Place>,
+    read: ReadFile<'_>,
+) -> Result<String, ConfigError> {
+    read(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), asked_at, source })
+}
+
+/// The settings under which notes about `auth_hba_file` and `auth_ident_file` stand.
+const HBA_KEYS: [&str; 2] = ["auth_hba_file", "auth_ident_file"];
+
+/// Reads `auth_hba_file` and `auth_ident_file`, if `auth_type` wants them.
+fn read_hba(
+    settings: &Settings,
+    place: &dyn Fn(&str) -> Option<Place>,
+    read: ReadFile<'_>,
+) -> Result<(Hba, Vec<Note>), ConfigError> {
+    let (AuthType::Hba, Some(file)) = (settings.auth_type, &settings.auth_hba_file) else {
+        return Ok(Default::default());
+    };
+    let (maps, mut notes) = match &settings.auth_ident_file {
+        None => Default::default(),
+        Some(file) => {
+            let text = read_named(file, place("auth_ident_file"), &mut *read)?;
+            ident::parse(&text, file)
+        }
+    };
+    let text = read_named(file, place("auth_hba_file"), &mut *read)?;
+    let (hba, of_rules) = hba::parse(&text, file, maps, read);
+    notes.extend(of_rules);
+    if !settings.client_tls.mode.verifies() {
+        let rules = hba.rules.iter().filter(|rule| matches!(rule.method, HbaMethod::Cert { .. }));
+        notes.extend(rules.map(|rule| Note {
+            file: file.clone(),
+            line: rule.line,
+            key: "auth_hba_file".to_owned(),
+            sentence: format!(
+                "hba line {}: cert needs client_tls_sslmode=verify-full; this line refuses everyone",
+                rule.line
+            ),
+        }));
+    }
+    Ok((hba, notes))
+}
 
 /// The file with its settings understood, and the other sections still to come: they need the settings.
 struct Draft<'a> {
@@ -153,21 +205,27 @@ impl<'a> Draft<'a> {
         Ok(Self { path, entries, settings, notes: notes.into_values().collect() })
     }
 
-    /// `boot`: settings of the running process, of which those that are read at start only stay.
+    /// `boot`: settings of the running process, of which those that are read at start only stay. Without `read` no
+    /// further file is read.
     fn finish(
         mut self,
         boot: Option<&Settings>,
-        read: ReadUserlist<'_>,
+        read: Option<ReadFile<'_>>,
     ) -> Result<Config, ConfigError> {
         if let Some(boot) = boot {
             let unchangeable = SETTINGS.iter().filter(|setting| !setting.changeable);
             unchangeable.for_each(|setting| setting.copy(boot, &mut self.settings));
         }
         check(&self.settings, self.place("auth_dbname"))?;
-        let userlist = match &self.settings.auth_file {
-            Some(file) => read(file, self.place("auth_file"))?,
-            None => Userlist::default(),
-        };
+        let (mut userlist, mut hba) = Default::default();
+        if let Some(read) = read {
+            if let Some(file) = &self.settings.auth_file {
+                userlist = read_userlist(file, self.place("auth_file"), &mut *read)?;
+            }
+            let notes;
+            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), read)?;
+            self.notes.extend(notes);
+        }
         let mut config = Config {
             path: self.path.to_owned(),
             settings: self.settings,
@@ -175,6 +233,7 @@ impl<'a> Draft<'a> {
             fallback: None,
             users: BTreeMap::new(),
             userlist: Arc::new(userlist),
+            hba: Arc::new(hba),
             notes: self.notes,
         };
         for entry in &self.entries {
@@ -247,6 +306,17 @@ fn check(settings: &Settings, auth_dbname_at: Option<Place>) -> Result<(), Confi
     if tls.mode != SslMode::Disable && (tls.key_file.is_none() || tls.cert_file.is_none()) {
         return Err(ConfigError::ClientTlsWithoutCertificate);
     }
+    let requires = |auth_type, setting| Err(ConfigError::AuthTypeRequires { auth_type, setting });
+    match settings.auth_type {
+        AuthType::Cert if tls.mode != SslMode::VerifyFull => {
+            return requires("cert", "client_tls_sslmode=verify-full");
+        }
+        AuthType::Cert if tls.ca_file.is_none() => return requires("cert", "client_tls_ca_file"),
+        AuthType::Hba if settings.auth_hba_file.is_none() => {
+            return requires("hba", "auth_hba_file");
+        }
+        _ => {}
+    }
     match &settings.auth_dbname {
         Some(name) if is_reserved(name) => {
             Err(ConfigError::ReservedAuthDatabase { at: auth_dbname_at, name: name.clone() })
@@ -315,14 +385,14 @@ mod tests {
     #[test]
     fn a_setting_without_effect_is_noted_where_it_differs_from_the_default() {
         let text = "[pgbouncer]\nquery_timeout = 60\ntcp_defer_accept = 0x1\nsyslog=5\nsyslog=0\n\
-                    server_check_delay=30.0\nauth_hba_file=hba";
+                    server_check_delay=30.0\nauth_ldap_options=x";
         let config = parse_text(text).expect("is well formed");
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
         assert_eq!(
             notes,
             [
                 "parse_text:2: pgweir does not act on query_timeout yet; it behaves as with 0",
-                "parse_text:7: pgweir does not act on auth_hba_file yet; it behaves as without it"
+                "parse_text:7: pgweir does not act on auth_ldap_options yet; it behaves as without it"
             ]
         );
     }
@@ -383,6 +453,60 @@ mod tests {
         assert!(
             Config::load(&path).expect_err("is broken").to_string().starts_with("broken auth file")
         );
+    }
+
+    #[test]
+    fn hba_and_ident_files_are_read_if_auth_type_wants_them_and_set_reads_them_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let hba =
+            write(&directory, "hba", "local all all peer map=m\nwibble\nhost all all all cert");
+        let ident = write(&directory, "ident", "m root ann\nm root");
+        write(&directory, "users", "ann");
+        let text = format!(
+            "[pgbouncer]\nauth_hba_file={}\nauth_ident_file={}\nauth_type=",
+            hba.display(),
+            ident.display()
+        );
+        let load = |auth_type: &str| {
+            Config::load(&write(&directory, "main.ini", &format!("{text}{auth_type}"))).unwrap()
+        };
+        let config = load("hba");
+        assert_eq!(config.hba.rules.iter().map(|rule| rule.line).collect::<Vec<_>>(), [1, 3]);
+        assert!(config.hba.maps.allows("m", "root", "ann"));
+        let notes: Vec<_> =
+            config.notes.iter().map(|note| (note.file.clone(), note.line)).collect();
+        assert_eq!(notes, [(hba.clone(), 2), (hba.clone(), 3), (ident, 2)]);
+        assert!(config.notes[1].sentence.contains("client_tls_sslmode=verify-full"));
+
+        let without = load("md5");
+        assert!(without.hba.rules.is_empty() && without.notes.is_empty());
+        let with = without.set("auth_type", "hba").expect("both files are named");
+        assert_eq!((with.hba.rules.len(), with.notes.len()), (2, 3));
+        let without = with.set("auth_type", "md5").expect("is allowed");
+        assert!(without.hba.rules.is_empty() && without.notes.is_empty());
+        let config = load("hba");
+        std::fs::remove_file(&hba).unwrap();
+        let error = config.reload().expect_err("a file is gone").to_string();
+        assert!(error.contains(&format!("hba (named at {}:2)", config.path.display())), "{error}");
+    }
+
+    #[test]
+    fn cert_and_hba_need_their_other_settings() {
+        let tls =
+            "client_tls_key_file=k\nclient_tls_cert_file=c\nauth_type=cert\nclient_tls_sslmode=";
+        for (text, missing) in [
+            ("auth_type=cert".to_owned(), "auth_type=cert requires client_tls_sslmode=verify-full"),
+            (format!("{tls}require"), "auth_type=cert requires client_tls_sslmode=verify-full"),
+            (format!("{tls}verify-full"), "auth_type=cert requires client_tls_ca_file"),
+            ("auth_type=hba".to_owned(), "auth_type=hba requires auth_hba_file"),
+        ] {
+            assert_eq!(refusal(&format!("[pgbouncer]\n{text}")), missing);
+        }
+        assert!(
+            parse_text(&format!("[pgbouncer]\n{tls}verify-full\nclient_tls_ca_file=a")).is_ok()
+        );
+        let error = parse_text("").unwrap().set("auth_type", "hba").expect_err("needs a file");
+        assert_eq!(error.to_string(), "auth_type=hba requires auth_hba_file");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The configuration: pgbouncer's ini dialect and `auth_file`, read into typed values.
+//! The configuration: pgbouncer's ini dialect, `auth_file` and `auth_hba_file`, read into typed values.
 //!
 //! Text goes in, a [`Config`] that cannot be wrong comes out, or one [`ConfigError`] that says where and what is
 //! allowed. Reading files is [`load`]'s alone; all the rest is text to values. Nothing here acts on a setting.
@@ -6,17 +6,21 @@
 pub mod connstr;
 mod databases;
 pub mod error;
+pub mod hba;
+pub mod ident;
 pub mod ini;
 pub mod load;
 pub mod model;
 mod nearest;
 pub mod reload;
 pub mod settings;
+mod tokens;
 pub mod userlist;
 mod users;
 mod values;
 
 pub use error::{ConfigError, Place, SetError};
+pub use hba::Hba;
 pub use load::parse_text;
 pub use model::*;
 pub use reload::{Changes, Fate, changes, fate};

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hba::Hba;
+
 /// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,11 +24,13 @@ pub struct Config {
     pub users: BTreeMap<String, User>,
     /// The content of `auth_file`.
     pub userlist: Arc<Userlist>,
-    /// What the file asks for and pgweir does not do yet: for the log at start-up and for `pgweir check`.
+    /// The content of `auth_hba_file` and `auth_ident_file`; empty unless `auth_type = hba`.
+    pub hba: Arc<Hba>,
+    /// What the files ask for and pgweir does not do, and lines that it skips: for the log and for `pgweir check`.
     pub notes: Vec<Note>,
 }
 
-/// A line of the configuration that was understood but has no effect yet.
+/// A line of the configuration that does not have the effect that it seems to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The file.
@@ -82,6 +86,10 @@ pub enum AuthType {
     Md5,
     /// SCRAM-SHA-256.
     ScramSha256,
+    /// The TLS certificate's common name.
+    Cert,
+    /// As `auth_hba_file` says.
+    Hba,
 }
 
 /// How much TLS is used (`client_tls_sslmode`, `server_tls_sslmode`).
@@ -99,6 +107,13 @@ pub enum SslMode {
     VerifyCa,
     /// Always; the certificate must also bear the host's name.
     VerifyFull,
+}
+
+impl SslMode {
+    /// Whether the other side has to show a certificate that is checked.
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyFull)
+    }
 }
 
 /// The TLS settings of one side.
@@ -167,9 +182,13 @@ pub struct Settings {
     pub prepare_unnamed: PrepareUnnamed,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
+    pub auth_hba_file: Option<PathBuf>,
+    pub auth_ident_file: Option<PathBuf>,
     pub auth_user: Option<String>,
     pub auth_query: String,
     pub auth_dbname: Option<String>,
+    /// At least 1.
+    pub scram_iterations: u32,
     pub admin_users: Vec<String>,
     pub stats_users: Vec<String>,
     pub client_tls: TlsSettings,

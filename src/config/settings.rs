@@ -465,6 +465,20 @@ pub static SETTINGS: &[Setting] = &[
     ),
     live("auth_file", Kind::Path, None, field!(auth_file), "The list of users and secrets."),
     live(
+        "auth_hba_file",
+        Kind::Path,
+        None,
+        field!(auth_hba_file),
+        "With auth_type=hba: who may come from where, and how they prove who they are.",
+    ),
+    live(
+        "auth_ident_file",
+        Kind::Path,
+        None,
+        field!(auth_ident_file),
+        "The maps of user names that lines of auth_hba_file name with map=.",
+    ),
+    live(
         "auth_user",
         Kind::Text,
         None,
@@ -484,6 +498,13 @@ pub static SETTINGS: &[Setting] = &[
         None,
         field!(auth_dbname),
         "The database entry that auth_query runs in. Not given: the client's.",
+    ),
+    live(
+        "scram_iterations",
+        COUNT,
+        Some("4096"),
+        field!(scram_iterations, values::scram_iterations),
+        "Iterations of SCRAM secrets made from plain passwords.",
     ),
     live(
         "admin_users",
@@ -700,15 +721,7 @@ pub static SETTINGS: &[Setting] = &[
         "Add the client's address to its application_name.",
     ),
     later("login_notify_message", Kind::Text, Some(""), "A notice sent after login."),
-    later("auth_hba_file", Kind::Path, None, "Rules for auth_type=hba."),
-    later("auth_ident_file", Kind::Path, None, "Maps of user names for those rules."),
     later("auth_ldap_options", Kind::Text, None, "Options for auth_type=ldap."),
-    later(
-        "scram_iterations",
-        COUNT,
-        Some("4096"),
-        "Iterations of SCRAM secrets made from plain passwords.",
-    ),
     later(
         "client_tls_protocols",
         Kind::List,
@@ -903,9 +916,12 @@ fn blank() -> Settings {
         prepare_unnamed: Default::default(),
         auth_type: Default::default(),
         auth_file: Default::default(),
+        auth_hba_file: Default::default(),
+        auth_ident_file: Default::default(),
         auth_user: Default::default(),
         auth_query: Default::default(),
         auth_dbname: Default::default(),
+        scram_iterations: Default::default(),
         admin_users: Default::default(),
         stats_users: Default::default(),
         workers: Default::default(),
@@ -1063,7 +1079,7 @@ mod tests {
         assert_eq!(refusal("listen_port", "65536"), "a whole number from 0 to 65535");
         assert_eq!(refusal("listen_port", "http"), "a whole number");
         assert_eq!(refusal("pool_mode", "txn"), "session, transaction, statement");
-        assert!(refusal("auth_type", "hba").ends_with("pgweir does not have hba yet"));
+        assert!(refusal("auth_type", "pam").ends_with("pgweir does not have pam yet"));
         assert_eq!(
             refusal("stats_period", "0"),
             "seconds, decimals allowed, such as 0.5, and at least 0.001"

@@ -212,6 +212,8 @@ choice!(AuthType, AUTH_TYPES,
     "plain" => Self::Plain,
     "md5" => Self::Md5,
     "scram-sha-256" => Self::ScramSha256,
+    "cert" => Self::Cert,
+    "hba" => Self::Hba,
 );
 choice!(SslMode, SSL_MODES,
     "disable" => Self::Disable,
@@ -242,9 +244,17 @@ choice!(TargetSessionAttrs, TARGET_SESSION_ATTRS,
 /// pgbouncer's kinds of authentication that pgweir lacks are named, so that the refusal does not read like a slip.
 pub(super) fn auth_type(text: &str) -> Result<AuthType, Allowed> {
     AuthType::read(text).map_err(|allowed| match text {
-        "cert" | "hba" | "ldap" | "pam" => format!("{allowed}; pgweir does not have {text} yet"),
+        "ldap" | "pam" => format!("{allowed}; pgweir does not have {text} yet"),
         _ => allowed,
     })
+}
+
+/// Rounds of a SCRAM secret: PostgreSQL's range.
+pub(super) fn scram_iterations(text: &str) -> Result<u32, Allowed> {
+    let value = integer(text).and_then(|value| u32::try_from(value).ok());
+    value
+        .filter(|count| (1..=i32::MAX.unsigned_abs()).contains(count))
+        .ok_or_else(|| format!("a whole number from 1 to {}", i32::MAX))
 }
 
 /// Permissions, written and shown in octal.

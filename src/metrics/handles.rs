@@ -461,6 +461,8 @@ pub enum AuthFailure {
     UnknownUser,
     /// The client's certificate is missing or names somebody else.
     Certificate,
+    /// The operating system names somebody else (method peer).
+    Peer,
     /// No line of the HBA file applies, or the one that does says reject.
     Hba,
     /// The method needs TLS and the client uses none.
@@ -494,7 +496,7 @@ pub struct ProcessMetrics {
     /// Worker threads.
     pub workers: Gauge,
     logins: [(LoginResult, Total); 4],
-    auth_failures: [(AuthFailure, Total); 7],
+    auth_failures: [(AuthFailure, Total); 8],
     cancels: [(CancelResult, Total); 4],
     lease: Arc<Lease>,
 }
@@ -516,6 +518,7 @@ impl ProcessMetrics {
             (AuthFailure::Password, "password"),
             (AuthFailure::UnknownUser, "unknown_user"),
             (AuthFailure::Certificate, "certificate"),
+            (AuthFailure::Peer, "peer"),
             (AuthFailure::Hba, "hba"),
             (AuthFailure::TlsRequired, "tls_required"),
             (AuthFailure::Lookup, "lookup"),

@@ -127,6 +127,14 @@ pub struct User {
     pub gid: u32,
 }
 
+/// The system's name for who runs this test.
+pub fn own_name() -> String {
+    let uid = geteuid().as_raw().to_string();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+    line.and_then(|line| line.split(':').next()).expect("is in /etc/passwd").to_owned()
+}
+
 /// Whom servers run as when we are root: `postgres` if the system has it, else `nobody`.
 /// `None` when we are not root: then they run as we do.
 pub fn service_user() -> Option<&'static User> {

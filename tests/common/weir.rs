@@ -28,6 +28,7 @@ pub struct WeirSetup {
     settings: Vec<(String, String)>,
     users: Vec<(String, String)>,
     hba: Vec<String>,
+    files: Vec<(String, String)>,
     sections: String,
     certificate: Option<Certificate>,
     program: Program,
@@ -47,6 +48,7 @@ impl WeirSetup {
             settings: Vec::new(),
             users: vec![("app".into(), APP_PASSWORD.into())],
             hba: Vec::new(),
+            files: Vec::new(),
             sections: String::new(),
             certificate: None,
             program: Program::Pgweir,
@@ -92,6 +94,19 @@ impl WeirSetup {
     /// A line of auth_hba_file; the first one sets `auth_type = hba`.
     pub fn hba(mut self, line: &str) -> Self {
         self.hba.push(line.to_owned());
+        self
+    }
+
+    /// Takes the lines of auth_hba_file away again.
+    pub fn no_hba(mut self) -> Self {
+        self.hba.clear();
+        self
+    }
+
+    /// A setting whose value is a file beside the ini file, with this content.
+    pub fn file_setting(mut self, key: &str, contents: &str) -> Self {
+        self.files.retain(|(known, _)| known != key);
+        self.files.push((key.to_owned(), contents.to_owned()));
         self
     }
 
@@ -193,6 +208,10 @@ impl WeirSetup {
         if !self.hba.is_empty() {
             write_private(&dir.join("hba.conf"), &(self.hba.join("\n") + "\n"));
             settings.push(("auth_hba_file".into(), file("hba.conf")));
+        }
+        for (key, contents) in &self.files {
+            write_private(&dir.join(key), contents);
+            settings.push((key.clone(), file(key)));
         }
         if let Some(certificate) = &self.certificate {
             let files = certificate.write(dir, "client-side");

@@ -3,14 +3,18 @@
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
-use super::end::{End, denied, fatal, refused};
-use crate::auth::client::{ClientLogin, ClientStep, Proven};
+use super::end::{End, denied, fatal, refused, turned_away};
+use super::startup::Request;
+use crate::auth::client::{ClientLogin, ClientStep, Exchange, Proven};
+use crate::auth::hba::{Visit, Way, way};
+use crate::auth::identity::{Claim, Shown};
 use crate::auth::lookup::{Ask, Lookup, lookup, read_rows};
 use crate::auth::random::Draws;
 use crate::auth::secret::Secret;
-use crate::config::{AuthType, Database};
+use crate::config::Database;
 use crate::metrics::AuthFailure;
 use crate::net::clock;
+use crate::net::stream::Stream;
 use crate::server::query;
 use crate::worker::service::{Access, forced_credentials};
 use crate::worker::shared::Live;
@@ -18,23 +22,64 @@ use crate::worker::shared::Live;
 impl Guest<'_> {
     pub(super) async fn authenticate(
         &mut self,
+        request: &Request,
+        database: Option<&Database>,
+    ) -> Result<(Option<Secret>, Proven), End> {
+        let live = self.live.clone();
+        let user = request.user.as_str();
+        let visit = self.visit(request)?;
+        match way(&live.config, &visit).map_err(|away| turned_away(&away))? {
+            Way::Exchange(exchange) => self.exchange(exchange, user, database).await,
+            Way::Certificate { map } => {
+                let secret = self.secret(user, database).await?;
+                let claim =
+                    Claim { user, exists: secret.is_some(), map, maps: &live.config.hba.maps };
+                claim.by_certificate(self.shown()).map_err(|error| denied(&error))?;
+                Ok((secret, Proven::Nothing))
+            }
+            Way::Peer { map } => {
+                let secret = self.secret(user, database).await?;
+                let owner = self.owner().await;
+                let claim =
+                    Claim { user, exists: secret.is_some(), map, maps: &live.config.hba.maps };
+                claim.by_peer(owner.as_deref()).map_err(|error| denied(&error))?;
+                Ok((secret, Proven::Nothing))
+            }
+        }
+    }
+
+    fn visit<'r>(&self, request: &'r Request) -> Result<Visit<'r>, End> {
+        let socket = self.stream.socket();
+        let address = match socket.peer_addr() {
+            // It has gone; nobody shall take it for one of the Unix-domain socket.
+            None if !socket.is_unix() => return Err(End::Left),
+            address => address.map(|address| address.ip()),
+        };
+        Ok(Visit {
+            user: &request.user,
+            database: &request.database,
+            // Startup has refused it.
+            replication: false,
+            address,
+            tls: matches!(self.stream, Stream::Tls(_)),
+        })
+    }
+
+    /// The way of a message exchange.
+    async fn exchange(
+        &mut self,
+        exchange: Exchange,
         user: &str,
         database: Option<&Database>,
     ) -> Result<(Option<Secret>, Proven), End> {
-        let settings = &self.live.config.settings;
-        let auth_type = settings.auth_type;
-        if auth_type == AuthType::Any && database.is_some_and(|database| database.user.is_none()) {
+        if exchange == Exchange::Any && database.is_some_and(|database| database.user.is_none()) {
             tracing::warn!("{} auth_type=any requires forced user", self.label);
             return Err(refused(SqlState::CONFIG_FILE_ERROR, "bouncer config error"));
         }
-        let secret = match lookup(user, database, settings, &self.live.config.userlist) {
-            Lookup::Known(secret) => Some(secret),
-            Lookup::Unknown => None,
-            Lookup::Ask(ask) => self.ask(user, &ask).await?,
-        };
+        let secret = self.secret(user, database).await?;
         let draws = Draws::draw();
         let mut login =
-            ClientLogin::new(auth_type, user, secret.clone(), &draws, &self.shared.mock_key);
+            ClientLogin::new(exchange, user, secret.clone(), &draws, &self.shared.mock_key);
         let mut step = login.start();
         loop {
             match step {
@@ -49,6 +94,45 @@ impl Guest<'_> {
                     return Ok((secret, proven));
                 }
                 ClientStep::Refused(error) => return Err(denied(&error)),
+            }
+        }
+    }
+
+    /// What is stored to recognise the user by; `None`: there is no such user.
+    async fn secret(&self, user: &str, database: Option<&Database>) -> Result<Option<Secret>, End> {
+        let config = &self.live.config;
+        match lookup(user, database, &config.settings, &config.userlist) {
+            Lookup::Known(secret) => Ok(Some(secret)),
+            Lookup::Unknown => Ok(None),
+            Lookup::Ask(ask) => self.ask(user, &ask).await,
+        }
+    }
+
+    /// What the client shows of itself in TLS.
+    fn shown(&self) -> Shown<'_> {
+        if matches!(self.stream, Stream::Plain(_)) {
+            return Shown::NoTls;
+        }
+        // With any other mode a certificate that happens to be there was not checked.
+        let checked = self.live.config.settings.client_tls.mode.verifies();
+        match self.stream.peer_certificate().filter(|_| checked) {
+            Some(der) => Shown::Certificate(der),
+            None => Shown::NoCertificate,
+        }
+    }
+
+    /// The system's name for who owns the process at the other end of a Unix-domain socket.
+    async fn owner(&self) -> Option<String> {
+        let uid = self.stream.socket().peer_uid()?;
+        // Where users are kept on a server in the network, asking takes its time.
+        let asked = tokio::task::spawn_blocking(move || {
+            nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))
+        });
+        match asked.await.ok()? {
+            Ok(user) => user.map(|user| user.name),
+            Err(error) => {
+                tracing::warn!("{} cannot look up user id {uid}: {error}", self.label);
+                None
             }
         }
     }

@@ -31,7 +31,7 @@ impl Guest<'_> {
         // Limits must not lock those out who can raise them.
         let admin = self.live.config.settings.admin_users.contains(&user);
         let seat = if admin { None } else { Some(self.take_seat(&request, None)?) };
-        self.authenticate(&user, None).await?;
+        self.authenticate(&request, None).await?;
         let settings = &self.live.config.settings;
         let right = if admin {
             Right::Admin

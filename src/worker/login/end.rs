@@ -7,6 +7,7 @@ use pgweir_codec::error::{DecodeError, Kind};
 use pgweir_codec::sqlstate::SqlState;
 
 use crate::auth::client::AuthError;
+use crate::auth::hba::TurnedAway;
 use crate::metrics::AuthFailure;
 
 /// Why a login ended without a client for the relay.
@@ -47,4 +48,9 @@ pub(super) fn refused_packet(error: DecodeError) -> End {
 pub(super) fn denied(error: &AuthError) -> End {
     let code = SqlState::from_bytes(error.sqlstate().as_bytes());
     End::Denied(Box::new(fatal(code, error.client_message())), error.failure(), error.to_string())
+}
+
+pub(super) fn turned_away(away: &TurnedAway) -> End {
+    let code = SqlState::from_bytes(away.sqlstate().as_bytes());
+    End::Denied(Box::new(fatal(code, away.client_message())), away.failure(), away.to_string())
 }

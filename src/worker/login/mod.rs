@@ -209,7 +209,7 @@ impl Guest<'_> {
         self.demand_tls()?;
         let database = self.live.config.database(&request.database);
         place.sit(self.take_seat(&request, database.as_deref())?);
-        let (secret, proven) = self.authenticate(&request.user, database.as_deref()).await?;
+        let (secret, proven) = self.authenticate(&request, database.as_deref()).await?;
         // Only now: names of databases are not to be found out by trying.
         let database = database.ok_or_else(|| {
             refused(
