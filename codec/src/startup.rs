@@ -5,13 +5,20 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::backend::NegotiateProtocolVersion;
 use crate::error::{DecodeError, Kind};
 use crate::read::Reader;
 use crate::write;
 
-/// Longest packet, length word included. PostgreSQL's MAX_STARTUP_PACKET_LENGTH has the same number but does not count
-/// the length word, so PostgreSQL takes four bytes more.
-pub const LIMIT: usize = 10_000;
+/// Longest packet, length word included: PostgreSQL's MAX_STARTUP_PACKET_LENGTH of 10,000, which does not count the
+/// length word.
+pub const LIMIT: usize = 4 + 10_000;
+
+/// Length of a cancel key that pgweir and PostgreSQL 18 make for protocol 3.2, bytes.
+pub const LONG_KEY: usize = 32;
+
+/// Names of protocol options begin so.
+const OPTION_PREFIX: &[u8] = b"_pq_.";
 
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
@@ -134,6 +141,29 @@ impl StartupPacket {
 }
 
 impl StartupMessage {
+    /// The minor version that the connection goes on with: 2 for clients that ask for it or for more, else 0.
+    ///
+    /// 3.1 never existed: PostgreSQL reserves the number because old pgbouncers took it for 3.0, and 3.0 it is here.
+    pub fn spoken_minor(&self) -> u16 {
+        if self.minor >= 2 { 2 } else { 0 }
+    }
+
+    /// Names of protocol options asked for (`_pq_.…`). There are none that we know.
+    pub fn protocol_options(&self) -> impl Iterator<Item = &Bytes> {
+        self.parameters.iter().map(|(name, _)| name).filter(|name| is_protocol_option(name))
+    }
+
+    /// What the client has to be told if it asked for a version or for options that we do not speak; `None` if it
+    /// gets what it asked for. Manual, "Message Flow", Start-up: the version is what the connection goes on with,
+    /// and options that are not named in the answer are in force.
+    pub fn negotiate(&self) -> Option<NegotiateProtocolVersion> {
+        let spoken = self.spoken_minor();
+        let unknown_options: Vec<_> = self.protocol_options().cloned().collect();
+        let version = u32::from(self.major) << 16 | u32::from(spoken);
+        (spoken != self.minor || !unknown_options.is_empty())
+            .then_some(NegotiateProtocolVersion { version, unknown_options })
+    }
+
     /// Appends the packet.
     pub fn encode(&self, out: &mut BytesMut) {
         write::untagged(out, |body| {
@@ -146,6 +176,11 @@ impl StartupMessage {
             body.put_u8(0);
         });
     }
+}
+
+/// Whether a startup parameter of this name is a protocol option and no setting.
+pub fn is_protocol_option(name: &[u8]) -> bool {
+    name.starts_with(OPTION_PREFIX)
 }
 
 impl CancelRequest {

@@ -1,10 +1,14 @@
 //! What others may know of a client while its task runs: for cancel requests, SHOW CLIENTS and KILL_CLIENT.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
+
+use pgweir_codec::startup::LONG_KEY;
+use rand::Rng;
 
 use super::service::Service;
 use crate::pool::holder::Holder;
@@ -59,37 +63,51 @@ impl Deref for ClientInfo {
     }
 }
 
-/// Process id and secret key of a BackendKeyData that we made up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CancelKey(pub [u8; 8]);
+/// Process id and secret of a BackendKeyData that we gave a client. The secret is always ours, whoever's the process
+/// id is: two clients may have had the same one, one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CancelKey {
+    pid: u32,
+    /// Zeros behind the secret's length.
+    secret: [u8; LONG_KEY],
+    length: u8,
+}
+
+impl fmt::Debug for CancelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelKey").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
 
 impl CancelKey {
-    /// A new one. The process id is positive: some drivers keep it in a signed integer.
-    pub fn draw() -> Self {
-        use rand::Rng;
-        let mut bytes = [0; 8];
-        rand::rng().fill_bytes(&mut bytes);
-        bytes[0] &= 0x7F;
-        Self(bytes)
+    /// A new one: 4 bytes of secret in protocol 3.0, 32 from 3.2 on. `pid`: the server's, if the client is to know
+    /// it; else one is made up, positive, because some drivers keep it in a signed integer.
+    pub fn draw(minor: u16, pid: Option<u32>) -> Self {
+        let length = if minor >= 2 { LONG_KEY } else { 4 };
+        let mut rng = rand::rng();
+        let mut secret = [0; LONG_KEY];
+        if let Some(front) = secret.get_mut(..length) {
+            rng.fill_bytes(front);
+        }
+        let pid = pid.unwrap_or_else(|| (rng.next_u32() & 0x7FFF_FFFF).max(1));
+        Self { pid, secret, length: length as u8 }
     }
 
     /// The process id.
-    pub fn pid(self) -> u32 {
-        let [a, b, c, d, ..] = self.0;
-        u32::from_be_bytes([a, b, c, d])
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// The secret.
-    pub fn secret(self) -> [u8; 4] {
-        let [.., a, b, c, d] = self.0;
-        [a, b, c, d]
+    pub fn secret(&self) -> &[u8] {
+        self.secret.get(..usize::from(self.length)).unwrap_or_default()
     }
 
     /// From what a client sends; `None` if it cannot be one of ours.
-    pub fn of(pid: u32, secret: &[u8]) -> Option<Self> {
-        let [a, b, c, d] = pid.to_be_bytes();
-        let [e, f, g, h] = *secret.first_chunk::<4>().filter(|_| secret.len() == 4)?;
-        Some(Self([a, b, c, d, e, f, g, h]))
+    pub fn of(pid: u32, key: &[u8]) -> Option<Self> {
+        let mut secret = [0; LONG_KEY];
+        secret.get_mut(..key.len())?.copy_from_slice(key);
+        Some(Self { pid, secret, length: u8::try_from(key.len()).ok()? })
     }
 }
 
@@ -130,5 +148,33 @@ impl ClientInfo {
     pub fn label(&self) -> String {
         let peer = self.remote.map_or_else(|| "unix".to_owned(), |address| address.to_string());
         format!("C-{:#x}: {}/{}@{peer}", self.holder.id, self.database, self.user)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_again_by_what_the_client_was_told_and_by_nothing_else() {
+        for (minor, length) in [(0, 4), (2, 32)] {
+            let key = CancelKey::draw(minor, None);
+            assert_eq!(key.secret().len(), length);
+            assert!((1..=i32::MAX as u32).contains(&key.pid()));
+            assert_eq!(CancelKey::of(key.pid(), key.secret()), Some(key));
+            let padded = [key.secret(), &[0; 28][..32 - length]].concat();
+            assert_eq!(CancelKey::of(key.pid(), &padded) == Some(key), length == 32);
+            assert_ne!(CancelKey::of(key.pid() ^ 1, key.secret()), Some(key));
+            assert_ne!(CancelKey::of(key.pid(), &key.secret()[1..]), Some(key));
+        }
+        for length in [33, 256, 257] {
+            assert_eq!(CancelKey::of(1, &vec![1; length]), None, "ours are no longer than 32");
+        }
+    }
+
+    #[test]
+    fn two_clients_with_one_process_id_have_different_keys() {
+        assert_ne!(CancelKey::draw(2, Some(7)), CancelKey::draw(2, Some(7)));
+        assert!(!format!("{:?}", CancelKey::draw(2, Some(7))).contains("secret"));
     }
 }

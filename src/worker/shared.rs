@@ -177,6 +177,17 @@ impl Shared {
         }
     }
 
+    /// A cancel key that no client has.
+    pub fn draw_key(&self, minor: u16, pid: Option<u32>) -> CancelKey {
+        loop {
+            let key = CancelKey::draw(minor, pid);
+            // Four bytes of secret beside a process id that another client has had may meet.
+            if !self.clients.contains_key(&key) {
+                return key;
+            }
+        }
+    }
+
     /// Makes a client known until the returned value is dropped.
     pub fn register(self: &Arc<Self>, client: Arc<ClientInfo>) -> Registered {
         self.holders.insert(client.holder.id, client.holder.clone());

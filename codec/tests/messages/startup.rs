@@ -31,8 +31,8 @@ fn a_length_is_refused_as_soon_as_its_word_is_there() {
         assert_eq!(length(short).unwrap_err().kind, Kind::TooShort(short.into()));
     }
     assert_eq!(length(8), Ok(Some(8)));
-    assert_eq!(length(10_000), Ok(Some(startup::LIMIT)));
-    for long in [10_001, i32::MAX as u32, 1 << 31, u32::MAX] {
+    assert_eq!(length(10_004), Ok(Some(startup::LIMIT)));
+    for long in [10_005, i32::MAX as u32, 1 << 31, u32::MAX] {
         assert_eq!(length(long).unwrap_err().kind, Kind::TooLong(long as usize));
     }
     for have in 0..4 {
@@ -43,9 +43,9 @@ fn a_length_is_refused_as_soon_as_its_word_is_there() {
 #[test]
 fn the_longest_startup_message_is_read_and_one_byte_more_is_not() {
     let parameters = |value: usize| [b"user\0", &vec![b'u'; value][..], b"\0\0"].concat();
-    assert!(decode(VERSION_3, &parameters(10_000 - 8 - 7)).is_ok());
-    let error = decode(VERSION_3, &parameters(10_001 - 8 - 7)).unwrap_err();
-    assert_eq!(error.kind, Kind::TooLong(10_001));
+    assert!(decode(VERSION_3, &parameters(10_004 - 8 - 7)).is_ok());
+    let error = decode(VERSION_3, &parameters(10_005 - 8 - 7)).unwrap_err();
+    assert_eq!(error.kind, Kind::TooLong(10_005));
 }
 
 #[test]
@@ -64,6 +64,32 @@ fn every_minor_version_of_protocol_3_is_read() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// What is answered to a client that asks for this minor version and these parameters.
+fn negotiated(minor: u32, parameters: &[u8]) -> (u16, Option<(u32, Vec<Bytes>)>) {
+    match decode(VERSION_3 | minor, parameters) {
+        Ok(StartupPacket::Startup(startup)) => {
+            let told = startup.negotiate().map(|told| (told.version, told.unknown_options));
+            (startup.spoken_minor(), told)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_client_is_told_of_another_version_only_if_it_does_not_get_the_one_it_asked_for() {
+    let plain = b"user\0u\0\0";
+    assert_eq!(negotiated(0, plain), (0, None));
+    assert_eq!(negotiated(2, plain), (2, None));
+    assert_eq!(negotiated(1, plain), (0, Some((VERSION_3, vec![]))), "3.1 never existed");
+    for newer in [3, 9999, 0xffff] {
+        assert_eq!(negotiated(newer, plain), (2, Some((VERSION_3 | 2, vec![]))));
+    }
+    let options = b"user\0u\0_pq_.one\0on\0_pq_two\0\0_pq_.\0\0\0";
+    let unknown = vec![Bytes::from_static(b"_pq_.one"), Bytes::from_static(b"_pq_.")];
+    assert_eq!(negotiated(0, options), (0, Some((VERSION_3, unknown.clone()))));
+    assert_eq!(negotiated(2, options), (2, Some((VERSION_3 | 2, unknown))));
 }
 
 #[test]

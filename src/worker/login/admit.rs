@@ -40,7 +40,7 @@ impl Guest<'_> {
         for (name, value) in &request.settings {
             parameters.note(name, value);
         }
-        let key = CancelKey::draw();
+        let key = self.shared.draw_key(request.minor, None);
         let mut out = BytesMut::with_capacity(1024);
         // Which host said so is chance; libpq's target_session_attrs looks at it.
         let standby = hot_standby(access.offer().tracking.as_ref().map(|tracking| tracking.attrs));
@@ -49,7 +49,7 @@ impl Guest<'_> {
             let entry = standby.filter(|_| name == "in_hot_standby");
             (&name[..], entry.or(own).unwrap_or(value))
         });
-        write_welcome(&mut out, values, key);
+        write_welcome(&mut out, values, &key);
 
         let application_name = parameters.value(b"application_name");
         let application_name =
@@ -103,13 +103,13 @@ fn hot_standby(attrs: Option<TargetSessionAttrs>) -> Option<&'static [u8]> {
 pub(super) fn write_welcome<'a>(
     out: &mut BytesMut,
     settings: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    key: CancelKey,
+    key: &CancelKey,
 ) {
     Authentication::Ok.encode(out);
     for (name, value) in settings {
         backend::parameter_status::write(out, name, value);
     }
-    backend::BackendKeyData { pid: key.pid(), key: Bytes::copy_from_slice(&key.secret()) }
+    backend::BackendKeyData { pid: key.pid(), key: Bytes::copy_from_slice(key.secret()) }
         .encode(out);
     backend::ready_for_query::write(out, TransactionStatus::Idle);
 }

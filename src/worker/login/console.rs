@@ -21,11 +21,11 @@ impl Guest<'_> {
     ) -> Result<Proof, End> {
         self.negotiate(message).await?;
         self.log_attempt(&request);
-        let user = request.user.clone();
+        let (user, minor) = (request.user.clone(), request.minor);
         let own_uid = self.stream.socket().peer_uid() == Some(rustix::process::geteuid().as_raw());
         if user == "pgbouncer" && own_uid {
             tracing::info!("{} pgbouncer access from unix socket", self.label);
-            return Ok(Proof::Console { right: Right::Admin, user, _seat: None });
+            return Ok(Proof::Console { right: Right::Admin, user, minor, _seat: None });
         }
         self.demand_tls()?;
         // Limits must not lock those out who can raise them.
@@ -40,15 +40,20 @@ impl Guest<'_> {
         } else {
             return Err(refused(SqlState::INSUFFICIENT_PRIVILEGE, "not allowed"));
         };
-        Ok(Proof::Console { right, user, _seat: seat })
+        Ok(Proof::Console { right, user, minor, _seat: seat })
     }
 
-    pub(super) async fn serve_console(&mut self, right: Right, user: &str) -> Result<(), End> {
+    pub(super) async fn serve_console(
+        &mut self,
+        right: Right,
+        user: &str,
+        minor: u16,
+    ) -> Result<(), End> {
         let Some(console) = self.shared.console.get().cloned() else { return Err(End::Left) };
         let greeting = console.greeting();
         let parameters = greeting.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let mut out = BytesMut::new();
-        write_welcome(&mut out, parameters, CancelKey::draw());
+        write_welcome(&mut out, parameters, &CancelKey::draw(minor, None));
         self.send(&out).await?;
         let mut answer = BytesMut::new();
         loop {

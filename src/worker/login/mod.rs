@@ -178,8 +178,8 @@ impl Guest<'_> {
                 .await?
         };
         match proven {
-            Proof::Console { right, user, _seat } => {
-                self.serve_console(right, &user).await?;
+            Proof::Console { right, user, minor, _seat } => {
+                self.serve_console(right, &user, minor).await?;
                 Err(End::Done)
             }
             Proof::Client { request, database, service, place } => {
@@ -269,7 +269,7 @@ impl Guest<'_> {
 
 /// What a guest turned out to be.
 enum Proof {
-    Console { right: Right, user: String, _seat: Option<Seat> },
+    Console { right: Right, user: String, minor: u16, _seat: Option<Seat> },
     Client { request: Request, database: Arc<Database>, service: Arc<Service>, place: Place },
 }
 

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pgweir_codec::backend;
 use pgweir_codec::sqlstate::SqlState;
-use pgweir_codec::startup::{CancelRequest, StartupMessage, StartupPacket};
+use pgweir_codec::startup::{self, CancelRequest, StartupMessage, StartupPacket};
 use tokio::io::AsyncWriteExt;
 
 use super::Guest;
@@ -22,6 +21,8 @@ const NAME_LIMIT: usize = 128;
 pub(super) struct Request {
     pub(super) user: String,
     pub(super) database: String,
+    /// The minor version of protocol 3 that the connection goes on with: 0 or 2.
+    pub(super) minor: u16,
     /// Tracked settings.
     pub(super) settings: Vec<(Bytes, Bytes)>,
 }
@@ -142,7 +143,7 @@ impl Guest<'_> {
                         )));
                     }
                 },
-                option if option.starts_with(b"_pq_.") => {}
+                option if startup::is_protocol_option(option) => {}
                 name if self.shared.tracked.index(name).is_some() => {
                     settings.push((Bytes::copy_from_slice(name), value.clone()));
                 }
@@ -174,19 +175,14 @@ impl Guest<'_> {
         if database.len() >= NAME_LIMIT {
             return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
         }
-        Ok(Request { user, database, settings })
+        Ok(Request { user, database, settings, minor: message.spoken_minor() })
     }
 
-    /// Who asks for more than protocol 3.0 is told that this is all there is.
+    /// Who asks for another protocol version than we speak, or for protocol options, is told what it gets.
     pub(super) async fn negotiate(&mut self, message: &StartupMessage) -> Result<(), End> {
-        let names = message.parameters.iter().map(|(name, _)| name);
-        let unknown: Vec<_> = names.filter(|name| name.starts_with(b"_pq_.")).cloned().collect();
-        if message.minor == 0 && unknown.is_empty() {
-            return Ok(());
-        }
+        let Some(told) = message.negotiate() else { return Ok(()) };
         let mut out = BytesMut::new();
-        backend::NegotiateProtocolVersion { version: 3 << 16, unknown_options: unknown }
-            .encode(&mut out);
+        told.encode(&mut out);
         self.send(&out).await
     }
 }
