@@ -8,15 +8,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
 
+mod client;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod echo;
+mod idle;
 mod measure;
 mod options;
 mod pgbench;
 mod poolers;
 mod process;
 mod report;
+mod streams;
+mod syscalls;
 mod targets;
 mod workloads;
 
@@ -29,24 +33,25 @@ use echo::Echo;
 use measure::Outcome;
 use options::Options;
 use poolers::{Group, Pooler, Site};
-use workloads::Workload;
+use workloads::{Ends, Workload};
 
 fn main() {
-    let options = Options::read();
+    let mut options = Options::read();
     for name in &options.only {
         let known = workloads::ALL.iter().any(|workload| workload.name == name);
         let names: Vec<_> = workloads::ALL.iter().map(|workload| workload.name).collect();
         assert!(known, "no workload {name}; there are {}", names.join(", "));
     }
-    let files = process::raise_file_limit();
-    println!("at most {files} open files");
+    let limits = fit_idle_clients(&mut options);
 
     let server = start_server();
     let echo = Echo::start(1 % report::cores());
+    let certificate = Authority::new().server();
+    let ends = Ends { echo, tls: client::tls_config(&certificate) };
     let site = Site {
         server: server.port(),
-        echo: echo.port(),
-        certificate: Authority::new().server(),
+        echo: ends.echo.port(),
+        certificate,
         verifier: server
             .query("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'")
             .one()
@@ -56,7 +61,7 @@ fn main() {
     let setting = report::Setting {
         pgbouncer: report::pgbouncer_version(),
         postgres: server.query("SELECT split_part(version(), ' on ', 1)").one().into(),
-        limits: Vec::new(),
+        limits,
     };
 
     let mut outcomes = Vec::new();
@@ -67,7 +72,7 @@ fn main() {
             running = Some((workload.group, poolers::start(workload.group, &site)));
         }
         let (_, poolers) = running.as_ref().unwrap();
-        let outcome = run(workload, poolers, &echo, &options);
+        let outcome = run(workload, poolers, &ends, &options);
         println!("{}", report::progress(workload, &outcome));
         outcomes.push(outcome);
     }
@@ -94,18 +99,31 @@ fn start_server() -> Postgres {
     server
 }
 
+/// Raises the limit on open files. Lowers the number of idle clients to it where the machine allows no more: each is a
+/// file in this process and one in the pooler's. Returns what there is to say about that.
+fn fit_idle_clients(options: &mut Options) -> Vec<String> {
+    const BESIDES: u64 = 500;
+    let files = process::raise_file_limit();
+    let most = usize::try_from(files.saturating_sub(BESIDES)).unwrap_or(usize::MAX);
+    if options.idle <= most {
+        return Vec::new();
+    }
+    let wanted = std::mem::replace(&mut options.idle, most);
+    vec![format!("{most} idle clients instead of {wanted}: this machine allows {files} open files")]
+}
+
 /// All rounds of a workload. Who begins changes from round to round.
-fn run(workload: &Workload, poolers: &[Pooler], echo: &Echo, options: &Options) -> Outcome {
-    let mut rounds = Vec::new();
-    for number in 0..options.rounds {
+fn run(workload: &Workload, poolers: &[Pooler], ends: &Ends, options: &Options) -> Outcome {
+    let (mut rounds, mut notes) = (Vec::new(), Vec::new());
+    for number in 0..workload.rounds(options) {
         let mut samples = BTreeMap::new();
         for place in 0..poolers.len() {
             let pooler = &poolers[(place + number) % poolers.len()];
-            if let Some(sample) = workload.round(pooler, echo, options) {
+            if let Some(sample) = workload.round(pooler, ends, options, &mut notes) {
                 samples.insert(pooler.who, sample);
             }
         }
         rounds.push(samples);
     }
-    Outcome { workload: workload.name, rounds, note: None }
+    Outcome { workload: workload.name, rounds, notes }
 }

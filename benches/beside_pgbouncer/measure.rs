@@ -97,7 +97,7 @@ pub(crate) struct Outcome {
     /// Each round's samples. Somebody is missing who cannot do it, or was not asked.
     pub(crate) rounds: Vec<BTreeMap<Who, Sample>>,
     /// What else there is to say.
-    pub(crate) note: Option<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Outcome {

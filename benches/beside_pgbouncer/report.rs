@@ -26,7 +26,9 @@ pub(crate) fn text(options: &Options, setting: &Setting, outcomes: &[Outcome]) -
     text.push_str(&figures(outcomes));
     let notes: Vec<_> = outcomes
         .iter()
-        .filter_map(|outcome| Some(format!("- {}: {}\n", outcome.workload, outcome.note.as_ref()?)))
+        .flat_map(|outcome| {
+            outcome.notes.iter().map(|note| format!("- {}: {note}\n", outcome.workload))
+        })
         .collect();
     if !notes.is_empty() {
         write!(text, "\n## Notes\n\n{}", notes.concat()).unwrap();

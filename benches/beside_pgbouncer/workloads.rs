@@ -1,10 +1,16 @@
 //! Which workloads there are.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
 use crate::echo::{self, Echo, Mode};
 use crate::measure::Sample;
 use crate::options::Options;
 use crate::pgbench::{self, Spec};
 use crate::poolers::{Group, Pooler};
+use crate::streams::{self, Stream};
+use crate::{idle as idle_clients, syscalls};
 
 /// One way to use a pooler, measured in rounds.
 pub(crate) struct Workload {
@@ -20,6 +26,9 @@ pub(crate) struct Workload {
 enum Kind {
     Pgbench(Spec),
     Echo { mode: Mode, clients: Option<usize> },
+    Stream(Stream),
+    Syscalls(Spec),
+    Idle { tls: bool },
 }
 
 const fn pgbench(name: &'static str, what: &'static str, group: Group, spec: Spec) -> Workload {
@@ -35,6 +44,14 @@ const fn echo(
     Workload { name, what, group: Group::Echo, kind: Kind::Echo { mode, clients } }
 }
 
+const fn plain(name: &'static str, what: &'static str, kind: Kind) -> Workload {
+    Workload { name, what, group: Group::Plain, kind }
+}
+
+const fn idle(name: &'static str, what: &'static str, group: Group, tls: bool) -> Workload {
+    Workload { name, what, group, kind: Kind::Idle { tls } }
+}
+
 /// All of them; those of a group stand together.
 pub(crate) const ALL: &[Workload] = &[
     echo("echo-50", "echoing server, Query, 50 clients", Mode::Simple, Some(50)),
@@ -46,6 +63,14 @@ pub(crate) const ALL: &[Workload] = &[
     pgbench("prepared", "the same with -M prepared", Group::Plain, Spec::new("prepared", 50)),
     pgbench("many", "pgbench -S, 500 clients", Group::Plain, Spec::new("simple", 500)),
     pgbench("one", "pgbench -S, one client", Group::Plain, Spec::new("simple", 1)),
+    plain(
+        "syscalls",
+        "pgbench -S, 50 clients, under strace",
+        Kind::Syscalls(Spec::new("simple", 50)),
+    ),
+    plain("result", "results of 100 MB", Kind::Stream(Stream::Result)),
+    plain("copy-out", "COPY TO STDOUT of 100 MB", Kind::Stream(Stream::CopyOut)),
+    plain("copy-in", "COPY FROM STDIN of 100 MB", Kind::Stream(Stream::CopyIn)),
     pgbench("tls", "pgbench -S in TLS, 20 clients", Group::Tls, Spec::new("simple", 20).tls()),
     pgbench(
         "login",
@@ -59,20 +84,55 @@ pub(crate) const ALL: &[Workload] = &[
         Group::TlsScram,
         Spec::new("simple", 20).connect().tls(),
     ),
+    idle("idle", "thousands of clients that wait", Group::Idle, false),
+    idle("idle-tls", "the same with TLS", Group::IdleTls, true),
 ];
 
 impl Workload {
-    /// One round through one pooler. `None` if that pooler cannot do it.
-    pub(crate) fn round(&self, pooler: &Pooler, echo: &Echo, options: &Options) -> Option<Sample> {
+    /// How many rounds: what strace slows down, or needs a fresh process, is done once.
+    pub(crate) fn rounds(&self, options: &Options) -> usize {
+        match self.kind {
+            Kind::Syscalls(_) | Kind::Idle { .. } => 1,
+            Kind::Pgbench(_) | Kind::Echo { .. } | Kind::Stream(_) => options.rounds,
+        }
+    }
+
+    /// One round through one pooler. `None` if that pooler cannot do it. What the tables have no column for goes to
+    /// `notes`.
+    pub(crate) fn round(
+        &self,
+        pooler: &Pooler,
+        ends: &Ends,
+        options: &Options,
+        notes: &mut Vec<String>,
+    ) -> Option<Sample> {
         match self.kind {
             Kind::Pgbench(spec) => pgbench::round(pooler, spec, options.seconds),
-            Kind::Echo { mode, clients } => Some(echo.round(echo::Load {
+            Kind::Echo { mode, clients } => Some(ends.echo.round(echo::Load {
                 port: pooler.port(),
                 pid: pooler.pid(),
                 mode,
                 clients: clients.unwrap_or(options.echo_clients),
                 length: options.length(),
             })),
+            Kind::Stream(stream) => Some(streams::round(pooler, stream, options.length())),
+            Kind::Syscalls(spec) => {
+                let (sample, note) = syscalls::round(pooler, spec, options.seconds)?;
+                notes.push(note);
+                Some(sample)
+            }
+            Kind::Idle { tls } => {
+                let config = tls.then_some(&ends.tls);
+                Some(idle_clients::round(pooler, options.idle, config, options.length()))
+            }
         }
     }
+}
+
+/// What stands before and behind the poolers.
+pub(crate) struct Ends {
+    /// The echoing server and its clients.
+    pub(crate) echo: Echo,
+    /// How a client checks the poolers' certificate.
+    pub(crate) tls: Arc<ClientConfig>,
 }

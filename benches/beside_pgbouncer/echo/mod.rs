@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::measure::{self, Measure, Sample};
@@ -112,7 +113,10 @@ impl Engine {
     /// Serves what is ready, or returns after 10 ms.
     fn turn(&mut self, mut clients: Option<&mut Clients>) {
         let wait = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&wait)).unwrap();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&wait)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => panic!("epoll: {error}"),
+        }
         for event in self.events.drain(..) {
             match socket::Token::of(event.data.u64()) {
                 socket::Token::Listener => self.backend.accept(&self.epoll),
