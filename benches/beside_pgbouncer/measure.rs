@@ -17,6 +17,8 @@ pub(crate) enum Measure {
     CpuPerLogin,
     /// How much of one core the pooler used, in percent.
     Busy,
+    /// What the echoing server and its clients took themselves per transaction, in microseconds.
+    Ends,
     /// System calls per transaction.
     Syscalls,
     /// Megabytes (10^6) per second.
@@ -39,6 +41,7 @@ impl Measure {
             Self::Cpu => "CPU per transaction, µs",
             Self::CpuPerLogin => "CPU per login and transaction, µs",
             Self::Busy => "pooler's core busy, %",
+            Self::Ends => "CPU of both ends per transaction, µs",
             Self::Syscalls => "system calls per transaction",
             Self::Throughput => "MB per second",
             Self::CpuPerGb => "CPU per GB, s",
@@ -60,7 +63,7 @@ impl Measure {
             Self::CpuPerGb | Self::Syscalls | Self::Resident | Self::IdleCpu => {
                 format!("{value:.2}")
             }
-            Self::Cpu | Self::CpuPerLogin => format!("{value:.1}"),
+            Self::Cpu | Self::CpuPerLogin | Self::Ends => format!("{value:.1}"),
         }
     }
 }

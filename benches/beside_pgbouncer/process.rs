@@ -4,6 +4,7 @@ use std::fs;
 
 use rustix::process::{Pid, Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 
 /// utime and stime of a process with all its threads, in microseconds (proc(5), stat, fields 14
 /// and 15, in ticks of 10 ms; Linux derives their sum from the scheduler's own account, so only the last tick is rounded).
@@ -21,6 +22,12 @@ pub(crate) fn cpu_us_exact(pid: Pid) -> f64 {
         fs::read_to_string(path).ok()?.split(' ').next()?.parse::<f64>().ok()
     });
     nanoseconds.sum::<f64>() / 1e3
+}
+
+/// CPU time of the calling thread in microseconds.
+pub(crate) fn cpu_us_of_this_thread() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
 
 /// Resident memory in bytes.

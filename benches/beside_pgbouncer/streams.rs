@@ -10,15 +10,18 @@ use crate::process::cpu_us;
 /// Which way the data goes. Each transfer has 100 MB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// DataRows of 1000 bytes.
-    Result,
-    /// CopyData of 1000 bytes to the client.
+    /// DataRows of 10 KB: all that counts is moving bytes.
+    LongRows,
+    /// DataRows of 100 bytes: each has a head to look at.
+    ShortRows,
+    /// CopyData of 100 bytes to the client.
     CopyOut,
     /// CopyData of 8 KB from the client, as psql sends it, in writes of 64 KB.
     CopyIn,
 }
 
-const ROWS: &str = "SELECT repeat('x', 1000) FROM generate_series(1, 100000)";
+const LONG_ROWS: &str = "SELECT repeat('x', 10000) FROM generate_series(1, 10000)";
+const SHORT_ROWS: &str = "SELECT repeat('x', 99) FROM generate_series(1, 1000000)";
 /// The server reads the lines, and then has no place for them: what counts is the way to it.
 const COPY_IN: &str = "COPY pgbench_tellers (filler) FROM STDIN WHERE false";
 const TRANSFER: usize = 100_000_000;
@@ -34,9 +37,10 @@ pub(crate) fn round(pooler: &Pooler, stream: Stream, length: Duration) -> Sample
     let (from, before) = (Instant::now(), cpu_us(pooler.pid()));
     while from.elapsed() < length {
         bytes += match stream {
-            Stream::Result => receive(&mut client, ROWS, &mut block),
+            Stream::LongRows => receive(&mut client, LONG_ROWS, &mut block),
+            Stream::ShortRows => receive(&mut client, SHORT_ROWS, &mut block),
             Stream::CopyOut => {
-                receive(&mut client, &format!("COPY ({ROWS}) TO STDOUT"), &mut block)
+                receive(&mut client, &format!("COPY ({SHORT_ROWS}) TO STDOUT"), &mut block)
             }
             Stream::CopyIn => send(&mut client, &copy_data, &mut block),
         };

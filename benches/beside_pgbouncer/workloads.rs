@@ -68,9 +68,14 @@ pub(crate) const ALL: &[Workload] = &[
         "pgbench -S, 50 clients, under strace",
         Kind::Syscalls(Spec::new("simple", 50)),
     ),
-    plain("result", "results of 100 MB", Kind::Stream(Stream::Result)),
-    plain("copy-out", "COPY TO STDOUT of 100 MB", Kind::Stream(Stream::CopyOut)),
-    plain("copy-in", "COPY FROM STDIN of 100 MB", Kind::Stream(Stream::CopyIn)),
+    plain("result", "100 MB in rows of 10 KB", Kind::Stream(Stream::LongRows)),
+    plain("result-short", "100 MB in rows of 100 bytes", Kind::Stream(Stream::ShortRows)),
+    plain(
+        "copy-out",
+        "COPY TO STDOUT, 100 MB in lines of 100 bytes",
+        Kind::Stream(Stream::CopyOut),
+    ),
+    plain("copy-in", "COPY FROM STDIN, 100 MB in messages of 8 KB", Kind::Stream(Stream::CopyIn)),
     pgbench("tls", "pgbench -S in TLS, 20 clients", Group::Tls, Spec::new("simple", 20).tls()),
     pgbench(
         "login",

@@ -139,16 +139,20 @@ impl Engine {
         }
         clients.count();
         let (from, before) = (Instant::now(), process::cpu_us(load.pid));
+        let own = process::cpu_us_of_this_thread();
         while from.elapsed() < load.length {
             self.turn(Some(&mut clients));
         }
         let (seconds, cpu) = (from.elapsed().as_secs_f64(), process::cpu_us(load.pid) - before);
+        let own = process::cpu_us_of_this_thread() - own;
         let latencies = clients.stop();
         while clients.progress() != Progress::Stopped {
             self.turn(Some(&mut clients));
         }
+        let ends = own / latencies.len() as f64;
         let mut sample = measure::transactions(seconds, cpu, latencies);
         sample.insert(Measure::Busy, cpu / seconds / 1e4);
+        sample.insert(Measure::Ends, ends);
         sample
     }
 }
