@@ -42,7 +42,7 @@ fn head(options: &Options, setting: &Setting) -> String {
          Written by `make bench`. Medians of {rounds} alternating rounds of {seconds} s on one PostgreSQL with a pool of \
          {servers} servers; a ratio is the median of each round's own ratio. CPU is the pooler's own (utime + stime of \
          its process). pgweir runs with one worker unless it says all.\n\n\
-         {date}, {cores} cores ({model}), Linux {kernel}, load {load} at the end\n\n\
+         {date}, {cores} cores ({model}), Linux {kernel}, TCP with {tcp}, load {load} at the end\n\n\
          - pgweir {own}\n- {bouncer}\n- {postgres}\n",
         rounds = options.rounds,
         seconds = options.seconds,
@@ -51,6 +51,7 @@ fn head(options: &Options, setting: &Setting) -> String {
         cores = cores(),
         model = cpu_model(),
         kernel = output("uname", &["-r"]),
+        tcp = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap().trim(),
         load = std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap(),
         own = env!("CARGO_PKG_VERSION"),
         bouncer = setting.pgbouncer,
