@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use common::home::Home;
-use common::tls::Authority;
+use common::tls::{Authority, Certificate};
 use common::{Login, Password, Setup, Weir, WeirSetup, pgbench, psql};
 
 const IS_TLS: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
@@ -199,4 +199,68 @@ fn tls_server_connections_serve_clients_of_all_workers() {
     assert_eq!(psql(&login, &format!("SELECT length('{value}')")).ok(), "100000");
     assert_eq!(psql(&login, IS_TLS).ok(), "t");
     weir.stop();
+}
+
+// ---- SCRAM bound to the TLS session ----
+
+#[test]
+fn psql_binds_its_login_to_our_certificate_where_it_must() {
+    let server = Setup::new().role("ann", Password::Scram("Xyzzy")).start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&Authority::new().server())
+        .setting("auth_type", "scram-sha-256")
+        .user("ann", "Xyzzy")
+        .start();
+    let login = |password: &str, binding: &str, sslmode: &str| {
+        weir.login("ann", "app")
+            .password(password)
+            .set("PGSSLMODE", sslmode)
+            .set("PGCHANNELBINDING", binding)
+    };
+    for binding in ["require", "prefer", "disable"] {
+        assert_eq!(psql(&login("Xyzzy", binding, "require"), "SELECT 42").ok(), "42", "{binding}");
+        let words = psql(&login("wrong", binding, "require"), "SELECT 42").failed().to_owned();
+        assert!(words.contains("FATAL:  SASL authentication failed"), "{binding}: {words}");
+    }
+    // Without TLS there is nothing to bind to, and libpq says so.
+    let words = psql(&login("Xyzzy", "require", "disable"), "SELECT 42").failed().to_owned();
+    assert!(words.contains("channel binding"), "{words}");
+    assert_eq!(psql(&login("Xyzzy", "prefer", "disable"), "SELECT 42").ok(), "42");
+    weir.stop();
+}
+
+#[test]
+fn a_login_at_a_server_is_bound_to_its_certificate_whatever_signed_it() {
+    // A server that demands SCRAM over TLS; PostgreSQL refuses a binding to any other certificate than its own.
+    for signature in ["sha1", "sha256", "sha384", "sha512"] {
+        let server = Setup::new()
+            .role("ann", Password::Scram("Xyzzy"))
+            .hba("hostssl all ann 127.0.0.1/32 scram-sha-256")
+            .tls(&openssl_certificate(signature))
+            .start();
+        let weir = toward(Weir::setup().server(&server), "require").user("ann", "Xyzzy").start();
+        let login = weir.login("ann", "app").set("PGSSLMODE", "disable");
+        assert_eq!(psql(&login, IS_TLS).ok(), "t", "{signature}");
+        weir.stop();
+    }
+}
+
+/// A self-signed RSA certificate as the manual teaches to make it, signed with this hash.
+fn openssl_certificate(hash: &str) -> Certificate {
+    let home = Home::new();
+    let (cert, key) = (home.path().join("made.crt"), home.path().join("made.key"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-new", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost"])
+        .arg(format!("-{hash}"))
+        .arg("-out")
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let read = |file| std::fs::read_to_string(file).unwrap();
+    let cert = read(cert);
+    Certificate { cert: cert.clone(), key: read(key), authority: cert }
 }

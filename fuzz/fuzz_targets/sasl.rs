@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use pgweir::auth::scram::{Binding, Keys, Proof, ScramClient, ScramKeys, ScramServer};
+use pgweir::auth::scram::{Binding, Channel, Keys, Proof, ScramClient, ScramKeys, ScramServer};
 use pgweir::auth::secret::Verifier;
 
 const NONCE: [u8; 18] = [0; 18];
@@ -37,9 +37,13 @@ fuzz_target!(|data: &[u8]| {
     let first = messages.next().unwrap_or_default();
     let last = messages.next().unwrap_or_default();
 
-    let mut side = server();
-    if side.client_first(&first).is_ok() {
-        assert!(side.client_final(&last).is_err(), "let in without the password");
+    for channel in [Channel::NotOffered, Channel::Declined, Channel::EndPoint(&[1; 32])] {
+        let mut side = server();
+        if side.client_first(&first, channel).is_ok() {
+            let binds = first.starts_with(b"p=tls-server-end-point,");
+            assert_eq!(binds, matches!(channel, Channel::EndPoint(_)), "downgraded");
+            assert!(side.client_final(&last).is_err(), "let in without the password");
+        }
     }
     assert!(server().client_final(&last).is_err(), "let in without a first message");
 

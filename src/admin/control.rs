@@ -114,7 +114,7 @@ pub fn with_tls(config: Config) -> Result<Live, TlsError> {
     let settings = &config.settings;
     let client_tls = match settings.client_tls.mode {
         SslMode::Disable => None,
-        _ => Some(tls::server_config(&settings.client_tls)?),
+        _ => Some(tls::acceptor(&settings.client_tls)?),
     };
     let server_tls = match settings.server_tls.mode {
         SslMode::Disable => Tls { wanted: Wanted::Never, config: None },

@@ -10,6 +10,7 @@
 //! `AuthenticationOk` is not sent from here: it begins the welcome, which is another room's business.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::Authentication;
@@ -17,7 +18,9 @@ use pgweir_codec::frontend::SaslInitialResponse;
 
 use super::md5;
 use super::random::{Draws, MockKey};
-use super::scram::{SCRAM_SHA_256, ScramError, ScramKeys, ScramServer};
+use super::scram::{
+    Channel, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError, ScramKeys, ScramServer,
+};
 use super::secret::Secret;
 use crate::config::SecretText;
 use crate::metrics::AuthFailure;
@@ -242,7 +245,8 @@ impl fmt::Display for AuthError {
             Reason::Mechanism { chosen } => {
                 write!(
                     f,
-                    "the client chose SASL mechanism {chosen:?}; only {SCRAM_SHA_256} was offered"
+                    "the client chose SASL mechanism {chosen:?}, which was not offered; there is {SCRAM_SHA_256}, \
+                     and over TLS {SCRAM_SHA_256_PLUS}"
                 )
             }
             Reason::Malformed(what) => {
@@ -280,6 +284,8 @@ impl std::error::Error for AuthError {}
 pub struct ClientLogin {
     user: String,
     method: Method,
+    /// The hash of the certificate that the client was shown, which it may bind to.
+    end_point: Option<Arc<[u8]>>,
     state: State,
 }
 
@@ -334,7 +340,15 @@ impl ClientLogin {
         key: &MockKey,
     ) -> Self {
         let (method, check) = plan(exchange, user, secret, draws, key);
-        Self { user: user.to_owned(), method, state: State::Start(check) }
+        Self { user: user.to_owned(), method, end_point: None, state: State::Start(check) }
+    }
+
+    /// Offers channel binding too (SCRAM-SHA-256-PLUS), where the client is asked with SCRAM. `end_point` is the hash
+    /// of the certificate that it was shown ([`crate::net::tls::server_end_point`]); `None` without TLS.
+    #[must_use]
+    pub fn bound_to(mut self, end_point: Option<Arc<[u8]>>) -> Self {
+        self.end_point = end_point;
+        self
     }
 
     /// How the client is asked.
@@ -361,9 +375,11 @@ impl ClientLogin {
             }
             State::Start(Check::Scram(scram, verdict)) => {
                 self.state = State::ScramFirst(scram, verdict);
-                send(&Authentication::Sasl {
-                    mechanisms: vec![Bytes::from_static(SCRAM_SHA_256.as_bytes())],
-                })
+                // The stronger first, as PostgreSQL has it.
+                let plus = self.end_point.is_some().then_some(SCRAM_SHA_256_PLUS);
+                let mechanisms = plus.into_iter().chain([SCRAM_SHA_256]);
+                let mechanisms = mechanisms.map(|name| Bytes::from_static(name.as_bytes()));
+                send(&Authentication::Sasl { mechanisms: mechanisms.collect() })
             }
             State::Password(_) | State::ScramFirst(..) | State::ScramFinal(..) | State::Over => {
                 self.refuse(Reason::OutOfPlace)
@@ -421,14 +437,19 @@ impl ClientLogin {
     ) -> Result<ClientStep, Reason> {
         let SaslInitialResponse { mechanism, data } = SaslInitialResponse::decode(body)
             .map_err(|error| Reason::Malformed(error.to_string()))?;
-        if mechanism != SCRAM_SHA_256.as_bytes() {
-            // Cut short: the name goes to the log.
-            let chosen = String::from_utf8_lossy(&mechanism).chars().take(64).collect();
-            return Err(Reason::Mechanism { chosen });
-        }
+        let channel = match (&self.end_point, &*mechanism) {
+            (None, name) if name == SCRAM_SHA_256.as_bytes() => Channel::NotOffered,
+            (Some(_), name) if name == SCRAM_SHA_256.as_bytes() => Channel::Declined,
+            (Some(hash), name) if name == SCRAM_SHA_256_PLUS.as_bytes() => Channel::EndPoint(hash),
+            (_, name) => {
+                // Cut short: the name goes to the log.
+                let chosen = String::from_utf8_lossy(name).chars().take(64).collect();
+                return Err(Reason::Mechanism { chosen });
+            }
+        };
         let data =
             data.ok_or_else(|| Reason::Malformed("SASLInitialResponse without data".to_owned()))?;
-        let server_first = scram.client_first(&data).map_err(Reason::Scram)?;
+        let server_first = scram.client_first(&data, channel).map_err(Reason::Scram)?;
         self.state = State::ScramFinal(scram, verdict);
         Ok(send(&Authentication::SaslContinue { data: server_first.into() }))
     }
@@ -739,6 +760,52 @@ mod tests {
                 assert_eq!(error.client_message(), "SASL authentication failed");
                 assert_eq!(error.failure(), AuthFailure::Protocol, "{body:?}");
             }
+        }
+    }
+
+    #[test]
+    fn over_tls_channel_binding_is_offered_to_everybody_and_checked() {
+        let binding = |hash: [u8; 32]| sasl::ChannelBinding::tls_server_end_point(hash.to_vec());
+        let attempt = |secret, mechanism: &str, binding| {
+            let mut login =
+                login(Exchange::ScramSha256, secret).bound_to(Some(Arc::from([9; 32].as_slice())));
+            let ClientStep::Send(offer) = login.start() else { panic!("nothing was offered") };
+            assert_eq!(
+                Authentication::decode(offer.slice(5..)),
+                Ok(Authentication::Sasl {
+                    mechanisms: vec!["SCRAM-SHA-256-PLUS".into(), "SCRAM-SHA-256".into()]
+                })
+            );
+            let mut scram = sasl::ScramSha256::new(b"pencil", binding);
+            let first = match login.message(initial(mechanism, scram.message())) {
+                ClientStep::Send(first) => first,
+                step => return step,
+            };
+            let Ok(Authentication::SaslContinue { data }) =
+                Authentication::decode(first.slice(5..))
+            else {
+                panic!("no server-first-message")
+            };
+            scram.update(&data).unwrap();
+            login.message(Bytes::copy_from_slice(scram.message()))
+        };
+        let (plus, without) = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256");
+        let joe = Some("pencil");
+        assert!(accepted(&attempt(joe, plus, binding([9; 32]))));
+        assert!(accepted(&attempt(joe, without, sasl::ChannelBinding::unsupported())));
+        for (secret, mechanism, binding, failure) in [
+            (joe, plus, binding([8; 32]), AuthFailure::Protocol),
+            (joe, plus, sasl::ChannelBinding::unsupported(), AuthFailure::Protocol),
+            (joe, plus, sasl::ChannelBinding::unrequested(), AuthFailure::Protocol),
+            (joe, without, binding([9; 32]), AuthFailure::Protocol),
+            // `y`: the client could bind and was made to believe that we cannot.
+            (joe, without, sasl::ChannelBinding::unrequested(), AuthFailure::Protocol),
+            (None, plus, binding([9; 32]), AuthFailure::UnknownUser),
+            (None, plus, binding([8; 32]), AuthFailure::Protocol),
+        ] {
+            let error = refused(attempt(secret, mechanism, binding));
+            assert_eq!(error.client_message(), "SASL authentication failed");
+            assert_eq!(error.failure(), failure, "{mechanism} {error}");
         }
     }
 

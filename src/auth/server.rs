@@ -343,7 +343,7 @@ mod tests {
     use bytes::BytesMut;
 
     use super::*;
-    use crate::auth::scram::ScramServer;
+    use crate::auth::scram::{Channel, ScramServer};
     use crate::auth::secret::Verifier;
 
     const DRAWS: Draws = Draws { nonce: [2; 18], md5_salt: [0; 4] };
@@ -400,7 +400,10 @@ mod tests {
     ) -> Result<ServerStep, ServerLoginError> {
         let mut login = login(credentials);
         let initial = sent(ask(&mut login, &sasl(&["SCRAM-SHA-256"])));
-        let data = server.client_first(&data_of(&initial, "SCRAM-SHA-256")).unwrap().into();
+        let data = server
+            .client_first(&data_of(&initial, "SCRAM-SHA-256"), Channel::NotOffered)
+            .unwrap()
+            .into();
         let ServerStep::Send(last) = ask(&mut login, &Authentication::SaslContinue { data })?
         else {
             panic!()
@@ -446,7 +449,7 @@ mod tests {
         let mut learning = ScramServer::with_verifier(verifier(), [1; 18]);
         let mut client =
             ScramClient::new(Proof::Password(b"pencil".to_vec()), Binding::Unable, [7; 18]);
-        let first = learning.client_first(&client.client_first()).unwrap();
+        let first = learning.client_first(&client.client_first(), Channel::NotOffered).unwrap();
         let (_, keys) = learning.client_final(&client.server_first(&first).unwrap()).unwrap();
         let stored = Secret::Scram(verifier());
         // ...and we to the server.
@@ -495,7 +498,10 @@ mod tests {
         let mut server = ScramServer::with_verifier(verifier(), [1; 18]);
         let mut login = login(password("pencil"));
         let initial = sent(ask(&mut login, &sasl(&["SCRAM-SHA-256"])));
-        let data = server.client_first(&data_of(&initial, "SCRAM-SHA-256")).unwrap().into();
+        let data = server
+            .client_first(&data_of(&initial, "SCRAM-SHA-256"), Channel::NotOffered)
+            .unwrap()
+            .into();
         sent(ask(&mut login, &Authentication::SaslContinue { data }));
         assert_eq!(ask(&mut login, &Authentication::Ok), Err(ServerLoginError::Unproven));
     }

@@ -15,6 +15,7 @@ use crate::auth::MockKey;
 use crate::auth::server::Credentials;
 use crate::config::{Config, Database};
 use crate::metrics::Metrics;
+use crate::net::tls::Acceptor;
 use crate::pool::holder::{Holder, Holders, Order};
 use crate::server::Tls;
 use crate::session::parameters::Tracked;
@@ -28,7 +29,7 @@ pub struct Live {
     /// TLS towards servers.
     pub server_tls: Tls,
     /// TLS towards clients; `None` when it is off.
-    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+    pub client_tls: Option<Acceptor>,
 }
 
 /// See the module's words.

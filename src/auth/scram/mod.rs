@@ -23,7 +23,7 @@ use std::fmt;
 pub(super) use self::attributes::iterations;
 pub use self::client::{Binding, Proof, ScramClient};
 pub use self::keys::{Keys, ScramKeys};
-pub use self::server::ScramServer;
+pub use self::server::{Channel, ScramServer};
 
 /// The mechanism without channel binding.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";

@@ -35,8 +35,20 @@ enum Known {
     },
 }
 
+/// How an exchange stands to the TLS session that it runs in (RFC 5929, `tls-server-end-point`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel<'a> {
+    /// There is nothing to bind to: no TLS, or a certificate whose signature has no hash.
+    NotOffered,
+    /// Binding was offered, and the client chose the mechanism without.
+    Declined,
+    /// The client chose to bind to the certificate with this hash.
+    EndPoint(&'a [u8]),
+}
+
 struct Sent {
-    gs2_header: Vec<u8>,
+    /// What the client's `c=` must say: its first header, then the hash that it bound to.
+    binding: Vec<u8>,
     nonce: Vec<u8>,
     /// client-first-bare, comma, server-first.
     so_far: Vec<u8>,
@@ -71,16 +83,14 @@ impl ScramServer {
     /// Takes client-first-message, gives server-first-message.
     ///
     /// # Errors
-    /// The message is malformed, or asks for channel binding or another identity, which are not offered.
-    pub fn client_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
+    /// The message is malformed, does not fit `channel`, or asks for another identity, which is not supported.
+    pub fn client_first(
+        &mut self,
+        message: &[u8],
+        channel: Channel<'_>,
+    ) -> Result<Vec<u8>, ScramError> {
         let mut fields = Attributes::new(message)?;
-        match fields.until_comma()? {
-            b"n" | b"y" => {}
-            [b'p', b'=', ..] => {
-                return Err(ScramError::Refused("it binds to a channel, which was not offered"));
-            }
-            _ => return Err(ScramError::Malformed("not a channel-binding flag")),
-        }
+        channel.admits(fields.until_comma()?)?;
         if !fields.until_comma()?.is_empty() {
             return Err(ScramError::Refused(
                 "it names an authorization identity, which is not supported",
@@ -101,7 +111,7 @@ impl ScramServer {
         let server_first = [b"r=", nonce.as_slice(), rest.as_bytes()].concat();
         let header = message.len() - bare.len();
         self.sent = Some(Sent {
-            gs2_header: message.iter().copied().take(header).collect(),
+            binding: message.iter().take(header).chain(channel.end_point()).copied().collect(),
             nonce,
             so_far: [bare, b",", &server_first].concat(),
         });
@@ -119,9 +129,9 @@ impl ScramServer {
             .ok_or(ScramError::Refused("it is not the time for client-final-message"))?;
         let mut fields = Attributes::new(message)?;
         let binding = fields.expect(b'c', "no channel binding (c=)")?;
-        if binding != STANDARD.encode(&sent.gs2_header).as_bytes() {
+        if binding != STANDARD.encode(&sent.binding).as_bytes() {
             return Err(ScramError::Malformed(
-                "the channel binding (c=) is not that of the first message",
+                "the channel binding (c=) is not that of the first message, or not to our certificate",
             ));
         }
         let nonce = fields.expect(b'r', "no nonce (r=)")?;
@@ -172,6 +182,39 @@ impl ScramServer {
                 };
                 (nobody, false)
             }
+        }
+    }
+}
+
+impl<'a> Channel<'a> {
+    /// Whether a client may say this of channel binding: `n` (it cannot), `y` (it could, and believes that we cannot),
+    /// or `p=` and the kind of binding. PostgreSQL's rules.
+    fn admits(self, flag: &[u8]) -> Result<(), ScramError> {
+        match (flag, self) {
+            (b"n", Self::NotOffered | Self::Declined) | (b"y", Self::NotOffered) => Ok(()),
+            // It could have bound and saw no offer: somebody between us took the offer away.
+            (b"y", Self::Declined) => Err(ScramError::Refused(
+                "it supports channel binding and believes that it was not offered, but it was: \
+                 somebody may stand in between",
+            )),
+            (b"n" | b"y", Self::EndPoint(_)) => Err(ScramError::Refused(
+                "it chose the mechanism with channel binding and then does not bind",
+            )),
+            (b"p=tls-server-end-point", Self::EndPoint(_)) => Ok(()),
+            ([b'p', b'=', ..], Self::EndPoint(_)) => {
+                Err(ScramError::Refused("its kind of channel binding is not tls-server-end-point"))
+            }
+            ([b'p', b'=', ..], Self::NotOffered | Self::Declined) => Err(ScramError::Refused(
+                "it binds to a channel, but chose the mechanism without channel binding",
+            )),
+            _ => Err(ScramError::Malformed("not a channel-binding flag")),
+        }
+    }
+
+    fn end_point(self) -> &'a [u8] {
+        match self {
+            Self::EndPoint(hash) => hash,
+            Self::NotOffered | Self::Declined => &[],
         }
     }
 }

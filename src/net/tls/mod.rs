@@ -27,11 +27,20 @@ use crate::config::{SslMode, TlsSettings};
 /// The protocol name of PostgreSQL in TLS's ALPN; a must for direct TLS, harmless otherwise.
 pub const ALPN: &[u8] = b"postgresql";
 
+/// What clients are met with.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    /// For their handshakes.
+    pub config: Arc<rustls::ServerConfig>,
+    /// What they bind a SCRAM login to: see [`server_end_point`], of our certificate.
+    pub end_point: Option<Arc<[u8]>>,
+}
+
 /// What clients are met with. Not for [`SslMode::Disable`].
 ///
 /// # Errors
 /// A file is missing, cannot be read, or does not hold what it should.
-pub fn server_config(settings: &TlsSettings) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
     let side = Side { name: "client", settings };
     let provider = Arc::new(ring::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
@@ -61,17 +70,18 @@ pub fn server_config(settings: &TlsSettings) -> Result<Arc<rustls::ServerConfig>
         });
     };
     let Identity { chain, key, cert_file } = identity;
+    let end_point = chain.first().and_then(server_end_point).map(Arc::from);
     let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| side.wrong("cert", &cert_file, identity_error(&error)))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(Arc::new(config))
+    Ok(Acceptor { config: Arc::new(config), end_point })
 }
 
 /// What servers are met with. Not for [`SslMode::Disable`].
 ///
 /// # Errors
-/// As [`server_config`].
+/// As [`acceptor`].
 pub fn client_config(settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let side = Side { name: "server", settings };
     let provider = Arc::new(ring::default_provider());

@@ -104,7 +104,7 @@ fn handshake(
 #[test]
 fn each_sslmode_checks_as_much_of_a_server_as_it_says() {
     let files = Files::new();
-    let server = server_config(&files.settings(SslMode::Require, SERVER, None)).unwrap();
+    let server = acceptor(&files.settings(SslMode::Require, SERVER, None)).unwrap().config;
     let connects = |mode, ca, name| {
         let client = client_config(&files.settings(mode, None, ca)).unwrap();
         handshake(client, server.clone(), name).is_ok()
@@ -125,7 +125,7 @@ fn a_self_signed_certificate_can_be_its_own_authority() {
     let files = Files::new();
     let server = |cert| {
         let settings = files.settings(SslMode::Require, Some((cert, "self.key")), None);
-        server_config(&settings).unwrap()
+        acceptor(&settings).unwrap().config
     };
     let connects = |cert, mode, name| {
         let client = client_config(&files.settings(mode, None, Some(cert))).unwrap();
@@ -231,7 +231,7 @@ fn a_tls_1_2_server_is_met_too_and_its_signature_checked() {
 fn clients_must_show_a_certificate_of_the_authority_when_it_is_verified() {
     let files = Files::new();
     let connects = |mode, server_ca, identity| {
-        let server = server_config(&files.settings(mode, SERVER, server_ca)).unwrap();
+        let server = acceptor(&files.settings(mode, SERVER, server_ca)).unwrap().config;
         let client = client_config(&files.settings(SslMode::Require, identity, None)).unwrap();
         handshake(client, server, "db.example")
             .map(|(_, server)| server.peer_certificates().is_some())
@@ -248,7 +248,7 @@ fn clients_must_show_a_certificate_of_the_authority_when_it_is_verified() {
 #[test]
 fn the_protocol_name_is_agreed_on_and_another_one_refused() {
     let files = Files::new();
-    let server = server_config(&files.settings(SslMode::Prefer, SERVER, None)).unwrap();
+    let server = acceptor(&files.settings(SslMode::Prefer, SERVER, None)).unwrap().config;
     let client = client_config(&files.settings(SslMode::Prefer, None, None)).unwrap();
     let (_, met) = handshake(client.clone(), server.clone(), "db.example").unwrap();
     assert_eq!(met.alpn_protocol(), Some(ALPN));
@@ -323,7 +323,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_setting_and_name() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
     );
     let server =
-        |cert, ca, mode| server_config(&files.settings(mode, cert, ca)).unwrap_err().to_string();
+        |cert, ca, mode| acceptor(&files.settings(mode, cert, ca)).unwrap_err().to_string();
     let client =
         |cert, ca, mode| client_config(&files.settings(mode, cert, ca)).unwrap_err().to_string();
     let told = |text: String, parts: &[&str]| {
@@ -373,7 +373,7 @@ fn a_server_is_verified_by_its_address_when_its_certificate_has_it() {
     files.write("by-address.pem", leaf.signed_by(&leaf_key, &issuer).unwrap().pem());
     files.write("by-address.key", leaf_key.serialize_pem());
     let identity = Some(("by-address.pem", "by-address.key"));
-    let server = server_config(&files.settings(SslMode::Require, identity, None)).unwrap();
+    let server = acceptor(&files.settings(SslMode::Require, identity, None)).unwrap().config;
     let client =
         client_config(&files.settings(SslMode::VerifyFull, None, Some("third-ca.pem"))).unwrap();
     assert!(matches!(ServerName::try_from("10.0.0.1"), Ok(ServerName::IpAddress(IpAddr::V4(_)))));

@@ -79,7 +79,8 @@ impl Guest<'_> {
         let secret = self.secret(user, database).await?;
         let draws = Draws::draw();
         let mut login =
-            ClientLogin::new(exchange, user, secret.clone(), &draws, &self.shared.mock_key);
+            ClientLogin::new(exchange, user, secret.clone(), &draws, &self.shared.mock_key)
+                .bound_to(self.end_point.clone());
         let mut step = login.start();
         loop {
             match step {

@@ -84,6 +84,8 @@ struct Guest<'a> {
     live: Arc<Live>,
     stream: Stream,
     inbox: BytesMut,
+    /// What its SCRAM login may be bound to: the hash of the certificate that it was shown.
+    end_point: Option<Arc<[u8]>>,
     holder: Arc<Holder>,
     accepted: Instant,
     accepted_wall: SystemTime,
@@ -102,6 +104,7 @@ pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<We
         live,
         stream,
         inbox: BytesMut::new(),
+        end_point: None,
         holder,
         accepted,
         accepted_wall,

@@ -1,7 +1,6 @@
 //! Up to the startup packet, and what it asks for: encryption, who for which database, settings, protocol version.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::sqlstate::SqlState;
@@ -12,6 +11,7 @@ use super::Guest;
 use super::end::{End, fatal, refused};
 use crate::config::SslMode;
 use crate::net::stream::{Socket, Stream};
+use crate::net::tls::Acceptor;
 use crate::worker::cancel;
 
 /// Longest user or database name, bytes: pgbouncer's MAX_USERNAME and MAX_DBNAME.
@@ -36,10 +36,13 @@ impl Guest<'_> {
                 StartupPacket::Ssl if !tls_asked => {
                     tls_asked = true;
                     self.nothing_early("SSL")?;
-                    let config =
+                    let acceptor =
                         self.live.client_tls.clone().filter(|_| !self.stream.socket().is_unix());
-                    match config {
-                        Some(config) => self.begin_tls(config).await?,
+                    match acceptor {
+                        Some(acceptor) => {
+                            self.send(b"S").await?;
+                            self.begin_tls(acceptor).await?;
+                        }
                         None => self.send(b"N").await?,
                     }
                 }
@@ -70,15 +73,15 @@ impl Guest<'_> {
         Err(refused(SqlState::PROTOCOL_VIOLATION, &text))
     }
 
-    pub(super) async fn begin_tls(&mut self, config: Arc<rustls::ServerConfig>) -> Result<(), End> {
-        self.send(b"S").await?;
+    pub(super) async fn begin_tls(&mut self, acceptor: Acceptor) -> Result<(), End> {
         let nowhere = Stream::Plain(Socket::nowhere());
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, nowhere) else {
             return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
         };
-        match tokio_rustls::TlsAcceptor::from(config).accept(socket).await {
+        match tokio_rustls::TlsAcceptor::from(acceptor.config).accept(socket).await {
             Ok(stream) => {
                 self.stream = Stream::Tls(Box::new(stream.into()));
+                self.end_point = acceptor.end_point;
                 Ok(())
             }
             Err(error) => {
