@@ -7,8 +7,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
 use common::home::Home;
 use common::tls::{Authority, Certificate};
+use common::wire::Wire;
 use common::{Login, Password, Setup, Weir, WeirSetup, pgbench, psql};
 
 const IS_TLS: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
@@ -99,6 +102,106 @@ fn garbage_instead_of_a_tls_handshake_harms_nobody_else() {
     drop(socket.read_to_end(&mut Vec::new()));
     assert_eq!(psql(&app(&weir, "require"), "SELECT 42").ok(), "42");
     weir.stop();
+}
+
+// ---- direct TLS, and the name of the protocol ----
+
+type TlsSocket = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
+
+/// TLS to pgweir, which may show any certificate of this authority; `protocols` are named in ALPN.
+fn tls_socket(
+    mut socket: TcpStream,
+    authority: &Authority,
+    protocols: &[&str],
+) -> std::io::Result<TlsSocket> {
+    use rustls::pki_types::pem::PemObject;
+    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.cert.as_bytes()).unwrap()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let name = "localhost".try_into().unwrap();
+    let mut session = rustls::ClientConnection::new(config.into(), name).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut socket)?;
+    }
+    Ok(TlsSocket::new(session, socket))
+}
+
+fn tcp(weir: &Weir) -> TcpStream {
+    TcpStream::connect(("127.0.0.1", weir.port())).unwrap()
+}
+
+#[test]
+fn a_client_may_begin_with_tls_at_once_if_it_names_the_protocol() {
+    let server = Setup::new().start();
+    let authority = Authority::new();
+    let weir = Weir::setup()
+        .server(&server)
+        .user("admin", "")
+        .tls(&authority.server())
+        .setting("client_tls_sslmode", "require")
+        .start();
+    for protocols in [&["postgresql"][..], &["http/1.1", "postgresql"]] {
+        let socket = tls_socket(tcp(&weir), &authority, protocols).unwrap();
+        let mut client = Wire::login(Box::new(socket), "app", "app").unwrap();
+        assert_eq!(client.query("SELECT 42").unwrap().one(), "42");
+    }
+    let socket = tls_socket(tcp(&weir), &authority, &["postgresql"]).unwrap();
+    let mut admin = Wire::login(Box::new(socket), "admin", "pgbouncer").unwrap();
+    let clients = admin.query("SHOW CLIENTS").unwrap();
+    assert!(clients.get(0, "tls").starts_with("TLSv1.3/"), "{clients:?}");
+    weir.stop();
+}
+
+#[test]
+fn direct_tls_without_the_name_of_the_protocol_is_closed_without_a_word() {
+    let server = Setup::new().start();
+    let authority = Authority::new();
+    let weir = Weir::setup().server(&server).tls(&authority.server()).start();
+    let mut nameless = tls_socket(tcp(&weir), &authority, &[]).unwrap();
+    let mut said = Vec::new();
+    drop(nameless.read_to_end(&mut said));
+    assert_eq!(said, b"");
+    weir.wait_log("direct TLS refused: the client does not name the protocol postgresql (ALPN)");
+    assert!(tls_socket(tcp(&weir), &authority, &["http/1.1"]).is_err());
+
+    // Who asks first may leave the name out, as libpq before 17 does.
+    for protocols in [&[][..], &["postgresql"]] {
+        let mut asking = tcp(&weir);
+        asking.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+        asking.read_exact(&mut [0]).unwrap();
+        let socket = tls_socket(asking, &authority, protocols).unwrap();
+        let mut client = Wire::login(Box::new(socket), "app", "app").unwrap();
+        assert_eq!(client.query("SELECT 42").unwrap().one(), "42", "{protocols:?}");
+    }
+    weir.stop();
+}
+
+#[test]
+fn direct_tls_is_closed_where_there_is_none() {
+    let server = Setup::new().start();
+    let authority = Authority::new();
+    let weir = Weir::setup().server(&server).start();
+    assert!(tls_socket(tcp(&weir), &authority, &["postgresql"]).is_err());
+    weir.wait_log("direct TLS refused: client_tls_sslmode is disable");
+    // Nor can a handshake be garbage, or come in bits.
+    let weir_with = Weir::setup().server(&server).tls(&authority.server()).start();
+    for garbage in [&b"\x16"[..], b"\x16\x03\x01\x00\x05hello", &[0x16; 9000]] {
+        let mut socket = tcp(&weir_with);
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.write_all(garbage).unwrap();
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        drop(socket.read_to_end(&mut Vec::new()));
+    }
+    assert_eq!(psql(&app(&weir_with, "require"), "SELECT 42").ok(), "42");
+    weir.stop();
+    weir_with.stop();
 }
 
 // ---- to servers ----

@@ -163,6 +163,12 @@ impl Stream {
         }
     }
 
+    /// The protocol that both sides agreed on (ALPN), if they named any.
+    pub fn alpn_protocol(&self) -> Option<&[u8]> {
+        let Self::Tls(tls) = self else { return None };
+        tls.get_ref().1.alpn_protocol()
+    }
+
     /// The certificate (DER) that the other side has shown, as far as it had to prove one: a client's is there only
     /// where `client_tls_sslmode` verifies it, and has then been verified. `None` without TLS or without one.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {

@@ -17,7 +17,9 @@ use postgres_protocol::message::frontend;
 /// No answer takes longer in a test that is right.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-trait Socket: Read + Write + Send {}
+/// What a connection may run over.
+pub trait Socket: Read + Write + Send {}
+impl Socket for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {}
 impl Socket for TcpStream {}
 impl Socket for UnixStream {}
 
@@ -141,7 +143,11 @@ impl Wire {
         Self::login(Box::new(socket), user, database)
     }
 
-    fn login(socket: Box<dyn Socket>, user: &str, database: &str) -> Result<Self, ServerError> {
+    /// Over a connection that stands already, such as one inside TLS.
+    ///
+    /// # Errors
+    /// As [`Self::tcp`].
+    pub fn login(socket: Box<dyn Socket>, user: &str, database: &str) -> Result<Self, ServerError> {
         Self::login_with(socket, user, database, &[])
     }
 

@@ -14,6 +14,8 @@ use crate::metrics::AuthFailure;
 pub(super) enum End {
     /// It left, or its socket broke.
     Left,
+    /// It is closed without a word: it would not understand one. The reason is the operator's.
+    Closed(String),
     /// It is told this and closed.
     Refused(Box<ErrorResponse>),
     /// It failed to prove who it is.

@@ -146,6 +146,11 @@ impl Guest<'_> {
                 process.login(LoginResult::Abandoned);
                 return;
             }
+            End::Closed(reason) => {
+                process.login(LoginResult::Refused);
+                log_error(self.shared, &self.label, &reason);
+                return;
+            }
             End::Refused(response) => {
                 process.login(LoginResult::Refused);
                 let reason = response.message();

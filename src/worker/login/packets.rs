@@ -29,6 +29,18 @@ impl Guest<'_> {
         }
     }
 
+    /// The first byte that the client sends; it stays unread.
+    pub(super) async fn first_byte(&mut self) -> Result<u8, End> {
+        loop {
+            if let Some(first) = self.inbox.first() {
+                return Ok(*first);
+            }
+            if self.stream.read_buf(&mut self.inbox).await? == 0 {
+                return Err(End::Left);
+            }
+        }
+    }
+
     pub(super) async fn auth_message(&mut self) -> Result<Bytes, End> {
         loop {
             if let Some(head) = Head::peek(&self.inbox).map_err(refused_packet)? {

@@ -1,6 +1,8 @@
 //! Up to the startup packet, and what it asks for: encryption, who for which database, settings, protocol version.
 
 use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::sqlstate::SqlState;
@@ -11,11 +13,15 @@ use super::Guest;
 use super::end::{End, fatal, refused};
 use crate::config::SslMode;
 use crate::net::stream::{Socket, Stream};
-use crate::net::tls::Acceptor;
+use crate::net::tls::{ALPN, Acceptor};
 use crate::worker::cancel;
 
 /// Longest user or database name, bytes: pgbouncer's MAX_USERNAME and MAX_DBNAME.
 const NAME_LIMIT: usize = 128;
+
+/// Type of the TLS record that a handshake begins with (RFC 8446, section 5.1). As the first byte of a length word it
+/// would be far above what a startup packet may have.
+const HANDSHAKE: u8 = 0x16;
 
 /// What a startup packet asks for.
 pub(super) struct Request {
@@ -30,15 +36,13 @@ pub(super) struct Request {
 impl Guest<'_> {
     /// Up to the startup packet: encryption, and what is no client at all.
     pub(super) async fn startup_message(&mut self) -> Result<StartupMessage, End> {
-        let (mut tls_asked, mut gss_asked) = (false, false);
+        let (mut tls_asked, mut gss_asked) = (self.direct_tls().await?, false);
         loop {
             match self.startup_packet().await? {
                 StartupPacket::Ssl if !tls_asked => {
                     tls_asked = true;
                     self.nothing_early("SSL")?;
-                    let acceptor =
-                        self.live.client_tls.clone().filter(|_| !self.stream.socket().is_unix());
-                    match acceptor {
+                    match self.acceptor() {
                         Some(acceptor) => {
                             self.send(b"S").await?;
                             self.begin_tls(acceptor).await?;
@@ -73,12 +77,51 @@ impl Guest<'_> {
         Err(refused(SqlState::PROTOCOL_VIOLATION, &text))
     }
 
+    /// What TLS is begun with; `None` where there is none.
+    fn acceptor(&self) -> Option<Acceptor> {
+        self.live.client_tls.clone().filter(|_| !self.stream.socket().is_unix())
+    }
+
+    /// Whether the client begins with TLS itself, without asking (`sslnegotiation=direct`). It must then name the
+    /// protocol, so that nobody can lead a client of another protocol here; PostgreSQL 17's rules, which answers what
+    /// does not follow them with nothing but a close.
+    async fn direct_tls(&mut self) -> Result<bool, End> {
+        if self.first_byte().await? != HANDSHAKE {
+            return Ok(false);
+        }
+        let closed = |reason: &str| Err(End::Closed(format!("direct TLS refused: {reason}")));
+        let Some(acceptor) = self.acceptor() else {
+            let unix = self.stream.socket().is_unix();
+            return closed(if unix {
+                "Unix sockets have none"
+            } else {
+                "client_tls_sslmode is disable"
+            });
+        };
+        self.begin_tls(acceptor).await?;
+        if self.stream.alpn_protocol() != Some(ALPN) {
+            return closed("the client does not name the protocol postgresql (ALPN)");
+        }
+        Ok(true)
+    }
+
+    /// What the client has sent so far is taken for the beginning of its handshake.
     pub(super) async fn begin_tls(&mut self, acceptor: Acceptor) -> Result<(), End> {
         let nowhere = Stream::Plain(Socket::nowhere());
         let Stream::Plain(socket) = std::mem::replace(&mut self.stream, nowhere) else {
             return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
         };
-        match tokio_rustls::TlsAcceptor::from(acceptor.config).accept(socket).await {
+        let arrived = self.inbox.split();
+        let mut broken = None;
+        let handshake = tokio_rustls::TlsAcceptor::from(acceptor.config)
+            .accept_with(socket, |session| broken = take_in(session, &arrived).err());
+        if let Some(error) = broken {
+            tracing::info!("{} TLS handshake failed: {error}", self.label);
+            // One poll, which sends the alert.
+            let _ = tokio::time::timeout(Duration::ZERO, handshake).await;
+            return Err(End::Left);
+        }
+        match handshake.await {
             Ok(stream) => {
                 self.stream = Stream::Tls(Box::new(stream.into()));
                 self.end_point = acceptor.end_point;
@@ -188,4 +231,13 @@ impl Guest<'_> {
         told.encode(&mut out);
         self.send(&out).await
     }
+}
+
+/// Gives a session what has arrived already.
+fn take_in(session: &mut rustls::ServerConnection, mut arrived: &[u8]) -> io::Result<()> {
+    while !arrived.is_empty() {
+        session.read_tls(&mut arrived)?;
+        session.process_new_packets().map_err(io::Error::other)?;
+    }
+    Ok(())
 }
