@@ -11,8 +11,8 @@ use super::hba::{self, Hba, HbaMethod, ReadFile};
 use super::ini::{self, Entry, Section};
 use super::model::{AuthType, Config, Note, Settings, SslMode, Userlist};
 use super::reload::{Changes, changes};
-use super::settings::{self, SETTINGS, Setting};
-use super::{ident, userlist, users};
+use super::settings::{self, SETTINGS, Setting, State};
+use super::{ident, tls, userlist, users};
 
 /// Reads a configuration from text alone: no `auth_file`, no `auth_hba_file`, and `%include` is refused. Does no I/O, for tests and fuzzing.
 ///
@@ -198,8 +198,10 @@ impl<'a> Draft<'a> {
             let setting = read_setting(entry, &mut settings)?;
             // A later line for the key wins, so it also decides about the note.
             notes.remove(setting.key);
-            if !setting.is_effective() && !setting.is_default(&entry.value) {
-                notes.insert(setting.key, note(setting, entry));
+            if let Some(sentence) = remark(setting, &entry.value) {
+                let Entry { at, .. } = entry;
+                let (file, key) = (at.file.to_path_buf(), setting.key.to_owned());
+                notes.insert(setting.key, Note { file, line: at.line, key, sentence });
             }
         }
         Ok(Self { path, entries, settings, notes: notes.into_values().collect() })
@@ -290,14 +292,20 @@ fn read_setting(entry: &Entry, settings: &mut Settings) -> Result<&'static Setti
     Ok(setting)
 }
 
-fn note(setting: &Setting, entry: &Entry) -> Note {
-    let key = setting.key.to_owned();
-    let default = setting.default.unwrap_or("");
-    let sentence = match default {
-        "" => format!("pgweir does not act on {key} yet; it behaves as without it"),
-        _ => format!("pgweir does not act on {key} yet; it behaves as with {default}"),
-    };
-    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
+/// What there is to say of a setting whose value has no effect, or not all of the effect that it has in pgbouncer.
+fn remark(setting: &Setting, value: &str) -> Option<String> {
+    let (key, default) = (setting.key, setting.default.unwrap_or(""));
+    match setting.state {
+        State::Effective(_) => tls::without_effect(key, value),
+        _ if setting.is_default(value) => None,
+        State::WithoutEffect(why) => Some(format!("{key} has no effect: {why}")),
+        State::NotYetEffective if default.is_empty() => {
+            Some(format!("pgweir does not act on {key} yet; it behaves as without it"))
+        }
+        State::NotYetEffective => {
+            Some(format!("pgweir does not act on {key} yet; it behaves as with {default}"))
+        }
+    }
 }
 
 /// What must fit together within `[pgbouncer]`.

@@ -14,6 +14,7 @@ pub mod model;
 mod nearest;
 pub mod reload;
 pub mod settings;
+pub mod tls;
 mod tokens;
 pub mod userlist;
 mod users;

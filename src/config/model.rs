@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hba::Hba;
+use super::tls::{Ciphers, Ciphers13, Curves, Protocols};
 
 /// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
 #[derive(Clone, Debug)]
@@ -127,6 +128,14 @@ pub struct TlsSettings {
     pub cert_file: Option<PathBuf>,
     /// `*_tls_ca_file` (PEM).
     pub ca_file: Option<PathBuf>,
+    /// `*_tls_protocols`.
+    pub protocols: Protocols,
+    /// `*_tls_ciphers`.
+    pub ciphers: Ciphers,
+    /// `*_tls13_ciphers`.
+    pub ciphers13: Ciphers13,
+    /// `*_tls_ecdhcurve`; pgbouncer has it for clients only.
+    pub ecdhcurve: Curves,
 }
 
 /// Section `[pgbouncer]`. Each field is the setting of the same name; see [`super::settings`] for the table with

@@ -58,6 +58,8 @@ pub enum State {
     Effective(Field),
     /// Not yet.
     NotYetEffective,
+    /// It never will; this is why.
+    WithoutEffect(&'static str),
 }
 
 /// A field of [`Settings`].
@@ -543,6 +545,44 @@ pub static SETTINGS: &[Setting] = &[
         "Certificates (PEM) that those of clients must come from, for verify-ca and verify-full.",
     ),
     live(
+        "client_tls_protocols",
+        Kind::List,
+        Some("secure"),
+        field!(client_tls.protocols),
+        "Versions of TLS: tlsv1.2, tlsv1.3, secure (both). Older ones pgweir does not have; all is as secure.",
+    ),
+    live(
+        "client_tls_ciphers",
+        Kind::Text,
+        Some("default"),
+        field!(client_tls.ciphers),
+        "Ciphers for TLS 1.2: a list in OpenSSL's words, which chooses among the ECDHE suites with AES-GCM or \
+         ChaCha20. default, secure, fast, normal, all: all of them.",
+    ),
+    live(
+        "client_tls13_ciphers",
+        Kind::Text,
+        None,
+        field!(client_tls.ciphers13),
+        "Cipher suites for TLS 1.3: TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256. \
+         Empty: all of them.",
+    ),
+    live(
+        "client_tls_ecdhcurve",
+        Kind::Text,
+        Some("auto"),
+        field!(client_tls.ecdhcurve),
+        "Curves of the key exchange: X25519, prime256v1, secp384r1. auto: all of them.",
+    ),
+    setting(
+        "client_tls_dheparams",
+        Kind::Choice(&["none", "auto", "legacy"]),
+        Some("auto"),
+        true,
+        State::WithoutEffect("pgweir exchanges keys with curves only"),
+        "Parameters of the key exchange without curves, which pgweir does not have.",
+    ),
+    live(
         "server_tls_sslmode",
         Kind::Choice(SSL_MODES),
         Some("prefer"),
@@ -569,6 +609,29 @@ pub static SETTINGS: &[Setting] = &[
         None,
         field!(server_tls.ca_file),
         "Certificates (PEM) that those of servers must come from, for verify-ca and verify-full.",
+    ),
+    live(
+        "server_tls_protocols",
+        Kind::List,
+        Some("secure"),
+        field!(server_tls.protocols),
+        "Versions of TLS: tlsv1.2, tlsv1.3, secure (both). Older ones pgweir does not have; all is as secure.",
+    ),
+    live(
+        "server_tls_ciphers",
+        Kind::Text,
+        Some("default"),
+        field!(server_tls.ciphers),
+        "Ciphers for TLS 1.2: a list in OpenSSL's words, which chooses among the ECDHE suites with AES-GCM or \
+         ChaCha20. default, secure, fast, normal, all: all of them.",
+    ),
+    live(
+        "server_tls13_ciphers",
+        Kind::Text,
+        None,
+        field!(server_tls.ciphers13),
+        "Cipher suites for TLS 1.3: TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256. \
+         Empty: all of them.",
     ),
     own(boot("workers", COUNT, Some("0"), field!(workers), "Worker threads. 0: one per core.")),
     own(boot(
@@ -722,29 +785,6 @@ pub static SETTINGS: &[Setting] = &[
     ),
     later("login_notify_message", Kind::Text, Some(""), "A notice sent after login."),
     later("auth_ldap_options", Kind::Text, None, "Options for auth_type=ldap."),
-    later(
-        "client_tls_protocols",
-        Kind::List,
-        Some("secure"),
-        "TLS versions. pgweir uses 1.2 and 1.3, which is `secure`.",
-    ),
-    later("client_tls_ciphers", Kind::Text, Some("default"), "Ciphers for TLS 1.2."),
-    later("client_tls13_ciphers", Kind::Text, None, "Cipher suites for TLS 1.3."),
-    later("client_tls_ecdhcurve", Kind::Text, Some("auto"), "Curve of the key exchange."),
-    later(
-        "client_tls_dheparams",
-        Kind::Choice(&["none", "auto", "legacy"]),
-        Some("auto"),
-        "Parameters of the key exchange without curves.",
-    ),
-    later(
-        "server_tls_protocols",
-        Kind::List,
-        Some("secure"),
-        "TLS versions. pgweir uses 1.2 and 1.3, which is `secure`.",
-    ),
-    later("server_tls_ciphers", Kind::Text, Some("default"), "Ciphers for TLS 1.2."),
-    later("server_tls13_ciphers", Kind::Text, None, "Cipher suites for TLS 1.3."),
 ];
 
 /// The setting of that name.
@@ -774,7 +814,7 @@ impl Setting {
         })?;
         match &self.state {
             State::Effective(field) => (field.read)(settings, text),
-            State::NotYetEffective => Ok(()),
+            State::NotYetEffective | State::WithoutEffect(_) => Ok(()),
         }
     }
 
@@ -794,7 +834,7 @@ impl Setting {
     pub fn differs(&self, a: &Settings, b: &Settings) -> bool {
         match &self.state {
             State::Effective(field) => (field.show)(a) != (field.show)(b),
-            State::NotYetEffective => false,
+            State::NotYetEffective | State::WithoutEffect(_) => false,
         }
     }
 
@@ -860,7 +900,9 @@ impl Settings {
                 State::Effective(field) => {
                     (setting.key, (field.show)(self), default, setting.changeable)
                 }
-                State::NotYetEffective => (setting.key, default.clone(), default, false),
+                State::NotYetEffective | State::WithoutEffect(_) => {
+                    (setting.key, default.clone(), default, false)
+                }
             }
         };
         SETTINGS.iter().map(row).collect()
@@ -869,8 +911,16 @@ impl Settings {
 
 /// Ground for the table to write its defaults on.
 fn blank() -> Settings {
-    let tls =
-        TlsSettings { mode: SslMode::Disable, key_file: None, cert_file: None, ca_file: None };
+    let tls = TlsSettings {
+        mode: SslMode::Disable,
+        key_file: None,
+        cert_file: None,
+        ca_file: None,
+        protocols: Default::default(),
+        ciphers: Default::default(),
+        ciphers13: Default::default(),
+        ecdhcurve: Default::default(),
+    };
     Settings {
         logfile: Default::default(),
         pidfile: Default::default(),
@@ -947,10 +997,11 @@ pub fn markdown() -> String {
          *Changed by*: **reload** takes effect with `RELOAD`, SIGHUP or `SET`; **restart** is read at start only. \
          Times are seconds, decimals allowed. Numbers are in C's syntax (`0777` is octal).\n",
     );
-    let sections: [(&str, Belongs); 3] = [
+    let sections: [(&str, Belongs); 4] = [
         ("pgbouncer's settings", |setting| setting.is_effective() && !setting.own),
         ("pgweir's own settings", |setting| setting.own),
-        ("Accepted, not yet effective", |setting| !setting.is_effective()),
+        ("Accepted, not yet effective", |setting| matches!(setting.state, State::NotYetEffective)),
+        ("Accepted, without effect", |setting| matches!(setting.state, State::WithoutEffect(_))),
     ];
     for (title, belongs) in sections {
         text.push_str("\n## ");
@@ -1008,6 +1059,17 @@ mod tests {
         }
     }
 
+    const OF_TLS: &[&str] = &[
+        "mode",
+        "key_file",
+        "cert_file",
+        "ca_file",
+        "protocols",
+        "ciphers",
+        "ciphers13",
+        "ecdhcurve",
+    ];
+
     /// The field in which two settings differ first, as Debug names it.
     fn differing_field(a: &Settings, b: &Settings) -> String {
         let (a, b) = (format!("{a:?}"), format!("{b:?}"));
@@ -1015,9 +1077,13 @@ mod tests {
         let name = |text: &str| text.rsplit([' ', '(']).next().unwrap().to_owned();
         let (before, _) = a[..same].rsplit_once(": ").expect("a field's name comes first");
         match name(before) {
-            field if ["mode", "key_file", "cert_file", "ca_file"].contains(&field.as_str()) => {
+            field if OF_TLS.contains(&field.as_str()) => {
                 let (outer, _) = before.rsplit_once(": TlsSettings").expect("is within one");
-                format!("{}_{}", name(outer), field.replace("mode", "sslmode"))
+                match field.as_str() {
+                    "mode" => format!("{}_sslmode", name(outer)),
+                    "ciphers13" => format!("{}13_ciphers", name(outer)),
+                    field => format!("{}_{field}", name(outer)),
+                }
             }
             field => field,
         }
@@ -1025,7 +1091,20 @@ mod tests {
 
     #[test]
     fn every_effective_setting_writes_the_field_of_its_name_and_no_other() {
-        let samples = ["0", "1", "statement", "any", "verify-full", "2", "127.0.0.1:1", "off"];
+        let samples = [
+            "tlsv1.3",
+            "CHACHA20",
+            "TLS_AES_128_GCM_SHA256",
+            "X25519",
+            "0",
+            "1",
+            "statement",
+            "any",
+            "verify-full",
+            "2",
+            "127.0.0.1:1",
+            "off",
+        ];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {
             let mut settings = Settings::default();

@@ -8,6 +8,8 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::tls;
+
 /// A socket that can change reactors in place, so that a TLS session around it moves too.
 #[derive(Debug)]
 pub struct Socket {
@@ -148,7 +150,7 @@ impl Stream {
         }
     }
 
-    /// Protocol and cipher as `SHOW CLIENTS` gives them, e.g. `TLSv1.3/TLS13_AES_256_GCM_SHA384`; empty without TLS.
+    /// Protocol and cipher as `SHOW CLIENTS` gives them, e.g. `TLSv1.3/TLS_AES_256_GCM_SHA384`; empty without TLS.
     pub fn tls_description(&self) -> String {
         let Self::Tls(tls) = self else { return String::new() };
         let (_, session) = tls.get_ref();
@@ -158,7 +160,7 @@ impl Stream {
             _ => "TLS",
         };
         match session.negotiated_cipher_suite() {
-            Some(suite) => format!("{version}/{:?}", suite.suite()),
+            Some(suite) => format!("{version}/{}", tls::cipher_name(suite.suite())),
             None => version.to_owned(),
         }
     }

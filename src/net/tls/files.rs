@@ -81,10 +81,10 @@ impl Side<'_> {
         let chain = self.certificates("cert", cert_file)?;
         let text = self.read("key", key_file)?;
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+            // In its label (PKCS #8), or in a header within (Proc-Type).
+            let encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
             let what = match error {
-                pem::Error::NoItemsFound if text.windows(9).any(|word| word == b"ENCRYPTED") => {
-                    "the key is encrypted; decrypt it with openssl pkey".to_owned()
-                }
+                _ if encrypted => "the key is encrypted; decrypt it with openssl pkey".to_owned(),
                 pem::Error::NoItemsFound => "no private key (PEM) in it".to_owned(),
                 error => format!("not PEM: {error}"),
             };

@@ -1,6 +1,7 @@
 //! TLS: from files to rustls configurations.
 //!
 //! - `files` — keys and certificates from the files that the settings name
+//! - `negotiation` — versions, cipher suites and curves
 //! - `verify` — how much of a server's certificate is checked
 //! - `binding` — the hash of a certificate that SCRAM binds to
 //! - `der` — the few fields of a certificate that those two need
@@ -9,18 +10,21 @@ mod binding;
 mod der;
 mod error;
 mod files;
+mod negotiation;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::crypto::ring;
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 
 pub use self::binding::server_end_point;
 pub use self::error::TlsError;
 use self::files::{Identity, Side};
+pub use self::negotiation::cipher_name;
+use self::negotiation::{provider, versions};
 use self::verify::{Check, Verifier};
 use crate::config::{SslMode, TlsSettings};
 
@@ -42,10 +46,10 @@ pub struct Acceptor {
 /// A file is missing, cannot be read, or does not hold what it should.
 pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
     let side = Side { name: "client", settings };
-    let provider = Arc::new(ring::default_provider());
+    let provider = provider(settings);
     let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for TLS 1.2 and 1.3");
+        .with_protocol_versions(versions(settings))
+        .expect(SUITES_FOR_ALL);
     let builder = match settings.mode {
         SslMode::VerifyCa | SslMode::VerifyFull => {
             let authorities = side.authorities()?;
@@ -75,7 +79,26 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
         .with_single_cert(chain, key)
         .map_err(|error| side.wrong("cert", &cert_file, identity_error(&error)))?;
     config.alpn_protocols = vec![ALPN.to_vec()];
+    // Whoever wrote a list means its order.
+    config.ignore_client_order =
+        settings.ciphers.suites.is_some() || settings.ciphers13.suites.is_some();
+    resumption(&mut config);
     Ok(Acceptor { config: Arc::new(config), end_point })
+}
+
+/// Clients may resume their sessions, from tickets that only this configuration can read: a reload ends them, so that
+/// what it says of certificates holds for everybody. Nothing is kept here, however many sessions there are.
+fn resumption(config: &mut rustls::ServerConfig) {
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // One will do for a client that comes back one by one; libpq throws all of them away.
+    config.send_tls13_tickets = 1;
+    match ring::Ticketer::new() {
+        Ok(ticketer) => config.ticketer = ticketer,
+        Err(error) => {
+            tracing::warn!("no TLS session tickets: {error}");
+            config.send_tls13_tickets = 0;
+        }
+    }
 }
 
 /// What servers are met with. Not for [`SslMode::Disable`].
@@ -84,14 +107,16 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
 /// As [`acceptor`].
 pub fn client_config(settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>, TlsError> {
     let side = Side { name: "server", settings };
-    let provider = Arc::new(ring::default_provider());
+    let provider = provider(settings);
     let check = match settings.mode {
         SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => Check::Nothing,
         SslMode::VerifyCa => Check::Chain(side.authorities()?),
         SslMode::VerifyFull => Check::ChainAndName(side.authorities()?),
     };
     let verifier = Verifier { check, algorithms: provider.signature_verification_algorithms };
-    let builder = client_builder(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions(settings))
+        .expect(SUITES_FOR_ALL)
         .dangerous() // All of what a verifier must do is in `Verifier`.
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match side.identity()? {
@@ -104,13 +129,7 @@ pub fn client_config(settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>
     Ok(Arc::new(config))
 }
 
-fn client_builder(
-    provider: Arc<CryptoProvider>,
-) -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier> {
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for TLS 1.2 and 1.3")
-}
+const SUITES_FOR_ALL: &str = "settings leave cipher suites for both versions, and curves";
 
 fn identity_error(error: &rustls::Error) -> String {
     match error {

@@ -8,6 +8,7 @@ use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::config::Settings;
 
 /// A directory with two authorities, a certificate of the first for `db.example`, and its key.
 struct Files(tempfile::TempDir);
@@ -58,6 +59,7 @@ impl Files {
             cert_file: cert.map(|(cert, _)| self.path(cert)),
             key_file: cert.map(|(_, key)| self.path(key)),
             ca_file: ca.map(|ca| self.path(ca)),
+            ..Settings::default().client_tls
         }
     }
 }
@@ -379,4 +381,122 @@ fn a_server_is_verified_by_its_address_when_its_certificate_has_it() {
     assert!(matches!(ServerName::try_from("10.0.0.1"), Ok(ServerName::IpAddress(IpAddr::V4(_)))));
     assert!(handshake(client.clone(), server.clone(), "10.0.0.1").is_ok());
     assert!(handshake(client, server, "10.0.0.2").is_err());
+}
+
+/// The settings with these keys set, of a client that checks nothing or of a server.
+fn negotiating(files: &Files, side: &str, keys: &[(&str, &str)]) -> TlsSettings {
+    let mut settings = Settings::default();
+    for (key, value) in keys {
+        let setting = crate::config::settings::find(&format!("{side}_{key}")).unwrap();
+        setting.apply(&mut settings, value).unwrap();
+    }
+    let (tls, identity) = match side {
+        "client" => (settings.client_tls, SERVER),
+        _ => (settings.server_tls, None),
+    };
+    let of_files = files.settings(SslMode::Require, identity, None);
+    TlsSettings {
+        protocols: tls.protocols,
+        ciphers: tls.ciphers,
+        ciphers13: tls.ciphers13,
+        ecdhcurve: tls.ecdhcurve,
+        ..of_files
+    }
+}
+
+#[test]
+fn versions_ciphers_and_curves_are_negotiated_as_the_settings_of_both_sides_say() {
+    let files = Files::new();
+    let negotiated = |ours: &[(&str, &str)], theirs: &[(&str, &str)]| {
+        let server = acceptor(&negotiating(&files, "client", ours)).unwrap().config;
+        let client = client_config(&negotiating(&files, "server", theirs)).unwrap();
+        let (client, _) = handshake(client, server, "db.example").ok()?;
+        let suite = cipher_name(client.negotiated_cipher_suite()?.suite());
+        Some((client.protocol_version()?, suite, client.negotiated_key_exchange_group()?.name()))
+    };
+    use rustls::NamedGroup::{X25519, secp256r1, secp384r1};
+    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
+    let best_13 = "TLS_AES_256_GCM_SHA384";
+    let best_12 = "ECDHE-ECDSA-AES256-GCM-SHA384";
+    assert_eq!(negotiated(&[], &[]), Some((TLSv1_3, best_13, X25519)));
+    let only_12 = [("tls_protocols", "tlsv1.2")];
+    let only_13 = [("tls_protocols", "tlsv1.3")];
+    assert_eq!(negotiated(&only_12, &[]), Some((TLSv1_2, best_12, X25519)));
+    assert_eq!(negotiated(&[], &only_12), Some((TLSv1_2, best_12, X25519)));
+    assert_eq!(negotiated(&only_12, &only_13), None);
+    // An order that was written down counts, whatever the other side would like best.
+    let ours = [
+        ("tls13_ciphers", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"),
+        ("tls_ciphers", "CHACHA20:AESGCM"),
+        ("tls_ecdhcurve", "secp384r1"),
+    ];
+    let (chacha_13, chacha_12) = ("TLS_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305");
+    assert_eq!(negotiated(&ours, &[]), Some((TLSv1_3, chacha_13, secp384r1)));
+    assert_eq!(negotiated(&ours, &only_12), Some((TLSv1_2, chacha_12, secp384r1)));
+    let theirs = [("tls13_ciphers", "TLS_AES_128_GCM_SHA256")];
+    let p256 = [("tls_ecdhcurve", "prime256v1")];
+    assert_eq!(negotiated(&p256, &theirs), Some((TLSv1_3, "TLS_AES_128_GCM_SHA256", secp256r1)));
+    assert_eq!(negotiated(&[("tls13_ciphers", best_13)], &[theirs[0], only_13[0]]), None);
+}
+
+#[test]
+fn a_client_resumes_its_session_until_the_configuration_is_read_anew() {
+    let files = Files::new();
+    for version in ["tlsv1.3", "tlsv1.2"] {
+        let settings = negotiating(&files, "client", &[("tls_protocols", version)]);
+        let client = client_config(&negotiating(&files, "server", &[])).unwrap();
+        let kind = |server: &Acceptor| {
+            let (mut client, mut server) =
+                handshake(client.clone(), server.config.clone(), "db.example").unwrap();
+            // The ticket of TLS 1.3 comes behind the handshake.
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            let mut rest = wire.as_slice();
+            while !rest.is_empty() {
+                client.read_tls(&mut rest).unwrap();
+                client.process_new_packets().unwrap();
+            }
+            client.handshake_kind().unwrap()
+        };
+        let first = acceptor(&settings).unwrap();
+        assert_eq!(kind(&first), rustls::HandshakeKind::Full, "{version}");
+        assert_eq!(kind(&first), rustls::HandshakeKind::Resumed, "{version}");
+        let reread = acceptor(&settings).unwrap();
+        assert_eq!(kind(&reread), rustls::HandshakeKind::Full, "{version}");
+    }
+}
+
+#[test]
+fn keys_are_taken_in_every_form_that_openssl_writes_and_encrypted_ones_told_apart() {
+    let files = Files::new();
+    let openssl = |arguments: &str| {
+        let arguments = arguments.replace("DIR", &files.0.path().display().to_string());
+        let made = std::process::Command::new("openssl").args(arguments.split(' ')).output();
+        let made = made.expect("openssl is installed");
+        assert!(made.status.success(), "{arguments}: {}", String::from_utf8_lossy(&made.stderr));
+    };
+    openssl("genrsa -traditional -out DIR/pkcs1.key 2048");
+    openssl("pkcs8 -topk8 -nocrypt -in DIR/pkcs1.key -out DIR/pkcs8.key");
+    openssl("ecparam -name prime256v1 -genkey -out DIR/ec.key"); // with EC PARAMETERS in front
+    openssl("genpkey -algorithm ed25519 -out DIR/ed25519.key");
+    openssl("pkcs8 -topk8 -passout pass:x -in DIR/pkcs1.key -out DIR/locked8.key");
+    openssl("rsa -traditional -aes128 -passout pass:x -in DIR/pkcs1.key -out DIR/locked1.key");
+    let made = |key: &str| {
+        openssl(&format!("req -x509 -new -subj /CN=db.example -key DIR/{key} -out DIR/{key}.pem"));
+        let cert = format!("{key}.pem");
+        acceptor(&files.settings(SslMode::Require, Some((&cert, key)), None))
+    };
+    let client = client_config(&files.settings(SslMode::Require, None, None)).unwrap();
+    for key in ["pkcs1.key", "pkcs8.key", "ec.key", "ed25519.key"] {
+        let acceptor = made(key).unwrap();
+        assert!(handshake(client.clone(), acceptor.config, "db.example").is_ok(), "{key}");
+        assert_eq!(acceptor.end_point.is_some(), key != "ed25519.key", "{key}");
+    }
+    for key in ["locked8.key", "locked1.key"] {
+        let settings = files.settings(SslMode::Require, Some(("pkcs1.key.pem", key)), None);
+        let error = acceptor(&settings).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("is encrypted"), "{error}");
+    }
 }
