@@ -1,4 +1,4 @@
-//! TLS on both sides, with the certificates of an authority made on the spot.
+//! TLS with clients, with the certificates of an authority made on the spot.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 mod common;
@@ -10,11 +10,9 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 
 use common::home::Home;
-use common::tls::{Authority, Certificate};
+use common::tls::Authority;
 use common::wire::Wire;
-use common::{Login, Password, Setup, Weir, WeirSetup, pgbench, psql};
-
-const IS_TLS: &str = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+use common::{Login, Password, Setup, Weir, psql};
 
 fn app(weir: &Weir, sslmode: &str) -> Login {
     weir.login("app", "app").password("secret").set("PGSSLMODE", sslmode)
@@ -110,14 +108,22 @@ type TlsSocket = rustls::StreamOwned<rustls::ClientConnection, TcpStream>;
 
 /// TLS to pgweir, which may show any certificate of this authority; `protocols` are named in ALPN.
 fn tls_socket(
-    mut socket: TcpStream,
+    socket: TcpStream,
     authority: &Authority,
+    protocols: &[&str],
+) -> std::io::Result<TlsSocket> {
+    tls_trusting(socket, &authority.cert, protocols)
+}
+
+fn tls_trusting(
+    mut socket: TcpStream,
+    authority: &str,
     protocols: &[&str],
 ) -> std::io::Result<TlsSocket> {
     use rustls::pki_types::pem::PemObject;
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.cert.as_bytes()).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -194,112 +200,12 @@ fn direct_tls_is_closed_where_there_is_none() {
         let mut socket = tcp(&weir_with);
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         socket.write_all(garbage).unwrap();
-        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        drop(socket.shutdown(std::net::Shutdown::Write)); // or it is closed already
         drop(socket.read_to_end(&mut Vec::new()));
     }
     assert_eq!(psql(&app(&weir_with, "require"), "SELECT 42").ok(), "42");
     weir.stop();
     weir_with.stop();
-}
-
-// ---- to servers ----
-
-fn toward(setup: WeirSetup, sslmode: &str) -> WeirSetup {
-    setup.setting("pool_mode", "transaction").setting("server_tls_sslmode", sslmode)
-}
-
-#[test]
-fn a_server_is_spoken_to_in_tls_where_that_is_required() {
-    let server = Setup::new()
-        .hba("hostssl all all 127.0.0.1/32 trust")
-        .tls(&Authority::new().server())
-        .start();
-    let weir = toward(Weir::setup().server(&server), "require").start();
-    assert_eq!(psql(&app(&weir, "disable"), IS_TLS).ok(), "t");
-    weir.stop();
-}
-
-#[test]
-fn a_server_without_tls_is_refused_where_tls_is_required() {
-    let server = Setup::new().start();
-    let weir =
-        toward(Weir::setup().server(&server), "require").setting("client_login_timeout", 3).start();
-    let words = psql(&app(&weir, "disable"), "SELECT 42").failed().to_owned();
-    assert!(words.contains("FATAL:"), "{words}");
-    weir.wait_log("server refused SSL");
-    weir.stop();
-}
-
-#[test]
-fn a_server_is_verified_in_full_against_the_authority_and_its_name() {
-    let home = Home::new();
-    let (authority, other) = (Authority::new(), Authority::new());
-    let right = home.file("right.crt", &authority.cert).display().to_string();
-    let wrong = home.file("wrong.crt", &other.cert).display().to_string();
-    let hba = "hostssl all all 127.0.0.1/32 trust";
-    let named = Setup::new().hba(hba).tls(&authority.server()).start();
-    let stranger = authority.sign("elsewhere.example", &["elsewhere.example"]);
-    let stranger = Setup::new().hba(hba).tls(&stranger).start();
-    for (server, sslmode, authority, good) in [
-        (&named, "verify-full", &right, true),
-        (&named, "verify-ca", &right, true),
-        (&named, "verify-full", &wrong, false),
-        (&named, "verify-ca", &wrong, false),
-        (&stranger, "verify-ca", &right, true),
-        (&stranger, "verify-full", &right, false),
-    ] {
-        let weir = toward(Weir::setup().server(server), sslmode)
-            .setting("server_tls_ca_file", authority)
-            .setting("client_login_timeout", 3)
-            .start();
-        let run = psql(&app(&weir, "disable"), IS_TLS);
-        if good {
-            assert_eq!(run.ok(), "t", "{sslmode}");
-        } else {
-            let words = run.failed();
-            assert!(words.contains("FATAL:"), "{sslmode}: {words}");
-            weir.wait_log("certificate");
-        }
-        weir.stop();
-    }
-}
-
-#[test]
-fn tls_server_connections_serve_clients_of_all_workers() {
-    let authority = Authority::new();
-    let server = Setup::new()
-        .role("ann", Password::Scram("Xyzzy"))
-        .hba("hostssl all ann 127.0.0.1/32 scram-sha-256")
-        .sql("CREATE SCHEMA AUTHORIZATION ann")
-        .sql("GRANT CREATE ON SCHEMA public TO ann")
-        .tls(&authority.server())
-        .start();
-    let weir = toward(Weir::setup().server(&server), "require")
-        .tls(&authority.server())
-        .setting("client_tls_sslmode", "require")
-        .setting("auth_type", "scram-sha-256")
-        .setting("workers", 2)
-        .setting("default_pool_size", 3)
-        .user("ann", "Xyzzy")
-        .start();
-    let login = weir.login("ann", "app").password("Xyzzy").set("PGSSLMODE", "require");
-    pgbench(&login, &["-i", "-q"]).ok();
-    // More clients than servers, on both workers: a server that comes free goes to whoever waits.
-    let scripts: [&[&str]; 3] =
-        [&["-S", "-M", "simple"], &["-S", "-M", "extended"], &["-N", "-M", "simple"]];
-    for script in scripts {
-        let run = pgbench(&login, &[script, &["-c", "12", "-j", "2", "-t", "100", "-n"]].concat());
-        assert!(run.ok().contains("1200/1200"), "{run:?}");
-    }
-    // Records larger than one read, in both directions.
-    let big = "SELECT sum(length(t)) FROM (SELECT repeat('x', 1000000) AS t FROM generate_series(1, 5)) s";
-    assert_eq!(psql(&login, big).ok(), "5000000");
-    let run = psql(&login, "SELECT repeat('x', 1000) FROM generate_series(1, 5000)");
-    assert_eq!(run.ok().len(), 5000 * 1001 - 1);
-    let value = "y".repeat(100_000);
-    assert_eq!(psql(&login, &format!("SELECT length('{value}')")).ok(), "100000");
-    assert_eq!(psql(&login, IS_TLS).ok(), "t");
-    weir.stop();
 }
 
 // ---- SCRAM bound to the TLS session ----
@@ -331,37 +237,118 @@ fn psql_binds_its_login_to_our_certificate_where_it_must() {
     weir.stop();
 }
 
+// ---- client certificates ----
+
 #[test]
-fn a_login_at_a_server_is_bound_to_its_certificate_whatever_signed_it() {
-    // A server that demands SCRAM over TLS; PostgreSQL refuses a binding to any other certificate than its own.
-    for signature in ["sha1", "sha256", "sha384", "sha512"] {
-        let server = Setup::new()
-            .role("ann", Password::Scram("Xyzzy"))
-            .hba("hostssl all ann 127.0.0.1/32 scram-sha-256")
-            .tls(&openssl_certificate(signature))
-            .start();
-        let weir = toward(Weir::setup().server(&server), "require").user("ann", "Xyzzy").start();
-        let login = weir.login("ann", "app").set("PGSSLMODE", "disable");
-        assert_eq!(psql(&login, IS_TLS).ok(), "t", "{signature}");
-        weir.stop();
+fn a_client_must_show_a_certificate_of_the_authority_where_it_is_verified() {
+    let home = Home::new();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&authority.server())
+        .setting("client_tls_sslmode", "verify-full")
+        .start();
+    let with = |name: &str, authority: &Authority| {
+        let files = authority.client("app").write(home.path(), name);
+        app(&weir, "require")
+            .set("PGSSLCERT", &files.cert.display().to_string())
+            .set("PGSSLKEY", &files.key.display().to_string())
+    };
+    assert_eq!(psql(&with("known", &authority), "SELECT 42").ok(), "42");
+    let nobody = home.path().join("absent").display().to_string();
+    let nobody = app(&weir, "require").set("PGSSLCERT", &nobody).set("PGSSLKEY", &nobody);
+    for login in [nobody, with("stranger", &other), app(&weir, "disable")] {
+        psql(&login, "SELECT 42").failed();
+    }
+    weir.wait_log("TLS handshake failed: peer sent no certificates");
+    weir.stop();
+}
+
+// ---- what is negotiated, and reloads ----
+
+#[test]
+fn versions_and_ciphers_are_those_of_the_settings() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&Authority::new().server())
+        .setting("client_tls_protocols", "tlsv1.2")
+        .setting("client_tls_ciphers", "HIGH:!AES256:!aNULL")
+        .start();
+    let mut client = Wire::login(Box::new(asked_tls(&weir)), "app", "app").unwrap();
+    let clients = weir.console("SHOW CLIENTS");
+    let row = clients.find("user", "app").unwrap();
+    assert_eq!(clients.get(row, "tls"), "TLSv1.2/ECDHE-ECDSA-AES128-GCM-SHA256");
+    assert_eq!(client.query("SELECT 42").unwrap().one(), "42");
+    let new_only = app(&weir, "require").set("PGSSLMINPROTOCOLVERSION", "TLSv1.3");
+    let words = psql(&new_only, "SELECT 42").failed().to_owned();
+    assert!(words.contains("SSL error"), "{words}");
+    drop(client);
+    weir.stop();
+}
+
+/// TLS after a request for it, and whatever certificate there is.
+fn asked_tls(weir: &Weir) -> TlsSocket {
+    let ca = std::fs::read_to_string(weir.dir().join("client-side-ca.crt")).unwrap();
+    let mut asking = tcp(weir);
+    asking.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+    asking.read_exact(&mut [0]).unwrap();
+    tls_trusting(asking, &ca, &[]).unwrap()
+}
+
+#[test]
+fn what_the_settings_cannot_mean_is_refused_at_start_with_its_place() {
+    for (key, value) in [
+        ("client_tls_ciphers", "RC4:AES256-SHA"),
+        ("client_tls13_ciphers", "TLS_WIBBLE"),
+        ("client_tls_protocols", "tlsv1.1"),
+        ("client_tls_ecdhcurve", "secp521r1"),
+        ("server_tls_ciphers", "aNULL"),
+    ] {
+        let refused = Weir::setup()
+            .database("app = host=127.0.0.1")
+            .setting(key, value)
+            .try_start()
+            .err()
+            .unwrap_or_else(|| panic!("{key} = {value} was taken"));
+        let told = [key, value, "pgweir.ini:", "allowed:"];
+        assert!(told.iter().all(|part| refused.log.contains(part)), "{}", refused.log);
     }
 }
 
-/// A self-signed RSA certificate as the manual teaches to make it, signed with this hash.
-fn openssl_certificate(hash: &str) -> Certificate {
-    let home = Home::new();
-    let (cert, key) = (home.path().join("made.crt"), home.path().join("made.key"));
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-new", "-x509", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=localhost"])
-        .arg(format!("-{hash}"))
-        .arg("-out")
-        .arg(&cert)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let read = |file| std::fs::read_to_string(file).unwrap();
-    let cert = read(cert);
-    Certificate { cert: cert.clone(), key: read(key), authority: cert }
+#[test]
+fn a_reload_reads_certificates_again_and_a_broken_one_changes_nothing() {
+    let (first, second) = (Authority::new(), Authority::new());
+    let server = Setup::new().start();
+    let mut weir = Weir::setup().server(&server).tls(&first.server()).start();
+    let meets = |weir: &Weir, authority: &Authority| {
+        let socket = tls_socket(tcp(weir), authority, &["postgresql"]).ok()?;
+        Wire::login(Box::new(socket), "app", "app").ok()
+    };
+    let mut early = meets(&weir, &first).unwrap();
+
+    // The same names, other files.
+    weir.change(|setup| setup.tls(&second.server()));
+    assert!(meets(&weir, &first).is_some(), "not before the reload");
+    weir.reload();
+    assert!(meets(&weir, &second).is_some());
+    assert!(meets(&weir, &first).is_none());
+    assert_eq!(early.query("SELECT 42").unwrap().one(), "42", "who is in stays in");
+
+    let key = weir.dir().join("client-side.key");
+    std::fs::write(&key, "no key").unwrap();
+    let words = weir.try_console("RELOAD").failed().to_owned();
+    assert!(words.contains("RELOAD failed, see logs for additional details"), "{words}");
+    weir.wait_log("client_tls_key_file");
+    assert!(meets(&weir, &second).is_some(), "the old one is still shown");
+
+    // SET says so in a notice only.
+    let run = weir.try_console("SET client_tls_protocols = 'tlsv1.3'");
+    assert!(
+        run.stderr.contains("TLS settings could not be applied, still using old configuration")
+    );
+    assert_eq!(early.query("SELECT 42").unwrap().one(), "42");
+    drop(early);
+    weir.stop();
 }

@@ -92,8 +92,17 @@ impl Console {
         let tag = match command {
             Command::Show(what) => return Ok(self.show(what)),
             Command::Set { key, value } => {
-                control.set(&key, &value).await?;
-                format!("SET {key}={value}")
+                match control.set(&key, &value).await {
+                    Ok(()) => format!("SET {key}={value}"),
+                    // No error, as in pgbouncer.
+                    Err(Refused::Set) if key.contains("_tls_") => {
+                        let words =
+                            "TLS settings could not be applied, still using old configuration";
+                        let notice = NoticeResponse::new(Severity::Notice, SUCCESS, words);
+                        return Ok(Answer::Done("SET".to_owned(), Some(notice)));
+                    }
+                    Err(refused) => return Err(refused),
+                }
             }
             Command::SetIgnored(_) => {
                 let notice = NoticeResponse::new(Severity::Notice, SUCCESS, "SET ignored");
