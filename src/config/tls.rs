@@ -98,6 +98,7 @@ chosen! {
 
 chosen! {
     /// `*_tls13_ciphers`.
+    #[derive(Default)]
     Ciphers13 {
         /// In this order; `None`: all of [`SUITES_13`], in the order of the client.
         suites: Option<Vec<&'static Suite>>
@@ -132,12 +133,6 @@ impl Default for Protocols {
 impl Default for Ciphers {
     fn default() -> Self {
         Self { text: "default".to_owned(), suites: None }
-    }
-}
-
-impl Default for Ciphers13 {
-    fn default() -> Self {
-        Self { text: String::new(), suites: None }
     }
 }
 
