@@ -31,6 +31,7 @@ use crate::session::parameters::Tracked;
 use crate::topology::Topology;
 use crate::web::{self, Web};
 use crate::worker::deal::{self, Dealer};
+use crate::worker::overdue;
 use crate::worker::service::{self, Services, View};
 use crate::worker::shared::Shared;
 use crate::worker::thread::{Accepted, Arrival, Job, Workers};
@@ -343,7 +344,11 @@ async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: Cancellat
     let mut forget = tokio::time::interval(FORGET_ROUND);
     loop {
         tokio::select! {
-            _ = sweep.tick() => shared.services.sweep(clock::now()),
+            _ = sweep.tick() => {
+                let now = clock::now();
+                shared.services.sweep(now);
+                overdue::tick(&shared, now);
+            }
             _ = measure.tick() => dealer.lock().await.round(&shared),
             _ = forget.tick() => shared.statements.sweep(),
             () = stop.cancelled() => return,

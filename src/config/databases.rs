@@ -7,7 +7,7 @@ use super::connstr;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{
-    Database, HostAddr, LoadBalanceHosts, Note, PoolMode, SecretText, Settings, TargetSessionAttrs,
+    Database, HostAddr, LoadBalanceHosts, PoolMode, SecretText, Settings, TargetSessionAttrs,
 };
 use super::nearest::nearest;
 use super::values::{self, Value};
@@ -18,7 +18,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 22] = [
+const EFFECTIVE: [&str; 23] = [
     "host",
     "port",
     "dbname",
@@ -33,6 +33,7 @@ const EFFECTIVE: [&str; 22] = [
     "max_db_connections",
     "max_db_client_connections",
     "server_lifetime",
+    "query_wait_timeout",
     "pool_mode",
     "auth_user",
     "auth_query",
@@ -43,20 +44,13 @@ const EFFECTIVE: [&str; 22] = [
     "timezone",
 ];
 const APPLICATION_NAME: &str = "application_name";
-/// pgbouncer's keys that pgweir does not act on yet: whole numbers that inherit when negative.
-const NOT_YET_EFFECTIVE: [&str; 1] = ["query_wait_timeout"];
-
 /// Whether the name is the console's.
 pub(super) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
 /// Reads one entry. The settings give what the entry leaves out.
-pub(super) fn read(
-    entry: &Entry,
-    settings: &Settings,
-    notes: &mut Vec<Note>,
-) -> Result<Database, ConfigError> {
+pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, ConfigError> {
     let name = &entry.key;
     if is_reserved(name) {
         return Err(ConfigError::ReservedDatabase { at: entry.at.clone(), name: name.clone() });
@@ -70,7 +64,7 @@ pub(super) fn read(
     }
     let mut draft = Draft { entry, hosts: None, ports: None, database: blank(name) };
     for (key, value) in pairs(entry)? {
-        draft.set(&key, &value, notes)?;
+        draft.set(&key, &value)?;
     }
     draft.finish(settings)
 }
@@ -101,6 +95,7 @@ fn blank(name: &str) -> Database {
         max_db_connections: None,
         max_db_client_connections: None,
         server_lifetime: None,
+        query_wait_timeout: None,
         pool_mode: None,
         auth_user: None,
         auth_query: None,
@@ -118,7 +113,7 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn set(&mut self, key: &str, value: &str, notes: &mut Vec<Note>) -> Result<(), ConfigError> {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         let entry = self.entry;
         let database = &mut self.database;
         let text = || value.to_owned();
@@ -160,14 +155,9 @@ impl Draft<'_> {
                 database.server_parameters.retain(|(name, _)| name != key);
                 database.server_parameters.push((key.to_owned(), text()));
             }
-            _ if NOT_YET_EFFECTIVE.contains(&key) => {
-                if parameter(entry, key, value, whole_number)? >= 0 {
-                    notes.push(not_yet_effective(entry, key));
-                }
-            }
+            "query_wait_timeout" => database.query_wait_timeout = wait(entry, key, value)?,
             _ => {
-                let known =
-                    EFFECTIVE.into_iter().chain([APPLICATION_NAME]).chain(NOT_YET_EFFECTIVE);
+                let known = EFFECTIVE.into_iter().chain([APPLICATION_NAME]);
                 return Err(unknown(entry, key, known));
             }
         }
@@ -294,11 +284,15 @@ pub(super) fn seconds(
     Ok(limit(entry, key, value)?.map(|seconds| Duration::from_secs(seconds.into())))
 }
 
-/// The note on a key of an entry.
-pub(super) fn not_yet_effective(entry: &Entry, key: &str) -> Note {
-    let key = format!("{}/{} {key}", entry.section, entry.key);
-    let sentence = format!("pgweir does not act on {key} yet");
-    Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence }
+/// Whole seconds that somebody may wait. Negative inherits (`None`), 0 is for ever.
+pub(super) fn wait(
+    entry: &Entry,
+    key: &str,
+    value: &str,
+) -> Result<Option<Option<Duration>>, ConfigError> {
+    let seconds = count(entry, key, value)?;
+    let time = |seconds: u32| (seconds != 0).then(|| Duration::from_secs(seconds.into()));
+    Ok(seconds.map(time))
 }
 
 /// The error for a key that entries of this section do not have.
@@ -447,17 +441,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_effect_is_noted_unless_it_inherits() {
-        let config = parse_text("[databases]\na = query_wait_timeout=1\nb = query_wait_timeout=-1")
-            .expect("is well formed");
-        let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
-        assert_eq!(
-            notes,
-            ["parse_text:2: pgweir does not act on databases/a query_wait_timeout yet"]
-        );
-    }
-
-    #[test]
     fn limits_of_an_entry_inherit_when_zero_or_negative_and_counts_only_when_negative() {
         let own = database(
             "min_pool_size=0 reserve_pool=3 max_db_connections=4 max_db_client_connections=5 \
@@ -466,6 +449,10 @@ mod tests {
         assert_eq!((own.min_pool_size, own.reserve_pool_size), (Some(0), Some(3)));
         assert_eq!((own.max_db_connections, own.max_db_client_connections), (Some(4), Some(5)));
         assert_eq!(own.server_lifetime, Some(Duration::from_secs(60)));
+        let waits =
+            |value: &str| database(&format!("query_wait_timeout={value}")).query_wait_timeout;
+        assert_eq!(waits("7"), Some(Some(Duration::from_secs(7))));
+        assert_eq!((waits("0"), waits("-1")), (Some(None), None));
         for nothing in ["0", "-1"] {
             let heir = database(&format!(
                 "max_db_connections={nothing} max_db_client_connections={nothing} \

@@ -258,7 +258,7 @@ impl Config {
         match entry.section {
             Section::Pgbouncer => {}
             Section::Databases => {
-                let database = Arc::new(databases::read(entry, &self.settings, &mut self.notes)?);
+                let database = Arc::new(databases::read(entry, &self.settings)?);
                 if entry.key == "*" {
                     self.fallback = Some(database);
                 } else {
@@ -266,7 +266,7 @@ impl Config {
                 }
             }
             Section::Users => {
-                let user = users::read_user(entry, &mut self.notes)?;
+                let user = users::read_user(entry)?;
                 self.users.insert(entry.key.clone(), user);
             }
             Section::Peers => users::check_peer(entry, &mut self.notes)?,
@@ -392,14 +392,14 @@ mod tests {
 
     #[test]
     fn a_setting_without_effect_is_noted_where_it_differs_from_the_default() {
-        let text = "[pgbouncer]\nquery_timeout = 60\ntcp_defer_accept = 0x1\nsyslog=5\nsyslog=0\n\
-                    server_check_delay=30.0\nauth_ldap_options=x";
+        let text = "[pgbouncer]\ndns_zone_check_period = 60\npkt_buf = 0x1000\nsyslog=5\nsyslog=0\n\
+                    dns_max_ttl=15.0\nauth_ldap_options=x";
         let config = parse_text(text).expect("is well formed");
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
         assert_eq!(
             notes,
             [
-                "parse_text:2: pgweir does not act on query_timeout yet; it behaves as with 0",
+                "parse_text:2: pgweir does not act on dns_zone_check_period yet; it behaves as with 0",
                 "parse_text:7: pgweir does not act on auth_ldap_options yet; it behaves as without it"
             ]
         );
@@ -548,7 +548,7 @@ mod tests {
     #[test]
     fn set_accepts_and_ignores_what_is_read_at_start_only_or_has_no_effect() {
         let config = parse_text("").unwrap();
-        for (key, value) in [("listen_port", "1"), ("query_timeout", "5")] {
+        for (key, value) in [("listen_port", "1"), ("dns_max_ttl", "5")] {
             assert_eq!(config.set(key, value).expect("is accepted").settings, config.settings);
         }
     }

@@ -175,6 +175,11 @@ pub struct Settings {
     pub max_user_client_connections: Option<u32>,
     pub server_round_robin: bool,
     pub query_wait_timeout: Option<Duration>,
+    pub query_wait_notify: Option<Duration>,
+    pub query_timeout: Option<Duration>,
+    pub idle_transaction_timeout: Option<Duration>,
+    pub transaction_timeout: Option<Duration>,
+    pub client_idle_timeout: Option<Duration>,
     pub client_login_timeout: Option<Duration>,
     pub server_connect_timeout: Duration,
     pub server_login_retry: Duration,
@@ -329,6 +334,8 @@ pub struct Database {
     pub max_db_client_connections: Option<u32>,
     /// Overrides the global `server_lifetime`.
     pub server_lifetime: Option<Duration>,
+    /// Overrides the global `query_wait_timeout`; `Some(None)`: for ever.
+    pub query_wait_timeout: Option<Option<Duration>>,
     /// Overrides the global mode.
     pub pool_mode: Option<PoolMode>,
     /// Overrides `auth_user`.
@@ -356,6 +363,16 @@ pub struct User {
     pub max_user_connections: Option<u32>,
     /// Overrides the global `max_user_client_connections`.
     pub max_user_client_connections: Option<u32>,
+    /// Overrides the database's and the global `query_wait_timeout`; `Some(None)`: for ever.
+    pub query_wait_timeout: Option<Option<Duration>>,
+    /// Overrides the global `query_timeout`.
+    pub query_timeout: Option<Duration>,
+    /// Overrides the global `idle_transaction_timeout`.
+    pub idle_transaction_timeout: Option<Duration>,
+    /// Overrides the global `transaction_timeout`.
+    pub transaction_timeout: Option<Duration>,
+    /// Overrides the global `client_idle_timeout`.
+    pub client_idle_timeout: Option<Duration>,
 }
 
 /// A password or what stands for it, as a file has it. Shows nothing of itself in logs.
@@ -449,6 +466,57 @@ impl Config {
     /// Age at which a server connection of this database is closed: the database's, else the global one.
     pub fn server_lifetime(&self, database: &Database) -> Duration {
         database.server_lifetime.unwrap_or(self.settings.server_lifetime)
+    }
+
+    /// How long clients wait for servers of this database: the user's time, else the database's, else the global one;
+    /// `None`: for ever.
+    pub fn query_wait_timeout(&self, database: &Database, server_user: &str) -> Option<Duration> {
+        let user = self.users.get(server_user).and_then(|user| user.query_wait_timeout);
+        user.or(database.query_wait_timeout).unwrap_or(self.settings.query_wait_timeout)
+    }
+
+    /// How long queries of a server user may take; `None`: no limit.
+    pub fn query_timeout(&self, server_user: &str) -> Option<Duration> {
+        let user = self.users.get(server_user).and_then(|user| user.query_timeout);
+        user.or(self.settings.query_timeout)
+    }
+
+    /// How long transactions of a server user may idle; `None`: no limit.
+    pub fn idle_transaction_timeout(&self, server_user: &str) -> Option<Duration> {
+        let user = self.users.get(server_user).and_then(|user| user.idle_transaction_timeout);
+        user.or(self.settings.idle_transaction_timeout)
+    }
+
+    /// How long transactions of a server user may last; `None`: no limit.
+    pub fn transaction_timeout(&self, server_user: &str) -> Option<Duration> {
+        let user = self.users.get(server_user).and_then(|user| user.transaction_timeout);
+        user.or(self.settings.transaction_timeout)
+    }
+
+    /// How long clients that log in as this user may idle; `None`: no limit.
+    pub fn client_idle_timeout(&self, user: &str) -> Option<Duration> {
+        let user = self.users.get(user).and_then(|user| user.client_idle_timeout);
+        user.or(self.settings.client_idle_timeout)
+    }
+
+    /// Whether any of the four limits above is set for anybody.
+    pub fn has_timeouts(&self) -> bool {
+        let settings = &self.settings;
+        let global = [
+            settings.query_timeout,
+            settings.idle_transaction_timeout,
+            settings.transaction_timeout,
+            settings.client_idle_timeout,
+        ];
+        let own = self.users.values().flat_map(|user| {
+            [
+                user.query_timeout,
+                user.idle_transaction_timeout,
+                user.transaction_timeout,
+                user.client_idle_timeout,
+            ]
+        });
+        global.into_iter().chain(own).any(|limit| limit.is_some())
     }
 
     /// The directory of the ini file.

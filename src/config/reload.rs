@@ -120,6 +120,7 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         max_db_connections: _,
         max_db_client_connections: _,
         server_lifetime: _,
+        query_wait_timeout: _,
         pool_mode: _,
         auth_user: _,
         auth_query,

@@ -375,6 +375,41 @@ pub static SETTINGS: &[Setting] = &[
         "Longest a client may wait for a server; then it is disconnected. 0: for ever.",
     ),
     live(
+        "query_wait_notify",
+        SECONDS,
+        Some("5"),
+        field!(query_wait_notify),
+        "A client that waits this long for a server is told so by a notice. 0: never.",
+    ),
+    live(
+        "query_timeout",
+        Kind::Time,
+        Some("0"),
+        field!(query_timeout),
+        "Longest a query may wait or run; then its server connection is closed and the client disconnected. 0: no limit.",
+    ),
+    live(
+        "idle_transaction_timeout",
+        Kind::Time,
+        Some("0"),
+        field!(idle_transaction_timeout),
+        "Longest a client may idle in a transaction; then it is disconnected. 0: no limit.",
+    ),
+    live(
+        "transaction_timeout",
+        Kind::Time,
+        Some("0"),
+        field!(transaction_timeout),
+        "Longest a transaction may last; then its client is disconnected. 0: no limit.",
+    ),
+    live(
+        "client_idle_timeout",
+        Kind::Time,
+        Some("0"),
+        field!(client_idle_timeout),
+        "Longest a client without a server may idle; then it is disconnected. 0: no limit.",
+    ),
+    live(
         "client_login_timeout",
         Kind::Time,
         Some("60"),
@@ -731,26 +766,6 @@ pub static SETTINGS: &[Setting] = &[
         "A pool without clients and servers this long is forgotten. 0: never.",
     ),
     later(
-        "query_wait_notify",
-        SECONDS,
-        Some("5"),
-        "A client that waits this long is told. 0: never.",
-    ),
-    later("query_timeout", Kind::Time, Some("0"), "Longest a query may run. 0: no limit."),
-    later(
-        "idle_transaction_timeout",
-        Kind::Time,
-        Some("0"),
-        "Longest a transaction may idle. 0: no limit.",
-    ),
-    later(
-        "transaction_timeout",
-        Kind::Time,
-        Some("0"),
-        "Longest a transaction may last. 0: no limit.",
-    ),
-    later("client_idle_timeout", Kind::Time, Some("0"), "Longest a client may idle. 0: no limit."),
-    later(
         "server_check_delay",
         Kind::Time,
         Some("30"),
@@ -952,6 +967,11 @@ fn blank() -> Settings {
         max_user_client_connections: Default::default(),
         server_round_robin: Default::default(),
         query_wait_timeout: Default::default(),
+        query_wait_notify: Default::default(),
+        query_timeout: Default::default(),
+        idle_transaction_timeout: Default::default(),
+        transaction_timeout: Default::default(),
+        client_idle_timeout: Default::default(),
         client_login_timeout: Default::default(),
         server_connect_timeout: Default::default(),
         server_login_retry: Default::default(),
@@ -1139,13 +1159,13 @@ mod tests {
     #[test]
     fn a_setting_without_effect_has_its_value_checked_and_shows_its_default() {
         let mut settings = Settings::default();
-        let setting = find("query_timeout").expect("is pgbouncer's");
+        let setting = find("dns_max_ttl").expect("is pgbouncer's");
         assert_eq!(setting.apply(&mut settings, "1m"), Err(TIME.to_owned()));
         assert_eq!(setting.apply(&mut settings, "60"), Ok(()));
-        let shown = settings.shown().into_iter().find(|row| row.0 == "query_timeout");
+        let shown = settings.shown().into_iter().find(|row| row.0 == "dns_max_ttl");
         assert_eq!(
             shown,
-            Some(("query_timeout", Some("0".to_owned()), Some("0".to_owned()), false))
+            Some(("dns_max_ttl", Some("15".to_owned()), Some("15".to_owned()), false))
         );
     }
 

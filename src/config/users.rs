@@ -1,8 +1,6 @@
 //! Sections `[users]` and `[peers]`.
 
-use super::databases::{
-    count, limit, not_yet_effective, pairs, parameter, pool_size, unknown, whole_number,
-};
+use super::databases::{count, limit, pairs, parameter, pool_size, seconds, unknown, wait};
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{Note, PoolMode, User};
@@ -11,52 +9,42 @@ use super::values::Value;
 /// Bytes of a name, as in pgbouncer.
 const MAX_NAME: usize = 127;
 
-const USER_KEYS: [&str; 5] = [
+const USER_KEYS: [&str; 10] = [
     "pool_mode",
     "pool_size",
     "reserve_pool_size",
     "max_user_connections",
     "max_user_client_connections",
+    "query_wait_timeout",
+    "query_timeout",
+    "idle_transaction_timeout",
+    "transaction_timeout",
+    "client_idle_timeout",
 ];
-/// pgbouncer's keys that pgweir does not act on yet, with the least number that does not mean "inherit".
-const NOT_YET_EFFECTIVE: [(&str, i32); 5] = [
-    ("query_timeout", 1),
-    ("idle_transaction_timeout", 1),
-    ("transaction_timeout", 1),
-    ("client_idle_timeout", 1),
-    ("query_wait_timeout", 0),
-];
-
 /// Reads one entry of `[users]`.
-pub(super) fn read_user(entry: &Entry, notes: &mut Vec<Note>) -> Result<User, ConfigError> {
+pub(super) fn read_user(entry: &Entry) -> Result<User, ConfigError> {
     if entry.key.len() > MAX_NAME {
         let (at, name) = (entry.at.clone(), entry.key.clone());
         return Err(ConfigError::NameTooLong { at, name, limit: MAX_NAME });
     }
     let mut user = User::default();
     for (key, value) in pairs(entry)? {
-        let later = NOT_YET_EFFECTIVE.iter().find(|(name, _)| *name == key);
-        match (key.as_str(), later) {
-            ("pool_mode", _) => {
-                user.pool_mode = Some(parameter(entry, &key, &value, PoolMode::read)?)
-            }
-            ("pool_size", _) => user.pool_size = pool_size(entry, &key, &value)?,
-            ("reserve_pool_size", _) => user.reserve_pool_size = count(entry, &key, &value)?,
-            ("max_user_connections", _) => {
-                user.max_user_connections = limit(entry, &key, &value)?;
-            }
-            ("max_user_client_connections", _) => {
+        match key.as_str() {
+            "pool_mode" => user.pool_mode = Some(parameter(entry, &key, &value, PoolMode::read)?),
+            "pool_size" => user.pool_size = pool_size(entry, &key, &value)?,
+            "reserve_pool_size" => user.reserve_pool_size = count(entry, &key, &value)?,
+            "max_user_connections" => user.max_user_connections = limit(entry, &key, &value)?,
+            "max_user_client_connections" => {
                 user.max_user_client_connections = limit(entry, &key, &value)?;
             }
-            (_, Some((_, least))) => {
-                if parameter(entry, &key, &value, whole_number)? >= *least {
-                    notes.push(not_yet_effective(entry, &key));
-                }
+            "query_wait_timeout" => user.query_wait_timeout = wait(entry, &key, &value)?,
+            "query_timeout" => user.query_timeout = seconds(entry, &key, &value)?,
+            "idle_transaction_timeout" => {
+                user.idle_transaction_timeout = seconds(entry, &key, &value)?;
             }
-            (_, None) => {
-                let later = NOT_YET_EFFECTIVE.into_iter().map(|(name, _)| name);
-                return Err(unknown(entry, &key, USER_KEYS.into_iter().chain(later)));
-            }
+            "transaction_timeout" => user.transaction_timeout = seconds(entry, &key, &value)?,
+            "client_idle_timeout" => user.client_idle_timeout = seconds(entry, &key, &value)?,
+            _ => return Err(unknown(entry, &key, USER_KEYS)),
         }
     }
     Ok(user)
@@ -98,6 +86,8 @@ pub(super) fn check_peer(entry: &Entry, notes: &mut Vec<Note>) -> Result<(), Con
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::parse_text;
     use super::*;
 
@@ -142,11 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn a_users_key_without_effect_is_noted_unless_it_inherits() {
-        let config = parse_text("[users]\nann = query_timeout=5 client_idle_timeout=0")
-            .expect("is well formed");
-        let notes: Vec<&str> = config.notes.iter().map(|note| note.key.as_str()).collect();
-        assert_eq!(notes, ["users/ann query_timeout"]);
+    fn a_users_timeouts_count_before_the_databases_and_the_global_ones() {
+        let config = parse_text(
+            "[databases]\napp = query_wait_timeout=0\n\
+             [users]\nann = query_timeout=5 query_wait_timeout=3 client_idle_timeout=0\n\
+             bob = idle_transaction_timeout=6 transaction_timeout=7\n\
+             [pgbouncer]\nclient_idle_timeout=1.5\nquery_timeout=0",
+        )
+        .expect("is well formed");
+        let (app, seconds) = (&config.databases["app"], Duration::from_secs);
+        assert_eq!(config.query_wait_timeout(app, "ann"), Some(seconds(3)));
+        assert_eq!(config.query_wait_timeout(app, "bob"), None);
+        assert_eq!(config.query_timeout("ann"), Some(seconds(5)));
+        assert_eq!(config.query_timeout("bob"), None);
+        assert_eq!(config.idle_transaction_timeout("bob"), Some(seconds(6)));
+        assert_eq!(config.transaction_timeout("bob"), Some(seconds(7)));
+        assert_eq!(config.client_idle_timeout("ann"), Some(Duration::from_millis(1500)));
+        assert!(config.has_timeouts() && !parse_text("").expect("is empty").has_timeouts());
     }
 
     #[test]

@@ -18,8 +18,23 @@ use crate::net::clock;
 use crate::net::reactor::Reactor;
 use crate::server::{Connection, query};
 
-/// Where somebody who waits is told.
-pub(super) type Waiter = oneshot::Sender<Result<Lease, AttachError>>;
+/// Somebody who waits.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// The client, if it can be told that it waits; 0: it can't.
+    pub(super) client: u64,
+    answer: oneshot::Sender<Result<Lease, AttachError>>,
+}
+
+impl Waiter {
+    /// Gives it what it waits for, or tells it that there is none; what it did not take comes back.
+    pub(super) fn send(
+        self,
+        answer: Result<Lease, AttachError>,
+    ) -> Result<(), Result<Lease, AttachError>> {
+        self.answer.send(answer)
+    }
+}
 
 /// A server in somebody's hands. See the module's words.
 #[derive(Debug)]
@@ -170,11 +185,11 @@ impl Pool {
         }
     }
 
-    /// Queues for a server.
+    /// Queues for a server, on behalf of this client; 0 if it is not logged in yet, and must not hear of the queue.
     ///
     /// # Errors
     /// At once, if it is known that none is to be had.
-    pub fn attach(self: &Arc<Self>, now: Instant) -> Result<Attaching, AttachError> {
+    pub fn attach(self: &Arc<Self>, client: u64, now: Instant) -> Result<Attaching, AttachError> {
         let (sender, answer) = oneshot::channel();
         let ticket = {
             let mut state = self.state();
@@ -186,7 +201,7 @@ impl Pool {
                 let reason = super::lock(&self.failing).clone().unwrap_or_default();
                 return Err(AttachError::Failing { pool: self.name.to_string(), reason });
             }
-            state.enqueue(sender, now)
+            state.enqueue(Waiter { client, answer: sender }, now)
         };
         self.metrics.waits.increment(1);
         Self::open_more(self);

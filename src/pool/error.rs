@@ -22,6 +22,13 @@ pub enum AttachError {
         /// Others that wait.
         waiting: u32,
     },
+    /// No connection came free within `query_timeout`.
+    QueryTimeout {
+        /// Which pool.
+        pool: String,
+        /// How long.
+        waited: Duration,
+    },
     /// The server refused to let us in, in its own words.
     Refused {
         /// Which pool.
@@ -66,6 +73,8 @@ impl AttachError {
                     ))
                     .hint("Retry later, or ask the administrator to raise pool_size.")
             }
+            Self::QueryTimeout { .. } => fatal(SqlState::QUERY_CANCELED, "query_timeout")
+                .detail("The query was still waiting for a server connection."),
             Self::Refused { response, .. } => {
                 response.as_ref().clone().with_severity(Severity::Fatal)
             }
@@ -102,6 +111,9 @@ impl fmt::Display for AttachError {
                     "query_wait_timeout: pool {pool}: no server free after {waited:.1?}; {in_use} of {size} in use, \
                      {waiting} more waiting; raise pool_size or look in SHOW SERVERS for transactions left open"
                 )
+            }
+            Self::QueryTimeout { pool, waited } => {
+                write!(f, "query_timeout: pool {pool}: no server free after {waited:.1?}")
             }
             Self::Refused { pool, response } => {
                 write!(

@@ -20,6 +20,10 @@ pub enum Order {
     DatabaseGone,
     /// End: the process does.
     Shutdown,
+    /// One of its limits is exceeded (`query_timeout`, …): its clock says which.
+    Overdue,
+    /// Tell it that it waits (`query_wait_notify`).
+    NotifyWait,
     /// Move to another worker when idle.
     Move(u16),
 }
@@ -31,6 +35,8 @@ impl Order {
             Self::Kill => 2,
             Self::DatabaseGone => 3,
             Self::Shutdown => 4,
+            Self::Overdue => 5,
+            Self::NotifyWait => 6,
             Self::Move(worker) => 0x1_0000 | u32::from(worker),
         }
     }
@@ -41,6 +47,8 @@ impl Order {
             2 => Some(Self::Kill),
             3 => Some(Self::DatabaseGone),
             4 => Some(Self::Shutdown),
+            5 => Some(Self::Overdue),
+            6 => Some(Self::NotifyWait),
             _ => (code > 0xFFFF).then(|| Self::Move(u16::try_from(code & 0xFFFF).unwrap_or(0))),
         }
     }
@@ -100,7 +108,14 @@ mod tests {
     fn an_order_is_taken_once_and_nothing_replaces_an_end() {
         let holder = Holder::new(1);
         assert_eq!(holder.take_order(), None);
-        for order in [Order::LookAtServer, Order::Move(0), Order::Move(7), Order::Kill] {
+        for order in [
+            Order::LookAtServer,
+            Order::Overdue,
+            Order::NotifyWait,
+            Order::Move(0),
+            Order::Move(7),
+            Order::Kill,
+        ] {
             holder.order(order);
             assert_eq!(holder.take_order(), Some(order));
             assert_eq!(holder.take_order(), None);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::AttachError;
+use super::holder::Order;
 use super::{Idle, Pool, PoolRules};
 
 /// How often the janitor comes by: three times a second, as pgbouncer's.
@@ -15,6 +16,7 @@ impl Pool {
     pub fn sweep(self: &Arc<Self>, now: Instant, in_use: bool) {
         let rules = self.rules();
         self.expire_waits(&rules, now);
+        self.notify_waits(&rules, now);
         self.close_stale(&rules, now);
         Self::open_more(self);
         if in_use {
@@ -22,7 +24,15 @@ impl Pool {
         }
     }
 
+    /// Those who wait longer than they may are told so, in pgbouncer's order of the two limits.
     fn expire_waits(&self, rules: &PoolRules, now: Instant) {
+        if let Some(limit) = rules.query_timeout {
+            let expired = self.state().expire(now, limit);
+            for (waiter, waited) in expired {
+                let pool = self.name.to_string();
+                let _ = waiter.send(Err(AttachError::QueryTimeout { pool, waited }));
+            }
+        }
         let Some(limit) = rules.query_wait_timeout else { return };
         let (expired, in_use, waiting) = {
             let mut state = self.state();
@@ -36,6 +46,18 @@ impl Pool {
                 pool_size: rules.sizes.size,
                 waiting,
             }));
+        }
+    }
+
+    /// Those who have waited for `query_wait_notify` are told that they wait.
+    fn notify_waits(&self, rules: &PoolRules, now: Instant) {
+        let Some(limit) = rules.query_wait_notify else { return };
+        let clients: Vec<u64> =
+            self.state().untold(now, limit).map(|waiter| waiter.client).collect();
+        for client in clients {
+            if let Some(holder) = self.holders.get(&client) {
+                holder.order(Order::NotifyWait);
+            }
         }
     }
 

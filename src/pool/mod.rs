@@ -77,6 +77,10 @@ pub struct PoolRules {
     pub round_robin: bool,
     /// Setting `query_wait_timeout`.
     pub query_wait_timeout: Option<Duration>,
+    /// Setting `query_timeout`, as far as it concerns those who wait.
+    pub query_timeout: Option<Duration>,
+    /// Setting `query_wait_notify`.
+    pub query_wait_notify: Option<Duration>,
     /// Setting `server_lifetime`.
     pub server_lifetime: Duration,
     /// Setting `server_idle_timeout`.

@@ -54,6 +54,8 @@ pub struct Ticket(u64);
 struct Waiting<W> {
     ticket: u64,
     since: Instant,
+    /// It was told that it waits.
+    told: bool,
     waiter: W,
 }
 
@@ -205,7 +207,12 @@ impl<C, W> State<C, W> {
     /// Lines somebody up, behind all others.
     pub fn enqueue(&mut self, waiter: W, now: Instant) -> Ticket {
         self.last_ticket += 1;
-        self.waiting.push_back(Waiting { ticket: self.last_ticket, since: now, waiter });
+        self.waiting.push_back(Waiting {
+            ticket: self.last_ticket,
+            since: now,
+            told: false,
+            waiter,
+        });
         Ticket(self.last_ticket)
     }
 
@@ -311,6 +318,18 @@ impl<C, W> State<C, W> {
             .drain(..count)
             .map(|gone| (gone.waiter, now.saturating_duration_since(gone.since)))
             .collect()
+    }
+
+    /// Those who have waited for `limit` or longer and were not told so yet; each is named once.
+    pub fn untold(&mut self, now: Instant, limit: Duration) -> impl Iterator<Item = &W> {
+        self.waiting
+            .iter_mut()
+            .take_while(move |waiting| now.saturating_duration_since(waiting.since) >= limit)
+            .filter(|waiting| !waiting.told)
+            .map(|waiting| {
+                waiting.told = true;
+                &waiting.waiter
+            })
     }
 
     /// Sends everybody home.
@@ -477,6 +496,12 @@ mod tests {
         let expired = state.expire(now + Duration::from_secs(11), limit);
         assert_eq!(expired, [("a", Duration::from_secs(11))]);
         assert_eq!(state.waiting(), 1);
+        state.enqueue("d", now + Duration::from_secs(11));
+        let mut told = |seconds| {
+            let now = now + Duration::from_secs(seconds);
+            state.untold(now, Duration::from_secs(5)).copied().collect::<Vec<_>>()
+        };
+        assert_eq!((told(11), told(12), told(16)), (vec!["c"], vec![], vec!["d"]), "each once");
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl Session {
         self.pending.is_empty() && !self.unsynced && !self.copy_in && !self.in_transaction()
     }
 
+    /// Whether the server owes an answer.
+    pub fn awaits_answer(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// The counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)

@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant, SystemTime};
 
 use pgweir_codec::startup::LONG_KEY;
 use rand::Rng;
 
+use super::phase::{Clock, Phase};
 use super::service::Service;
 use crate::pool::holder::Holder;
 
@@ -44,10 +45,8 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct ClientInfo {
     identity: Identity,
-    /// When its last request came, in microseconds since `accepted`.
-    request_us: AtomicU64,
-    /// Whether it waits for a server.
-    waiting: AtomicU32,
+    /// What it is about and since when, in time since `accepted`.
+    pub clock: Clock,
     /// Named statements it holds.
     pub prepared: AtomicU32,
     /// The worker it lives on.
@@ -116,32 +115,30 @@ impl ClientInfo {
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
-            request_us: AtomicU64::new(0),
-            waiting: AtomicU32::new(0),
+            clock: Clock::default(),
             prepared: AtomicU32::new(0),
             worker: AtomicU32::new(0),
         }
     }
 
-    /// Notes that a request came.
-    pub fn requested(&self, now: Instant) {
-        let us = now.saturating_duration_since(self.accepted).as_micros();
-        self.request_us.store(u64::try_from(us).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// For how long it has been here; what its clock counts in.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.accepted)
     }
 
     /// When the last request came.
-    pub fn last_request(&self) -> std::time::Duration {
-        std::time::Duration::from_micros(self.request_us.load(Ordering::Relaxed))
+    pub fn last_request(&self) -> Duration {
+        self.clock.last_request()
     }
 
-    /// Notes whether it waits for a server.
-    pub fn set_waiting(&self, waits: bool) {
-        self.waiting.store(u32::from(waits), Ordering::Relaxed);
+    /// Notes that it is about something else.
+    pub fn enter(&self, phase: Phase, now: Instant) {
+        self.clock.enter(phase, self.age(now));
     }
 
     /// Whether it waits for a server.
     pub fn is_waiting(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) != 0
+        self.clock.phase() == Phase::Waiting
     }
 
     /// How it stands in the log.

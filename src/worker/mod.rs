@@ -9,15 +9,19 @@
 //! - `login` — from the first byte to ReadyForQuery
 //! - `relay` — a logged-in client: carries out what `session` says
 //! - `service`, `route` — what a client may use, and where each transaction goes
+//! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `cancel` — cancel requests
 //! - `console` — what the console, which lives above, is asked
 //! - `client`, `shared` — what others may know of a client; what all workers share
+//! - `seats` — clients per database and per user
 
 pub mod cancel;
 pub mod client;
 pub mod console;
 pub mod deal;
 mod login;
+pub mod overdue;
+pub mod phase;
 pub mod relay;
 pub mod route;
 pub mod seats;

@@ -400,7 +400,9 @@ impl Services {
             max_db_connections: config.max_db_connections(database),
             max_user_connections: config.max_user_connections(user),
             round_robin: settings.server_round_robin,
-            query_wait_timeout: settings.query_wait_timeout,
+            query_wait_timeout: config.query_wait_timeout(database, user),
+            query_timeout: config.query_timeout(user),
+            query_wait_notify: settings.query_wait_notify,
             server_lifetime: config.server_lifetime(database),
             server_idle_timeout: settings.server_idle_timeout,
             retry: if watched { WATCHED_RETRY } else { settings.server_login_retry },
@@ -607,7 +609,7 @@ impl Access {
                     if let Some(lease) = pool.try_attach(at) {
                         return Ok(lease);
                     }
-                    let attached = match pool.attach(at) {
+                    let attached = match pool.attach(0, at) {
                         Ok(attaching) => attaching.await,
                         Err(error) => Err(error),
                     };

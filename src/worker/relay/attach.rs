@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use pgweir_codec::backend::{ErrorResponse, Severity};
+use pgweir_codec::backend::{ErrorResponse, NoticeResponse, Severity};
 use pgweir_codec::sqlstate::SqlState;
 
 use super::{Exit, Relay};
 use crate::pool::attach::Attaching;
 use crate::pool::{AttachError, Lease};
 use crate::routing::Intent;
+use crate::worker::phase::Phase;
 use crate::worker::service::{Choice, Held, hold};
 
 /// Waiting for a server.
@@ -33,12 +34,11 @@ pub(super) struct Waiting {
 impl Relay {
     pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
         self.transaction_since = Some(self.now);
-        self.info.requested(self.now);
         match self.access.choose(intent) {
             Choice::Pool(pool) => match pool.try_attach(self.now) {
                 Some(lease) => self.attached(cx, lease, self.now),
                 None => {
-                    let wait = pool.attach(self.now);
+                    let wait = pool.attach(self.info.holder.id, self.now);
                     self.wait(cx, intent, self.now, None, wait)
                 }
             },
@@ -60,7 +60,7 @@ impl Relay {
     ) -> Result<(), Exit> {
         match queue {
             Ok(attaching) => {
-                self.info.set_waiting(true);
+                self.info.enter(Phase::Waiting, since);
                 self.waiting =
                     Some(Waiting { intent, since, held, wait: Wait::InQueue(attaching) });
                 Ok(())
@@ -80,7 +80,7 @@ impl Relay {
         held: Option<Held>,
         primary: bool,
     ) {
-        self.info.set_waiting(true);
+        self.info.enter(Phase::Waiting, since);
         let offer = self.access.offer();
         let held = held.unwrap_or_else(|| Held::begin(offer, self.now));
         let deadline = held.since + offer.failover_timeout;
@@ -115,7 +115,7 @@ impl Relay {
         };
         match outcome {
             Ok(lease) => {
-                self.info.set_waiting(false);
+                self.served();
                 drop(held);
                 lease.pool().metrics().wait_ended(self.now.saturating_duration_since(since));
                 self.attached(cx, lease, since)?;
@@ -124,12 +124,12 @@ impl Relay {
             Err(AttachError::HostGone) => match self.access.choose(intent) {
                 Choice::Pool(pool) => match pool.try_attach(self.now) {
                     Some(lease) => {
-                        self.info.set_waiting(false);
+                        self.served();
                         drop(held);
                         self.attached(cx, lease, since)?;
                     }
                     None => {
-                        let wait = pool.attach(self.now);
+                        let wait = pool.attach(self.info.holder.id, self.now);
                         self.wait(cx, intent, since, held, wait)?;
                     }
                 },
@@ -139,6 +139,22 @@ impl Relay {
             Err(error) => return Err(self.refuse_attach(cx, &error)),
         }
         Ok(true)
+    }
+
+    /// The wait is over: from now on a server has the request.
+    fn served(&self) {
+        self.info.clock.run(true, self.info.age(self.now));
+    }
+
+    /// Its pool says that it waits long (`query_wait_notify`).
+    pub(super) fn notify_wait(&mut self) {
+        let in_queue = |waiting: &Waiting| matches!(waiting.wait, Wait::InQueue(_));
+        if self.waiting.as_ref().is_some_and(in_queue) && !self.to_client.mid_message() {
+            let text = "No server connection available in postgres backend, client being queued";
+            let code = SqlState::SUCCESSFUL_COMPLETION;
+            NoticeResponse::new(Severity::Notice, code, text).encode(&mut self.out.to_client);
+            self.insert_made();
+        }
     }
 
     pub(super) fn attached(

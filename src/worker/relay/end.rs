@@ -9,6 +9,7 @@ use pgweir_codec::sqlstate::SqlState;
 use super::{Exit, Relay};
 use crate::pool::AttachError;
 use crate::session::{AfterLoss, Refusal};
+use crate::worker::phase::{Exceeded, Phase};
 
 /// How many servers in a row may die before a byte reached them, until the client is told.
 const REWINDS: u8 = 3;
@@ -51,12 +52,32 @@ impl Relay {
         self.transaction_since = None;
         match self.session.server_lost(&told, cut, &mut self.out) {
             AfterLoss::GoesOn => {
+                self.info.enter(Phase::Idle, self.now);
                 self.insert_made();
                 Ok(())
             }
             AfterLoss::Close if cut => Err(Exit::Refused(told.message())),
             AfterLoss::Close => Err(self.refuse(cx, &told.with_severity(Severity::Fatal))),
         }
+    }
+
+    /// A limit of the client was found exceeded. If it has not gone on since then, it ends, and its server with it.
+    pub(super) fn overdue(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        // This order may have taken the place of that one.
+        self.look_whether_doomed(cx)?;
+        let Some(exceeded) = self.info.clock.exceeded() else { return Ok(()) };
+        let (code, text) = match exceeded {
+            Exceeded::Query => (SqlState::QUERY_CANCELED, "query timeout"),
+            Exceeded::IdleTransaction => {
+                (SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "idle transaction timeout")
+            }
+            Exceeded::Transaction => (SqlState::TRANSACTION_TIMEOUT, "transaction timeout"),
+            Exceeded::ClientIdle => (SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout"),
+        };
+        if let Some(lease) = self.lease.take() {
+            lease.close(text);
+        }
+        Err(self.refuse(cx, &ErrorResponse::new(Severity::Fatal, code, text)))
     }
 
     pub(super) fn refuse_client(&mut self, cx: &mut Context<'_>, error: DecodeError) -> Exit {

@@ -26,6 +26,7 @@ use pgweir_codec::sqlstate::SqlState;
 use self::attach::Waiting;
 use self::serve::run_behind;
 use super::client::ClientInfo;
+use super::phase::Phase;
 use super::service::Access;
 use crate::net::buffers::SMALL;
 use crate::net::clock;
@@ -81,6 +82,8 @@ impl Relay {
     ) -> Self {
         let mut to_server = Lane::default();
         to_server.preload(early);
+        let now = clock::now();
+        info.enter(Phase::Idle, now);
         Self {
             client,
             info,
@@ -96,7 +99,7 @@ impl Relay {
             rewinds: 0,
             transaction_since: None,
             query_since: None,
-            now: clock::now(),
+            now,
         }
     }
 
@@ -170,11 +173,7 @@ impl Relay {
         let Some(order) = self.info.holder.take_order() else { return Ok(()) };
         let fatal = |code, text| ErrorResponse::new(Severity::Fatal, code, text);
         match order {
-            Order::LookAtServer => {
-                let doomed =
-                    self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
-                if doomed { self.server_lost(cx, None, "server host is gone") } else { Ok(()) }
-            }
+            Order::LookAtServer => self.look_whether_doomed(cx),
             Order::Kill => {
                 Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect")))
             }
@@ -184,11 +183,21 @@ impl Relay {
             Order::Shutdown => {
                 Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down")))
             }
+            Order::Overdue => self.overdue(cx),
+            Order::NotifyWait => {
+                self.notify_wait();
+                Ok(())
+            }
             Order::Move(worker) => {
                 let idle = self.lease.is_none() && self.waiting.is_none();
                 if idle && self.to_client.is_empty() { Err(Exit::Move(worker)) } else { Ok(()) }
             }
         }
+    }
+
+    fn look_whether_doomed(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        let doomed = self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
+        if doomed { self.server_lost(cx, None, "server host is gone") } else { Ok(()) }
     }
 
     // ---------------------------------------------------------------- client
@@ -236,7 +245,10 @@ impl Relay {
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
             let verdict = self.session.client_message(head, have, state, &mut self.out);
-            self.query_since.get_or_insert(self.now);
+            if self.query_since.is_none() {
+                self.query_since = Some(self.now);
+                self.info.clock.request(!self.session.in_transaction(), self.info.age(self.now));
+            }
             match verdict {
                 FromClient::NeedMore(want) => {
                     self.want[0] = want;
@@ -268,6 +280,10 @@ impl Relay {
             self.to_server.hold();
         } else {
             self.to_server.let_go();
+        }
+        // What was answered here, or has not arrived in full, is no query that runs.
+        if self.lease.is_none() && self.waiting.is_none() && self.query_since.take().is_some() {
+            self.info.enter(Phase::Idle, self.now);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use pgweir_codec::head::Head;
 use super::{Exit, Relay};
 use crate::net::lane::Read;
 use crate::session::{FromServer, Refusal, Then};
+use crate::worker::phase::Phase;
 
 /// How many bytes of messages of the same kind stand whole behind this one, if it is one of a stream: what holds for
 /// one row or piece of COPY data holds for those behind it.
@@ -143,6 +144,13 @@ impl Relay {
             lease.pool().metrics().transaction_ended(self.now.saturating_duration_since(since));
         }
         self.release = then == Then::Release;
+        let phase = match then {
+            Then::Release => Phase::Idle,
+            _ if self.session.awaits_answer() => Phase::Running,
+            _ if self.session.in_transaction() => Phase::InTransaction,
+            _ => Phase::Holding,
+        };
+        self.info.enter(phase, self.now);
         let tally = self.session.take_tally();
         if tally.client_parses + tally.server_parses + tally.binds > 0 {
             let metrics = lease.pool().metrics();
