@@ -25,6 +25,7 @@ use crate::config::{Config, HostAddr, Settings};
 use crate::metrics::{LoginResult, Metrics};
 use crate::net::clock;
 use crate::net::listen::{self, UnixSocket};
+use crate::net::options::TcpOptions;
 use crate::net::reactor::Reactor;
 use crate::pool::janitor;
 use crate::session::parameters::Tracked;
@@ -268,7 +269,8 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
         return Err(StartError::System(io::Error::new(io::ErrorKind::AddrInUse, text)));
     }
     if let Some(dir) = &settings.unix_socket_dir {
-        let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode)?;
+        let group = settings.unix_socket_group.as_deref();
+        let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode, group)?;
         tracing::info!("listening on unix:{}", socket.path().display());
         doors.push(Door::Unix(socket));
     }
@@ -302,7 +304,7 @@ async fn accept(
 ) {
     loop {
         let accepted = tokio::select! {
-            accepted = knock(&door) => accepted,
+            accepted = knock(&door, &shared) => accepted,
             () = until.cancelled() => return,
         };
         let socket = match accepted {
@@ -323,11 +325,15 @@ async fn accept(
     }
 }
 
-async fn knock(door: &Door) -> io::Result<Accepted> {
+async fn knock(door: &Door, shared: &Shared) -> io::Result<Accepted> {
     match door {
         Door::Tcp(listener) => {
             let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
+            let options = TcpOptions::of(&shared.live().config.settings);
+            if let Err(error) = options.apply(socket2::SockRef::from(&stream)) {
+                // It may be gone again; whoever reads from it will see.
+                tracing::debug!("cannot set options of a client's socket: {error}");
+            }
             Ok(Accepted::Tcp(stream.into_std()?))
         }
         Door::Unix(socket) => {

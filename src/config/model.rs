@@ -161,6 +161,12 @@ pub struct Settings {
     pub tcp_keepcnt: Option<u32>,
     pub tcp_keepidle: Option<Duration>,
     pub tcp_keepintvl: Option<Duration>,
+    pub tcp_user_timeout: Option<Duration>,
+    pub tcp_socket_buffer: Option<u32>,
+    pub max_packet_size: u32,
+    pub disable_pqexec: bool,
+    pub application_name_add_host: bool,
+    pub unix_socket_group: Option<String>,
     pub pool_mode: PoolMode,
     pub max_client_conn: u32,
     /// 0 in the file: no limit.

@@ -276,6 +276,16 @@ pub(super) fn show_limit(value: &Duration) -> Option<String> {
     Some(if *value == FOREVER { "0".to_owned() } else { show_seconds(*value) })
 }
 
+/// Whole milliseconds; 0 is `None`.
+pub(super) fn millis(text: &str) -> Result<Option<Duration>, Allowed> {
+    let millis = Option::<u32>::read(text)?;
+    Ok(millis.map(|millis| Duration::from_millis(millis.into())))
+}
+
+pub(super) fn show_millis(value: &Option<Duration>) -> Option<String> {
+    Some(value.map_or(0, |time| time.as_millis()).to_string())
+}
+
 /// A time that must not be zero.
 pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
     let value = seconds(text).filter(|value| *value >= Duration::from_millis(1));
@@ -332,5 +342,8 @@ mod tests {
         assert_eq!(show_limit(&FOREVER).as_deref(), Some("0"));
         assert_eq!(Option::<u32>::read("0"), Ok(None));
         assert_eq!(Option::<Duration>::read("0.0"), Ok(None));
+        assert_eq!(millis("1500"), Ok(Some(Duration::from_millis(1500))));
+        assert_eq!(show_millis(&Some(Duration::from_millis(1500))).as_deref(), Some("1500"));
+        assert_eq!((millis("0"), show_millis(&None).as_deref()), (Ok(None), Some("0")));
     }
 }

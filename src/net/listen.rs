@@ -61,7 +61,7 @@ pub struct UnixSocket {
 ///
 /// # Errors
 /// Another process listens there, or the system's.
-pub fn unix(dir: &Path, port: u16, mode: u32) -> io::Result<UnixSocket> {
+pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
     let path = dir.join(format!(".s.PGSQL.{port}"));
     let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()))
@@ -78,9 +78,33 @@ pub fn unix(dir: &Path, port: u16, mode: u32) -> io::Result<UnixSocket> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(with_path(error)),
     }
+    let group = group.map(group_id).transpose()?;
     let listener = UnixListener::bind(&path).map_err(with_path)?;
+    if let Some(group) = group {
+        std::os::unix::fs::chown(&path, None, Some(group)).map_err(with_path)?;
+    }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(with_path)?;
     Ok(UnixSocket { listener, path })
+}
+
+/// The number of a group: as it is, or of that name in /etc/group.
+fn group_id(group: &str) -> io::Result<u32> {
+    if let Ok(id) = group.parse() {
+        return Ok(id);
+    }
+    let groups = std::fs::read_to_string(GROUPS)?;
+    find_group(&groups, group).ok_or_else(|| {
+        let text = format!("unix_socket_group: no group {group:?} in {GROUPS}");
+        io::Error::new(io::ErrorKind::NotFound, text)
+    })
+}
+
+const GROUPS: &str = "/etc/group";
+
+/// `name:password:id:members`, a line for each (group(5)).
+fn find_group(groups: &str, name: &str) -> Option<u32> {
+    let line = groups.lines().find(|line| line.split(':').next() == Some(name))?;
+    line.split(':').nth(2)?.parse().ok()
 }
 
 impl UnixSocket {
@@ -93,5 +117,19 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name_or_is_its_number() {
+        let groups = "root:x:0:\npost:x:7:\npostgres:x:104:ann,bob\nbroken\n";
+        assert_eq!(find_group(groups, "postgres"), Some(104));
+        assert_eq!((find_group(groups, "postg"), find_group(groups, "broken")), (None, None));
+        assert_eq!(group_id("104").unwrap(), 104);
+        assert!(group_id("no such group").unwrap_err().to_string().contains("no such group"));
     }
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod id;
 pub mod lane;
 pub mod listen;
+pub mod options;
 pub mod reactor;
 pub mod stream;
 pub mod tls;

@@ -71,6 +71,14 @@ impl Socket {
         }
     }
 
+    /// The process on the other end of a Unix-domain socket.
+    pub fn peer_pid(&self) -> Option<i32> {
+        match &self.io {
+            Io::Unix(stream) => stream.peer_cred().ok().and_then(|cred| cred.pid()),
+            Io::Tcp(_) | Io::Nowhere => None,
+        }
+    }
+
     /// Deregisters from the reactor it lives on and registers with the calling thread's.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use pgweir_codec::startup::CancelRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connection::ServerInfo;
-use super::dial::{self, Keepalive, Tls};
+use super::dial::{self, Tls};
+use crate::net::options::TcpOptions;
 
 /// Asks the server to cancel what the connection `info` is running, and waits until it has taken note: the server
 /// closes the socket only after it has signalled the backend.
@@ -17,7 +18,7 @@ use super::dial::{self, Keepalive, Tls};
 /// It could not be reached in time; whether the cancel took effect is then unknown.
 pub async fn send(info: &ServerInfo, tls: &Tls, timeout: Duration) -> io::Result<()> {
     let attempt = async {
-        let mut stream = dial::connect(&info.host, tls, Keepalive::default()).await?;
+        let mut stream = dial::connect(&info.host, tls, TcpOptions::default()).await?;
         let mut out = BytesMut::with_capacity(16);
         CancelRequest { pid: info.pid, key: info.key.clone() }.encode(&mut out);
         stream.write_all(&out).await?;

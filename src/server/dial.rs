@@ -2,13 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::HostAddr;
+use crate::net::options::TcpOptions;
 use crate::net::stream::{Socket, Stream};
 
 /// How much TLS is wanted (`server_tls_sslmode`).
@@ -31,19 +31,6 @@ pub struct Tls {
     pub config: Option<Arc<rustls::ClientConfig>>,
 }
 
-/// TCP keepalive towards servers (`tcp_keep*`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keepalive {
-    /// Whether at all.
-    pub on: bool,
-    /// Idle time before the first probe.
-    pub idle: Option<Duration>,
-    /// Time between probes.
-    pub interval: Option<Duration>,
-    /// Probes without an answer until the connection is dead.
-    pub count: Option<u32>,
-}
-
 /// SSLRequest: length 8, code 80877103 (manual, "SSL Session Encryption").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
@@ -51,7 +38,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 ///
 /// # Errors
 /// The system's, or what is wrong with TLS.
-pub async fn connect(host: &HostAddr, tls: &Tls, keepalive: Keepalive) -> io::Result<Stream> {
+pub async fn connect(host: &HostAddr, tls: &Tls, options: TcpOptions) -> io::Result<Stream> {
     let (mut socket, name) = match host {
         HostAddr::Unix { path, port } => {
             let path = path.join(format!(".s.PGSQL.{port}"));
@@ -64,8 +51,7 @@ pub async fn connect(host: &HostAddr, tls: &Tls, keepalive: Keepalive) -> io::Re
         }
         HostAddr::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.set_nodelay(true)?;
-            set_keepalive(&stream, keepalive)?;
+            options.apply(socket2::SockRef::from(&stream))?;
             (Socket::from(stream), host)
         }
     };
@@ -102,23 +88,4 @@ fn abstract_socket(name: &str) -> io::Result<UnixStream> {
     let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)
-}
-
-fn set_keepalive(stream: &TcpStream, keepalive: Keepalive) -> io::Result<()> {
-    let socket = socket2::SockRef::from(stream);
-    if !keepalive.on {
-        return socket.set_keepalive(false);
-    }
-    let mut values = socket2::TcpKeepalive::new();
-    if let Some(idle) = keepalive.idle {
-        values = values.with_time(idle);
-    }
-    if let Some(interval) = keepalive.interval {
-        values = values.with_interval(interval);
-    }
-    if let Some(count) = keepalive.count {
-        values = values.with_retries(count);
-    }
-    socket.set_keepalive(true)?;
-    socket.set_tcp_keepalive(&values)
 }

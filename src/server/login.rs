@@ -11,10 +11,11 @@ use pgweir_codec::error::DecodeError;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::{Connection, Identity, ServerInfo};
-use super::dial::{self, Keepalive, Tls};
+use super::dial::{self, Tls};
 use super::query::{self, Incoming};
 use crate::auth::server::{Credentials, ServerLogin, ServerLoginError, ServerStep};
 use crate::config::HostAddr;
+use crate::net::options::TcpOptions;
 use crate::net::reactor::Reactor;
 use crate::net::stream::Stream;
 use crate::net::{clock, id, tls};
@@ -36,8 +37,8 @@ pub struct Target {
     pub parameters: Vec<(String, String)>,
     /// TLS towards servers.
     pub tls: Tls,
-    /// TCP keepalive.
-    pub keepalive: Keepalive,
+    /// How its socket is to be.
+    pub tcp: TcpOptions,
     /// Limit for all of it (`server_connect_timeout`).
     pub timeout: Duration,
     /// The settings to keep an eye on.
@@ -205,7 +206,7 @@ pub async fn open(target: &Target) -> Result<(Connection, Welcome), OpenError> {
 }
 
 async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
-    let mut stream = dial::connect(&target.host, &target.tls, target.keepalive).await?;
+    let mut stream = dial::connect(&target.host, &target.tls, target.tcp).await?;
     let mut inbox = BytesMut::new();
     stream.write_all(&startup(target)).await?;
     stream.flush().await?;
@@ -252,11 +253,17 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
     let info = Arc::new(ServerInfo::new(identity));
     let mut connection = Connection { stream, state, info, home: Reactor::here() };
     if let Some(sql) = &target.connect_query {
-        query::simple(&mut connection, sql).await.map_err(|error| match error {
-            query::QueryError::Io(error) => Failure::Io(error),
-            query::QueryError::Refused(response) => Failure::Refused(*response),
-            query::QueryError::Protocol(what) => Failure::Protocol(what),
-        })?;
+        match query::simple(&mut connection, sql).await {
+            Ok(_) => {}
+            // As pgbouncer: that is for the operator to read, not for the client to suffer.
+            Err(query::QueryError::Refused(response)) if !response.is_fatal() => {
+                let (id, text) = (connection.info.id, response.message());
+                tracing::warn!("S-{id:#x} at {}: connect_query failed: {text}", target.host);
+            }
+            Err(query::QueryError::Refused(response)) => return Err(Failure::Refused(*response)),
+            Err(query::QueryError::Io(error)) => return Err(Failure::Io(error)),
+            Err(query::QueryError::Protocol(what)) => return Err(Failure::Protocol(what)),
+        }
     }
     Ok((connection, welcome))
 }

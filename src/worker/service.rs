@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use pgweir_codec::frontend;
+use pgweir_codec::head::Head;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,11 +18,11 @@ use tokio_util::task::TaskTracker;
 use crate::auth::server::Credentials;
 use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
 use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
+use crate::net::options::TcpOptions;
 use crate::pool::holder::Holders;
 use crate::pool::places::Places;
 use crate::pool::state::{Admission, Sizes};
 use crate::pool::{AttachError, Pool, PoolName, PoolRules};
-use crate::server::dial::Keepalive;
 use crate::server::{Target, Tls};
 use crate::session::Rules;
 use crate::session::parameters::Tracked;
@@ -58,6 +60,8 @@ pub struct Offer {
     pub realm: u64,
     /// Setting `failover_timeout`.
     pub failover_timeout: Duration,
+    /// What clients may send.
+    pub bounds: Bounds,
     /// Setting `server_reset_query_always`: servers are reset after each transaction too.
     pub reset_always: bool,
     /// In the order of the entry's hosts, or just one.
@@ -66,6 +70,32 @@ pub struct Offer {
     pub tracking: Option<Tracking>,
     /// Its database entry is gone.
     pub removed: bool,
+}
+
+/// What messages are let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Setting `max_packet_size`, bytes, of either side.
+    longest: u32,
+    /// Whether the simple query protocol may be used (`disable_pqexec`).
+    simple: bool,
+}
+
+impl Bounds {
+    /// Whether a message of this length may pass.
+    pub fn fits(self, head: Head) -> bool {
+        head.len <= self.longest as usize
+    }
+
+    /// Whether lengths are worth a look at each of many messages: without a limit of its own the protocol's holds.
+    pub fn are_wide(self) -> bool {
+        self.longest >= i32::MAX as u32
+    }
+
+    /// Whether the client may use this kind of message.
+    pub fn allow(self, head: Head) -> bool {
+        self.simple || head.tag != frontend::Query::TAG
+    }
 }
 
 /// What only entries that follow roles have.
@@ -302,6 +332,7 @@ impl Services {
                 prepare_unnamed: old.prepare_unnamed,
                 realm: old.realm,
                 failover_timeout: old.failover_timeout,
+                bounds: old.bounds,
                 reset_always: old.reset_always,
                 pools: Vec::new(),
                 tracking: None,
@@ -368,6 +399,10 @@ impl Services {
             prepare_unnamed: config.settings.prepare_unnamed,
             realm: realm(&database.name, user),
             failover_timeout: config.settings.failover_timeout,
+            bounds: Bounds {
+                longest: config.settings.max_packet_size,
+                simple: !config.settings.disable_pqexec,
+            },
             reset_always: config.settings.server_reset_query_always,
             pools,
             tracking,
@@ -480,12 +515,7 @@ pub fn target(
         credentials,
         parameters: database.server_parameters.clone(),
         tls: tls.clone(),
-        keepalive: Keepalive {
-            on: settings.tcp_keepalive,
-            idle: settings.tcp_keepidle,
-            interval: settings.tcp_keepintvl,
-            count: settings.tcp_keepcnt,
-        },
+        tcp: TcpOptions::of(settings),
         timeout: settings.server_connect_timeout,
         tracked,
         max_prepared_statements: settings.max_prepared_statements,
@@ -554,6 +584,11 @@ impl Access {
             self.take_view();
         }
         &self.offer
+    }
+
+    /// What messages are let through, as of the last look at the offer.
+    pub fn bounds(&self) -> Bounds {
+        self.offer.bounds
     }
 
     /// The pool for a transaction with this intent.

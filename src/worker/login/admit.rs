@@ -40,6 +40,12 @@ impl Guest<'_> {
         for (name, value) in &request.settings {
             parameters.note(name, value);
         }
+        if self.live.config.settings.application_name_add_host {
+            let mut own = request.settings.iter().rev();
+            let own = own.find(|(name, _)| name.eq_ignore_ascii_case(APPLICATION_NAME));
+            let name = own.map_or(&b"app"[..], |(_, value)| value);
+            parameters.note(APPLICATION_NAME, &[name, b" - ", self.peer().as_bytes()].concat());
+        }
         let key = self.shared.draw_key(request.minor, None);
         let mut out = BytesMut::with_capacity(1024);
         // Which host said so is chance; libpq's target_session_attrs looks at it.
@@ -76,6 +82,22 @@ impl Guest<'_> {
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
         let relay = Relay::new(stream, info, access, session, &self.inbox);
         Ok(Welcomed { relay, registered, place })
+    }
+}
+
+const APPLICATION_NAME: &[u8] = b"application_name";
+
+impl Guest<'_> {
+    /// The far end as pgbouncer writes it: `HOST:PORT`, or `unix(PID):PORT`.
+    fn peer(&self) -> String {
+        let socket = self.stream.socket();
+        match socket.peer_addr() {
+            Some(address) => address.to_string(),
+            None => {
+                let port = self.live.config.settings.listen_port;
+                format!("unix({}):{port}", socket.peer_pid().unwrap_or(0))
+            }
+        }
     }
 }
 

@@ -14,6 +14,21 @@ use crate::worker::phase::{Exceeded, Phase};
 /// How many servers in a row may die before a byte reached them, until the client is told.
 const REWINDS: u8 = 3;
 
+/// What a client is told whose message is longer than `max_packet_size`, or of a kind that is switched off.
+pub(super) fn out_of_bounds(message: &[u8], fits: bool) -> ErrorResponse {
+    let fatal = |code, text: &str| ErrorResponse::new(Severity::Fatal, code, text);
+    if fits {
+        return fatal(SqlState::FEATURE_NOT_SUPPORTED, "PQexec disallowed")
+            .hint("The administrator has set disable_pqexec: use the extended query protocol.");
+    }
+    let head: String = message.iter().take(HEAD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    fatal(SqlState::PROTOCOL_VIOLATION, &format!("bad packet header: '{head}'"))
+        .detail("The message is longer than max_packet_size.")
+}
+
+/// How many bytes of a message's front a refusal shows, as pgbouncer's.
+const HEAD_SHOWN: usize = 8;
+
 impl Relay {
     /// The server is gone, or must not be used any more.
     pub(super) fn server_lost(

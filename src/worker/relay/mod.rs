@@ -24,6 +24,7 @@ use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use self::attach::Waiting;
+use self::end::out_of_bounds;
 use self::serve::run_behind;
 use super::client::ClientInfo;
 use super::phase::Phase;
@@ -242,6 +243,15 @@ impl Relay {
                 Ok(None) => break,
                 Err(error) => return Err(self.refuse_client(cx, error)),
             };
+            // Between transactions a reload counts at once.
+            let bounds = match &self.lease {
+                Some(_) => self.access.bounds(),
+                None => self.access.offer().bounds,
+            };
+            if !bounds.fits(head) || !bounds.allow(head) {
+                let response = out_of_bounds(unseen, bounds.fits(head));
+                return Err(self.refuse(cx, &response));
+            }
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
             let verdict = self.session.client_message(head, have, state, &mut self.out);
@@ -256,7 +266,11 @@ impl Relay {
                 }
                 FromClient::Attach(intent) => self.attach(cx, intent)?,
                 FromClient::Forward { skip } => {
-                    let run = run_behind(unseen, head, head.tag == frontend::CopyData::TAG);
+                    let run = run_behind(
+                        unseen,
+                        head,
+                        head.tag == frontend::CopyData::TAG && bounds.are_wide(),
+                    );
                     self.release = false;
                     self.insert_made();
                     self.to_server.skip(skip);

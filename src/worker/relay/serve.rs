@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use pgweir_codec::backend::{CopyData, DataRow};
+use pgweir_codec::error::DecodeError;
 use pgweir_codec::head::Head;
 
 use super::{Exit, Relay};
@@ -85,6 +86,11 @@ impl Relay {
                 Ok(None) => break,
                 Err(error) => return Err(self.refuse_with(cx, &Refusal::Server(error))),
             };
+            let bounds = self.access.bounds();
+            if !bounds.fits(head) {
+                let error = DecodeError::too_long(head.tag, head.len);
+                return Err(self.refuse_with(cx, &Refusal::Server(error)));
+            }
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let verdict = self.session.server_message(
                 head,
@@ -98,7 +104,8 @@ impl Relay {
                     break;
                 }
                 FromServer::Forward(then) => {
-                    let stream = matches!(head.tag, DataRow::TAG | CopyData::TAG);
+                    let stream =
+                        matches!(head.tag, DataRow::TAG | CopyData::TAG) && bounds.are_wide();
                     let run = run_behind(unseen, head, stream);
                     self.insert_made();
                     self.to_client.forward(head.len + run);
