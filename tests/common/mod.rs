@@ -2,8 +2,8 @@
 //!
 //! Each part starts something real, waits until it answers, and leaves nothing behind: a
 //! [`Postgres`] or a [`Cluster`] of them, a [`Weir`] (pgweir itself, or pgbouncer beside it), a
-//! [`ScriptedServer`] for what no real server can be made to do, and runners for psql, pgbench and
-//! Python. Nothing here sleeps and hopes: [`wait`] polls a condition and says what it waited for.
+//! [`ScriptedServer`] for what no real server can be made to do, and runners for psql, pgbench,
+//! Python, Node.js and Java. Nothing here sleeps and hopes: [`wait`] polls a condition and says what it waited for.
 //!
 //! All servers live in a [`home::Home`], a temporary folder with a watchdog: even a test process
 //! that is killed leaves no server and no file. As root, everything runs as an unprivileged user,
@@ -27,7 +27,7 @@ pub mod wire;
 
 pub use cluster::Cluster;
 pub use postgres::{Password, Postgres, Setup};
-pub use psql::{Login, Run, pgbench, psql, python};
+pub use psql::{Login, Run, java, node, pgbench, psql, python};
 pub use raw::Raw;
 pub use rustix::process::Signal;
 pub use scripted::{ScriptedServer, Step};

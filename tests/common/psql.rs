@@ -1,4 +1,5 @@
-//! Clients as people have them: psql, pgbench, and Python with psycopg and asyncpg.
+//! Clients as people have them: psql, pgbench, Python with psycopg and asyncpg, Node.js with
+//! node-postgres, Java with JDBC.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -201,15 +202,49 @@ pub fn python(login: &Login, program: &str, args: &[&str]) -> Run {
 }
 
 fn find_python() -> PathBuf {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python").into();
-    let python = std::env::var_os("PGWEIR_PYTHON").map_or(default, PathBuf::from);
-    assert!(
-        python.exists(),
-        "{} is missing: `make setup` makes it, or set PGWEIR_PYTHON to a Python that has psycopg \
-         and asyncpg",
-        python.display()
+    installed(
+        "PGWEIR_PYTHON",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python"),
+        "a Python that has psycopg and asyncpg",
+    )
+}
+
+/// Runs a CommonJS program that may require pg, pg-cursor and pg-copy-streams.
+///
+/// # Panics
+/// As [`python`].
+#[track_caller]
+pub fn node(login: &Login, program: &str, args: &[&str]) -> Run {
+    let modules = installed(
+        "PGWEIR_NODE_MODULES",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/target/node/node_modules"),
+        "a folder with the modules of tests/drivers/package.json",
     );
-    python
+    let mut command = client(login, "node".into(), &["-e", program, "--"], args);
+    Job::start(command.env("NODE_PATH", modules)).finish()
+}
+
+/// Runs a Java program from its source file, with the JDBC driver.
+///
+/// # Panics
+/// As [`python`].
+#[track_caller]
+pub fn java(login: &Login, source: &Path, args: &[&str]) -> Run {
+    let driver =
+        installed("PGWEIR_JDBC", "/usr/share/java/postgresql.jar", "PostgreSQL's JDBC driver");
+    let mut command = client(login, "java".into(), &["-XX:TieredStopAtLevel=1", "-cp"], &[]);
+    Job::start(command.arg(driver).arg(source).args(args)).finish()
+}
+
+/// Where `make setup` has put something, unless the variable says that it is elsewhere.
+fn installed(variable: &str, default: &str, what: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(|| default.into(), PathBuf::from);
+    assert!(
+        path.exists(),
+        "{} is missing: `make setup` brings it, or set {variable} to {what}",
+        path.display()
+    );
+    path
 }
 
 fn client(login: &Login, program: PathBuf, first: &[&str], args: &[&str]) -> Command {
