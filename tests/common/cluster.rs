@@ -1,10 +1,12 @@
 //! A primary and its streaming replicas.
 
+use std::fs;
 use std::sync::Arc;
 use std::thread;
 
-use super::home::{Home, as_service};
-use super::postgres::{Postgres, Setup, pg_bin, run};
+use super::home::{Home, as_service, write_private};
+use super::installation::{copy_folder, run};
+use super::postgres::{Postgres, Setup};
 use super::wait;
 
 /// Some servers of one system: at first node 0 is the primary and the others follow it.
@@ -20,22 +22,24 @@ impl Cluster {
     pub(super) fn new(setup: Setup, replicas: usize) -> Self {
         let home = Arc::new(Home::new());
         let primary = setup.start_in(home.clone(), "node0");
-        let port = primary.port();
         let nodes = thread::scope(|scope| {
             let replicas: Vec<_> = (1..=replicas)
                 .map(|number| {
-                    let home = home.clone();
+                    let (home, primary) = (home.clone(), &primary);
                     scope.spawn(move || {
-                        let mut node = Postgres::empty(home, &format!("node{number}"));
-                        clone_from(port, &node);
+                        let name = format!("node{number}");
+                        let installation = primary.installation().clone();
+                        let mut node = Postgres::empty(home, &name, installation);
+                        clone_from(primary, &node);
                         node.start();
                         node
                     })
                 })
                 .collect();
             let replicas = replicas.into_iter().map(|replica| replica.join().unwrap());
-            std::iter::once(primary).chain(replicas).collect()
+            replicas.collect::<Vec<_>>()
         });
+        let nodes = std::iter::once(primary).chain(nodes).collect();
         let cluster = Self { nodes, primary: 0, home };
         cluster.wait_streaming(replicas);
         cluster
@@ -122,11 +126,9 @@ impl Cluster {
 
     /// Makes a node that is down a replica of the present primary, from a fresh copy, on its port.
     pub fn rebuild(&mut self, number: usize) {
-        let port = self.primary().port();
-        let node = &mut self.nodes[number];
-        node.erase();
-        clone_from(port, node);
-        node.start();
+        self.nodes[number].erase();
+        clone_from(self.primary(), &self.nodes[number]);
+        self.nodes[number].start();
     }
 }
 
@@ -134,10 +136,27 @@ fn conninfo(primary: u16, node: &Postgres) -> String {
     format!("host=127.0.0.1 port={primary} user=postgres application_name={}", node.name())
 }
 
-fn clone_from(primary: u16, node: &Postgres) {
-    let mut command = as_service(pg_bin("pg_basebackup"));
+fn clone_from(primary: &Postgres, node: &Postgres) {
+    let program = primary.installation().program("pg_basebackup");
+    if !program.exists() {
+        return clone_from_template(primary, node);
+    }
+    let mut command = as_service(program);
     command.arg("-D").arg(node.data());
     command.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]);
-    command.args(["-d", &conninfo(primary, node)]);
+    command.args(["-d", &conninfo(primary.port(), node)]);
     run(&mut command, "");
+}
+
+/// What the primary began with is a backup, too: the primary still has all WAL written since.
+fn clone_from_template(primary: &Postgres, node: &Postgres) {
+    copy_folder(&primary.installation().template(), node.data()).unwrap();
+    for name in ["postgresql.conf", "pg_hba.conf", "postgresql.auto.conf"] {
+        let mut text = fs::read_to_string(primary.data().join(name)).unwrap();
+        if name == "postgresql.auto.conf" {
+            text += &format!("primary_conninfo = '{}'\n", conninfo(primary.port(), node));
+        }
+        write_private(&node.data().join(name), &text);
+    }
+    write_private(&node.data().join("standby.signal"), "");
 }

@@ -16,6 +16,7 @@
 
 pub mod cluster;
 pub mod home;
+pub mod installation;
 pub mod postgres;
 pub mod psql;
 pub mod raw;
@@ -26,6 +27,7 @@ pub mod weir;
 pub mod wire;
 
 pub use cluster::Cluster;
+pub use installation::{Installation, pg_bin};
 pub use postgres::{Password, Postgres, Setup};
 pub use psql::{Login, Run, java, node, pgbench, psql, python};
 pub use raw::Raw;

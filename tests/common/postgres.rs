@@ -1,17 +1,16 @@
 //! One PostgreSQL server: made, started, broken and removed by a test.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
 use super::cluster::Cluster;
-use super::home::{self, Home, Process, as_service, give, service_user, write_private};
+use super::home::{self, Home, Process, as_service, give, write_private};
+use super::installation::{Installation, copy_folder};
 use super::psql::Login;
 use super::tls::Certificate;
 use super::wait;
@@ -30,6 +29,7 @@ pub struct Setup {
     hba: Vec<String>,
     sql: Vec<String>,
     tls: Option<Certificate>,
+    installation: Option<Installation>,
 }
 
 /// How a role proves who it is, and what the server stores for that.
@@ -90,6 +90,12 @@ impl Setup {
         self
     }
 
+    /// Another PostgreSQL than [`Installation::usual`].
+    pub fn installation(mut self, installation: &Installation) -> Self {
+        self.installation = Some(installation.clone());
+        self
+    }
+
     /// Starts one server.
     pub fn start(self) -> Postgres {
         self.start_in(Arc::new(Home::new()), "node0")
@@ -101,8 +107,10 @@ impl Setup {
     }
 
     pub(super) fn start_in(self, home: Arc<Home>, name: &str) -> Postgres {
-        let mut server = Postgres::empty(home, name);
-        fill_from_template(&server.data);
+        let installation = self.installation.clone();
+        let installation = installation.unwrap_or_else(|| Installation::usual().clone());
+        let mut server = Postgres::empty(home, name, installation);
+        copy_folder(&server.installation.template(), &server.data).unwrap();
         self.write_conf(&server);
         self.write_hba(&server);
         server.start();
@@ -165,6 +173,7 @@ impl Setup {
 #[derive(Debug)]
 pub struct Postgres {
     name: String,
+    installation: Installation,
     data: PathBuf,
     log: PathBuf,
     socket_dir: PathBuf,
@@ -176,10 +185,11 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn empty(home: Arc<Home>, name: &str) -> Self {
+    pub(super) fn empty(home: Arc<Home>, name: &str, installation: Installation) -> Self {
         let folder = home.folder(name);
         Self {
             name: name.to_owned(),
+            installation,
             data: folder.join("data"),
             log: folder.join("log"),
             socket_dir: folder,
@@ -203,6 +213,11 @@ impl Postgres {
     /// Its data directory.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The programs that it runs.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
     }
 
     /// Its name within a cluster (`node0`, ...), a replica's `application_name`.
@@ -282,7 +297,7 @@ impl Postgres {
     fn launch(&self) -> Process {
         let log = fs::File::options().create(true).append(true).open(&self.log).unwrap();
         give(&self.log);
-        let mut command = as_service(pg_bin("postgres"));
+        let mut command = as_service(self.installation.program("postgres"));
         command
             .arg("-D")
             .arg(&self.data)
@@ -373,182 +388,4 @@ fn remove_shared_memory(data: &Path) {
     let Some(id) = id else { return };
     let quiet = || Stdio::null();
     drop(Command::new("ipcrm").args(["-m", id]).stdout(quiet()).stderr(quiet()).status());
-}
-
-// ---- a data directory, quickly ----
-
-/// Fills `data` with a copy of the template.
-fn fill_from_template(data: &Path) {
-    copy_folder(template(), data).unwrap();
-}
-
-/// An initdb'ed data directory with the role and database `app`. Made once per build folder, since
-/// it takes seconds and nextest runs every test in a process of its own.
-fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let uid =
-            service_user().map_or_else(|| rustix::process::geteuid().as_raw(), |user| user.uid);
-        let name = format!("pg-template-1-{}-{uid}", version().replace(' ', "-"));
-        // Cargo says so to tests only; an example makes one per process.
-        let cache = option_env!("CARGO_TARGET_TMPDIR").map(|dir| Path::new(dir).join(name));
-        if let Some(cache) = &cache
-            && cache.exists()
-        {
-            return cache.clone();
-        }
-        let dir = TempDir::with_prefix("pgweir-template-").unwrap();
-        give(dir.path());
-        let data = dir.path().join("data");
-        make_template(&data);
-        let Some(cache) = cache else {
-            let kept = dir.keep();
-            remove_at_exit(&kept);
-            return kept.join("data");
-        };
-        // Several processes may come here at once. Renaming is atomic: the first one wins.
-        let target = cache.parent().expect("joined above");
-        let mine = TempDir::with_prefix_in("pg-template-new-", target).unwrap();
-        copy_folder(&data, &mine.path().join("data")).unwrap();
-        match fs::rename(mine.path().join("data"), &cache) {
-            Err(error) if !cache.exists() => panic!("{}: {error}", cache.display()),
-            _ => cache,
-        }
-    })
-}
-
-/// Removes a folder when this process has ended, however it ends.
-#[expect(clippy::zombie_processes, reason = "it outlives us by design")]
-fn remove_at_exit(dir: &Path) {
-    let script = r#"cat >/dev/null; rm -rf "$1""#;
-    let mut command = Command::new("sh");
-    command.args(["-c", script, "pgweir-test-sweeper"]).arg(dir);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = home::own_group(&mut command).spawn().unwrap();
-    std::mem::forget(child.stdin.take()); // closed by our end, and by nothing else
-}
-
-fn make_template(data: &Path) {
-    let mut initdb = as_service(pg_bin("initdb"));
-    initdb.arg("-D").arg(data);
-    initdb.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8"]);
-    initdb.args(["--no-sync", "--wal-segsize=1"]);
-    run(&mut initdb, "");
-    let mut single = as_service(pg_bin("postgres"));
-    single.args(["--single", "-F", "-D"]).arg(data).arg("postgres");
-    let sql = format!(
-        "SET password_encryption = 'scram-sha-256'\n\
-         CREATE ROLE app LOGIN PASSWORD '{APP_PASSWORD}'\n\
-         CREATE DATABASE app OWNER app\n"
-    );
-    run(&mut single, &sql);
-}
-
-/// Runs a command to its end.
-pub(super) fn run(command: &mut Command, input: &str) {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // A single-user server reports errors in its log and exits with 0 all the same.
-    let failed = !output.status.success() || err.contains("ERROR:") || out.contains("ERROR:");
-    assert!(!failed, "{command:?}: {}\n{out}\n{err}", output.status);
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir(to)?;
-    fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    give(to);
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)?;
-            give(&target);
-        }
-    }
-    Ok(())
-}
-
-// ---- where PostgreSQL is ----
-
-/// A program of the PostgreSQL under test.
-pub fn pg_bin(program: &str) -> PathBuf {
-    bin_dir().join(program)
-}
-
-/// What `postgres --version` says.
-pub fn version() -> &'static str {
-    static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION.get_or_init(|| {
-        let output = Command::new(pg_bin("postgres")).arg("--version").output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.split_whitespace().nth(2).expect("postgres (PostgreSQL) VERSION").to_owned()
-    })
-}
-
-/// Its major version.
-pub fn major_version() -> u32 {
-    let digits: String = version().chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
-}
-
-/// The folder with `initdb`, `postgres` and the rest: `PGWEIR_PG_BIN`, else what `pg_config` says,
-/// else the newest of the usual places.
-fn bin_dir() -> &'static Path {
-    static DIR: OnceLock<PathBuf> = OnceLock::new();
-    DIR.get_or_init(|| {
-        find_bin_dir().unwrap_or_else(|tried| panic!(
-        "no PostgreSQL server found: initdb is in none of\n  {}\nInstall one (`make setup` does on \
-         Debian and Ubuntu) or set PGWEIR_PG_BIN to the folder that has initdb.",
-        tried.join("\n  ")
-    ))
-    })
-}
-
-fn find_bin_dir() -> Result<PathBuf, Vec<String>> {
-    let mut candidates: Vec<(PathBuf, &str)> = Vec::new();
-    if let Some(dir) = std::env::var_os("PGWEIR_PG_BIN") {
-        candidates.push((dir.into(), "PGWEIR_PG_BIN, so nowhere else"));
-    } else {
-        if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
-            let dir = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            candidates.push((dir.into(), "pg_config --bindir"));
-        }
-        for (parent, prefix) in [
-            ("/usr/lib/postgresql", ""),
-            ("/usr", "pgsql-"),
-            ("/opt/homebrew/opt", "postgresql@"),
-            ("/usr/local/opt", "postgresql@"),
-        ] {
-            for version in versions_in(Path::new(parent), prefix) {
-                let dir = Path::new(parent).join(format!("{prefix}{version}")).join("bin");
-                candidates.push((dir, "a usual place"));
-            }
-            // Never a match; for the message.
-            candidates.push((format!("{parent}/{prefix}*/bin").into(), "usual places"));
-        }
-    }
-    let found = candidates.iter().find(|(dir, _)| dir.join("initdb").exists());
-    found.map(|(dir, _)| dir.clone()).ok_or_else(|| {
-        candidates.iter().map(|(dir, source)| format!("{} ({source})", dir.display())).collect()
-    })
-}
-
-/// The numbers after `prefix` among the folder's entries, newest first.
-fn versions_in(parent: &Path, prefix: &str) -> Vec<u32> {
-    let entries = fs::read_dir(parent).into_iter().flatten();
-    let mut versions: Vec<u32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(prefix)?.parse().ok())
-        .collect();
-    versions.sort_unstable_by(|a, b| b.cmp(a));
-    versions
 }

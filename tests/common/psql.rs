@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::home::{as_service, own_group};
-use super::postgres::pg_bin;
+use super::installation::pg_bin;
 use super::wait;
 
 /// How long a client may take: pgbench runs included.

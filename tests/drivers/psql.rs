@@ -3,8 +3,7 @@
 use std::fs;
 
 use crate::common::home::Home;
-use crate::common::postgres::pg_bin;
-use crate::common::{Login, psql, python};
+use crate::common::{Login, pg_bin, psql, python};
 use crate::ways;
 
 #[test]
