@@ -18,6 +18,8 @@ pub mod cluster;
 pub mod home;
 pub mod installation;
 pub mod postgres;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod psql;
 pub mod raw;
 pub mod scripted;
