@@ -3,7 +3,7 @@
 //! Machines are noisy, so each figure is a median over alternating rounds, and what counts are the ratios. CPU time is
 //! the pooler's own (utime and stime of its process), per transaction. The environment chooses: `PGBOUNCER` (the binary;
 //! default the one on PATH), `PGWEIR_BIN` (another pgweir than the one that Cargo built), `ROUNDS`, `SECONDS`,
-//! `ONLY=simple,echo-50,...`, `IDLE` and `ECHO_CLIENTS` ([`options`]). A run of all workloads writes
+//! `ONLY=simple,echo-50,...`, `PROFILE`, `IDLE` and `ECHO_CLIENTS` ([`options`]). A run of all workloads writes
 //! `benches/RESULTS.md`, one of some only prints.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "a bench measures real time")]
@@ -18,6 +18,7 @@ mod options;
 mod pgbench;
 mod poolers;
 mod process;
+mod profile;
 mod report;
 mod streams;
 mod syscalls;
@@ -124,6 +125,12 @@ fn run(workload: &Workload, poolers: &[Pooler], ends: &Ends, options: &Options) 
             }
         }
         rounds.push(samples);
+    }
+    for pooler in poolers.iter().filter(|_| options.profile && workload.can_be_profiled()) {
+        let round = || drop(workload.round(pooler, ends, options, &mut notes));
+        if let Some(profile) = profile::of(pooler.pid(), round) {
+            notes.push(format!("profile of {}: {profile}", pooler.who.name()));
+        }
     }
     Outcome { workload: workload.name, rounds, notes }
 }

@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) seconds: u32,
     /// Names of workloads (`ONLY`, separated by commas); empty for all.
     pub(crate) only: Vec<String>,
+    /// Whether to follow each workload with a round under perf (`PROFILE=1`).
+    pub(crate) profile: bool,
     /// Clients of the workloads that only wait (`IDLE`, 10000).
     pub(crate) idle: usize,
     /// Clients of the load generator in front of the echoing server (`ECHO_CLIENTS`, 300).
@@ -31,6 +33,7 @@ impl Options {
             rounds: number("ROUNDS", 3).max(1) as usize,
             seconds: number("SECONDS", 4).clamp(1, LONGEST),
             only: only.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            profile: number("PROFILE", 0) > 0,
             idle: number("IDLE", 10_000).max(1) as usize,
             echo_clients: number("ECHO_CLIENTS", 300).max(1) as usize,
         }

@@ -102,6 +102,11 @@ impl Workload {
         }
     }
 
+    /// Whether a round keeps the pooler busy, and is not watched already.
+    pub(crate) fn can_be_profiled(&self) -> bool {
+        !matches!(self.kind, Kind::Syscalls(_) | Kind::Idle { .. })
+    }
+
     /// One round through one pooler. `None` if that pooler cannot do it. What the tables have no column for goes to
     /// `notes`.
     pub(crate) fn round(
