@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::login::{self, Welcomed};
+use super::login;
 pub use super::login::{Accepted, Arrival};
 use super::relay::{Exit, Relay};
 use super::shared::{Place, Registered, Shared};
@@ -29,9 +29,9 @@ pub enum Job {
 
 /// A logged-in client and what keeps its place.
 pub struct Client {
-    relay: Relay,
-    registered: Registered,
-    place: Place,
+    pub(super) relay: Relay,
+    pub(super) registered: Registered,
+    pub(super) place: Place,
 }
 
 /// A worker, seen from outside.
@@ -147,9 +147,9 @@ async fn run(context: Context, mut inbox: mpsc::Receiver<Job>) {
 async fn arrive(context: Arc<Context>, arrival: Arrival) {
     // The login has a future of its own, so that the long-lived one stays small.
     let welcomed = Box::pin(login::welcome(&context.shared, arrival)).await;
-    let Some(Welcomed { relay, registered, place }) = welcomed else { return };
+    let Some(client) = welcomed else { return };
     context.shared.metrics.process().login(LoginResult::Ok);
-    live(context, Box::new(Client { relay, registered, place })).await;
+    live(context, client).await;
 }
 
 /// A client that comes from another worker.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{self, Authentication, TransactionStatus};
 
+use super::Guest;
 use super::end::End;
 use super::startup::Request;
-use super::{Guest, Welcomed};
 use crate::config::{Database, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
@@ -19,6 +19,7 @@ use crate::worker::client::{CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
 use crate::worker::service::{Access, Service};
 use crate::worker::shared::Place;
+use crate::worker::thread::Client;
 
 impl Guest<'_> {
     pub(super) async fn admit(
@@ -27,7 +28,7 @@ impl Guest<'_> {
         database: &Database,
         service: &Arc<Service>,
         place: Place,
-    ) -> Result<Welcomed, End> {
+    ) -> Result<Box<Client>, End> {
         let mut access = Access::new(service, self.holder.id);
         let welcome = first_words(&mut access).await.map_err(|error| {
             tracing::warn!("{} {error}", self.label);
@@ -81,7 +82,8 @@ impl Guest<'_> {
         let session = Session::new(rules, self.shared.statements.clone(), parameters);
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
         let relay = Relay::new(stream, info, access, session, &self.inbox);
-        Ok(Welcomed { relay, registered, place })
+        // Boxed here: the task that awaits this keeps room for the result for as long as it lives.
+        Ok(Box::new(Client { relay, registered, place }))
     }
 }
 

@@ -29,10 +29,10 @@ use tokio::io::AsyncWriteExt;
 use self::end::{End, fatal, refused};
 use self::startup::Request;
 use super::console::{self as console_trait, Right};
-use super::relay::Relay;
 use super::seats::{Limits, Seat, Seats, Taken};
 use super::service::{Service, forced_credentials};
-use super::shared::{Live, Place, Registered, Shared};
+use super::shared::{Live, Place, Shared};
+use super::thread::Client;
 use crate::auth::client::Proven;
 use crate::auth::secret::Secret;
 use crate::auth::server::Credentials;
@@ -71,13 +71,6 @@ impl Accepted {
     }
 }
 
-/// A client that is in.
-pub(super) struct Welcomed {
-    pub(super) relay: Relay,
-    pub(super) registered: Registered,
-    pub(super) place: Place,
-}
-
 /// A client on its way in.
 struct Guest<'a> {
     shared: &'a Arc<Shared>,
@@ -94,7 +87,7 @@ struct Guest<'a> {
 }
 
 /// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
-pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Welcomed> {
+pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
     let Arrival { socket, accepted, accepted_wall } = arrival;
     let stream = Stream::Plain(socket.register().ok()?);
     let holder = Arc::new(Holder::new(id::next()));
@@ -179,7 +172,7 @@ impl Guest<'_> {
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }
 
-    async fn startup(&mut self, deadline: Option<Instant>) -> Result<Welcomed, End> {
+    async fn startup(&mut self, deadline: Option<Instant>) -> Result<Box<Client>, End> {
         let proven = {
             let prove = Box::pin(self.prove());
             within(deadline, prove, || refused(SqlState::ADMIN_SHUTDOWN, "client_login_timeout"))
