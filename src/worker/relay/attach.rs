@@ -182,6 +182,7 @@ impl Relay {
         self.transaction_since = Some(since.max(self.transaction_since.unwrap_or(since)));
         self.release = false;
         self.want[1] = 0;
+        self.dry[1] = false;
         // Its host may have been given up in this very moment.
         if self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed()) {
             self.server_lost(cx, None, "server host is gone")?;

@@ -65,6 +65,9 @@ pub struct Relay {
     release: bool,
     /// How many unseen bytes the next look at either side needs.
     want: [usize; 2],
+    /// Whether the client's, the server's socket has nothing more to read until the next wake-up: then it is not asked
+    /// again. The reactor does not run while a task does.
+    dry: [bool; 2],
     /// How often this transaction was offered to another server.
     rewinds: u8,
     transaction_since: Option<Instant>,
@@ -97,6 +100,7 @@ impl Relay {
             waiting: None,
             release: false,
             want: [0, 0],
+            dry: [false, false],
             rewinds: 0,
             transaction_since: None,
             query_since: None,
@@ -149,6 +153,10 @@ impl Relay {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
         self.now = clock::now();
+        self.dry = [false, false];
+        if let Err(exit) = self.obey(cx) {
+            return Poll::Ready(exit);
+        }
         loop {
             match self.turn(cx) {
                 Ok(true) => {}
@@ -160,7 +168,6 @@ impl Relay {
 
     /// One round; `true` if anything moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
-        self.obey(cx)?;
         self.look_at_client(cx)?;
         let mut moved = self.poll_wait(cx)?;
         moved |= self.serve(cx)?;
@@ -209,11 +216,14 @@ impl Relay {
             Some(_) => self.to_server.unseen().len() >= SMALL / 2,
             None => self.to_server.has_output(),
         };
-        if stuck {
+        if stuck || self.dry[0] {
             return Ok(false);
         }
         match self.to_server.poll_read(cx, &mut self.client, self.want[0]) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => {
+                self.dry[0] = true;
+                Ok(false)
+            }
             Poll::Ready(Ok(Read::Bytes(count))) => {
                 self.count(|pool| &pool.received_bytes, count);
                 Ok(true)

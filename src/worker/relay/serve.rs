@@ -54,8 +54,14 @@ impl Relay {
 
     pub(super) fn read_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
         let Some(lease) = &mut self.lease else { return Ok(false) };
+        if self.dry[1] {
+            return Ok(false);
+        }
         match self.to_client.poll_read(cx, &mut lease.connection().stream, self.want[1]) {
-            Poll::Pending => Ok(false),
+            Poll::Pending => {
+                self.dry[1] = true;
+                Ok(false)
+            }
             Poll::Ready(Ok(Read::Bytes(count))) => {
                 self.count(|pool| &pool.sent_bytes, count);
                 self.look_at_server(cx)?;
