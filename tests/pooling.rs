@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Setup, Weir, pgbench, psql};
+use common::{Postgres, Setup, Weir, Wire, pgbench, psql};
 
 #[test]
 fn psql_reaches_the_server_in_transaction_mode() {
@@ -112,4 +112,93 @@ async fn tagged_client(url: String, client: usize, transactions: usize) -> usize
     drop(session);
     connection.await.unwrap().unwrap();
     transactions
+}
+
+/// One client before one server, which has to be checked whenever it was idle.
+fn start_with_check(query: &str, delay: &str) -> (Postgres, Weir, Wire) {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .setting("pool_mode", "transaction")
+        .setting("default_pool_size", 1)
+        .setting("server_check_delay", delay)
+        .setting("server_check_query", query)
+        .start();
+    let wire = Wire::tcp(weir.port(), "app", "app").unwrap();
+    (server, weir, wire)
+}
+
+#[test]
+fn a_server_that_was_idle_is_checked_before_its_use_and_stays_if_it_passes() {
+    let (_server, weir, mut wire) = start_with_check("SET work_mem = 7777", "0");
+    let pid = wire.query("SELECT pg_backend_pid()").unwrap().one().to_owned();
+    assert_eq!(wire.query("SHOW work_mem").unwrap().one(), "7777kB");
+    assert_eq!(wire.query("SELECT pg_backend_pid()").unwrap().one(), pid);
+    weir.stop();
+}
+
+#[test]
+fn a_server_that_fails_its_check_is_replaced_and_no_client_notices() {
+    let (_server, weir, mut wire) = start_with_check("SELECT 1/0", "0");
+    let pid = wire.query("SELECT pg_backend_pid()").unwrap().one().to_owned();
+    assert_ne!(wire.query("SELECT pg_backend_pid()").unwrap().one(), pid);
+    weir.wait_log("server_check_query failed: division by zero");
+    weir.wait_log("closing because: test query failed");
+    weir.console("SET server_check_query = ''");
+    let pid = wire.query("SELECT pg_backend_pid()").unwrap().one().to_owned();
+    assert_eq!(wire.query("SELECT pg_backend_pid()").unwrap().one(), pid);
+    weir.stop();
+}
+
+#[test]
+fn a_server_is_used_once_it_was_idle_for_server_check_delay_and_an_empty_query_will_do() {
+    let (_server, weir, mut wire) = start_with_check("<empty>", "0.3");
+    let pid = wire.query("SELECT pg_backend_pid()").unwrap().one().to_owned();
+    weir.wait_show("SHOW SERVERS", "state", "used");
+    weir.wait_show("SHOW POOLS", "sv_used", "1");
+    assert_eq!(wire.query("SELECT pg_backend_pid()").unwrap().one(), pid);
+    weir.stop();
+}
+
+#[test]
+fn with_many_clients_and_a_check_before_each_use_everybody_is_served() {
+    let (_server, weir, _) = start_with_check("<empty>", "0");
+    weir.console("SET default_pool_size = 3");
+    let clients: Vec<_> = (0..8)
+        .map(|n: i32| {
+            let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
+            std::thread::spawn(move || {
+                for _ in 0..100 {
+                    assert_eq!(wire.query(&format!("SELECT {n}")).unwrap().one(), n.to_string());
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    weir.stop();
+}
+
+#[test]
+fn with_server_fast_close_a_session_parts_with_its_old_server_as_soon_as_no_transaction_runs() {
+    let server = Setup::new().start();
+    let weir = Weir::setup().server(&server).setting("server_fast_close", 1).start();
+    let log_in = || Wire::tcp(weir.port(), "app", "app").unwrap();
+    let (mut idle, mut busy) = (log_in(), log_in());
+    idle.query("SELECT 1").unwrap();
+    busy.query("BEGIN").unwrap();
+    weir.console("RECONNECT");
+    let told = "FATAL 57P01: database configuration changed";
+    assert_eq!(idle.answer().unwrap_err().to_string(), told);
+    assert_eq!(busy.query("SELECT 2").unwrap().one(), "2");
+    busy.query("COMMIT").unwrap();
+    assert_eq!(busy.answer().unwrap_err().to_string(), told);
+    assert_eq!(log_in().query("SELECT 3").unwrap().one(), "3");
+    // Without it a session keeps its server.
+    weir.console("SET server_fast_close = 0");
+    let mut kept = log_in();
+    kept.query("SELECT 4").unwrap();
+    weir.console("RECONNECT");
+    kept.query("SELECT pg_sleep(1)").unwrap();
+    drop(kept);
+    weir.stop();
 }

@@ -169,7 +169,7 @@ impl Console {
                 return Answer::Done("SHOW".to_owned(), Some(notice.detail(&show::help::detail())));
             }
             Show::Lists => show::lists::table(&gather::lists(shared)),
-            Show::Pools => show::pools::table(gather::pools(shared)),
+            Show::Pools => show::pools::table(gather::pools(shared, now)),
             Show::Servers => show::servers::table(gather::servers(shared, now)),
             Show::State => show::state::table(gather::state(shared)),
             Show::Stats => show::stats::table(self.stats()),

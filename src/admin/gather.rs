@@ -1,6 +1,6 @@
 //! Collects the rows of each SHOW from whoever holds them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -88,10 +88,13 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
 pub(super) fn servers(shared: &Shared, now: Instant) -> Vec<ServerRow> {
     let clients: HashMap<u64, Arc<ClientInfo>> =
         all_clients(shared).into_iter().map(|client| (client.holder.id, client)).collect();
+    let pools = shared.services.pools();
+    let unchecked: HashSet<u64> = pools.iter().flat_map(|pool| pool.unchecked(now)).collect();
     let row = |(pool, server): (Arc<Pool>, Arc<ServerInfo>)| {
         let client = clients.get(&server.client());
         let state = match (client, server.cancels()) {
             (Some(_), _) => ServerState::Active,
+            (None, 0) if unchecked.contains(&server.id) => ServerState::Used,
             (None, 0) => ServerState::Idle,
             (None, _) => ServerState::BeingCanceled,
         };
@@ -133,7 +136,7 @@ fn balance_name(database: &Database) -> Option<&'static str> {
 }
 
 /// One row per database and server user, over all their hosts.
-pub(super) fn pools(shared: &Shared) -> Vec<PoolRow> {
+pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
     let clients = all_clients(shared);
     let services = shared.services.all();
     let row = |service: &Arc<crate::worker::service::Service>| {
@@ -160,8 +163,12 @@ pub(super) fn pools(shared: &Shared) -> Vec<PoolRow> {
         };
         for pool in service.pools() {
             let levels = pool.levels();
-            row.servers_active += levels.servers_active;
-            row.servers_idle += levels.servers_idle;
+            let used = small(pool.unchecked(now).len());
+            let tested = pool.testing();
+            row.servers_active += levels.servers_active.saturating_sub(tested);
+            row.servers_tested += tested;
+            row.servers_used += used;
+            row.servers_idle += levels.servers_idle.saturating_sub(used);
             row.servers_login += levels.servers_login;
             row.servers_being_canceled += small(
                 pool.servers()

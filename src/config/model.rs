@@ -193,6 +193,10 @@ pub struct Settings {
     pub server_lifetime: Duration,
     pub server_idle_timeout: Option<Duration>,
     pub cancel_wait_timeout: Duration,
+    pub server_check_delay: Duration,
+    /// Empty: no check; `<empty>`: an empty query.
+    pub server_check_query: String,
+    pub server_fast_close: bool,
     pub server_reset_query: String,
     pub server_reset_query_always: bool,
     pub track_extra_parameters: Vec<String>,

@@ -158,10 +158,8 @@ impl Drop for Attaching {
 impl Pool {
     /// An idle server, if there is one and nobody waits for it. Prefers one whose socket lives on this thread.
     pub fn try_attach(self: &Arc<Self>, now: Instant) -> Option<Lease> {
-        let here = Reactor::here();
         loop {
-            let Idle { mut connection, since } =
-                self.state().take(|idle| idle.connection.home() == here)?;
+            let Idle { mut connection, since } = self.take_idle(now)?;
             if !connection.is_silent()
                 || connection.info.is_doomed()
                 || connection.info.close_needed()
@@ -183,6 +181,12 @@ impl Pool {
             }
             return Some(Lease::new(self.clone(), connection));
         }
+    }
+
+    fn take_idle(&self, now: Instant) -> Option<Idle> {
+        let here = Reactor::here();
+        let unused = |idle: &Idle| now.saturating_duration_since(idle.since);
+        self.state().take(unused, |idle| idle.connection.home() == here)
     }
 
     /// Queues for a server, on behalf of this client; 0 if it is not logged in yet, and must not hear of the queue.

@@ -27,7 +27,11 @@ impl PoolRules {
 impl Pool {
     /// From now on it goes by these rules. Connections that the new rules would not open are replaced.
     pub fn set_rules(self: &Arc<Self>, rules: PoolRules) {
-        self.state().resize(rules.sizes, rules.round_robin);
+        {
+            let mut state = self.state();
+            state.resize(rules.sizes, rules.round_robin);
+            state.check_after(rules.check.as_ref().map(|check| check.after));
+        }
         self.membership.set_limits(rules.max_db_connections, rules.max_user_connections);
         let old = std::mem::replace(&mut *lock(&self.rules), Arc::new(rules));
         if !old.same_servers(&self.rules()) {

@@ -22,6 +22,8 @@ pub enum Order {
     Shutdown,
     /// One of its limits is exceeded (`query_timeout`, …): its clock says which.
     Overdue,
+    /// Part with the server held if it is to be replaced and nothing runs on it (`server_fast_close`).
+    CloseServer,
     /// Tell it that it waits (`query_wait_notify`).
     NotifyWait,
     /// Move to another worker when idle.
@@ -37,6 +39,7 @@ impl Order {
             Self::Shutdown => 4,
             Self::Overdue => 5,
             Self::NotifyWait => 6,
+            Self::CloseServer => 7,
             Self::Move(worker) => 0x1_0000 | u32::from(worker),
         }
     }
@@ -49,6 +52,7 @@ impl Order {
             4 => Some(Self::Shutdown),
             5 => Some(Self::Overdue),
             6 => Some(Self::NotifyWait),
+            7 => Some(Self::CloseServer),
             _ => (code > 0xFFFF).then(|| Self::Move(u16::try_from(code & 0xFFFF).unwrap_or(0))),
         }
     }
@@ -112,6 +116,7 @@ mod tests {
             Order::LookAtServer,
             Order::Overdue,
             Order::NotifyWait,
+            Order::CloseServer,
             Order::Move(0),
             Order::Move(7),
             Order::Kill,

@@ -22,6 +22,18 @@ impl Pool {
         if in_use {
             Self::open_minimum(self, now);
         }
+        if rules.fast_close {
+            self.part_from_holders();
+        }
+    }
+
+    /// Clients in session mode keep their servers however long: they are asked to part with those to be replaced.
+    fn part_from_holders(&self) {
+        for server in self.servers().iter().filter(|server| server.close_needed()) {
+            if let Some(holder) = self.holders.get(&server.client()) {
+                holder.order(Order::CloseServer);
+            }
+        }
     }
 
     /// Those who wait longer than they may are told so, in pgbouncer's order of the two limits.

@@ -9,11 +9,13 @@
 //! - `places` — who gets a place that comes free, and whose idle connection makes room
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
+//! - `check` — looking whether a connection that was unused for long is still good
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
 //! - `control` — PAUSE, RECONNECT, a host that is gone
 //! - `holder` — how a client that holds a server is reached from outside
 
 pub mod attach;
+mod check;
 pub mod control;
 pub mod error;
 pub mod holder;
@@ -89,8 +91,23 @@ pub struct PoolRules {
     pub retry: Duration,
     /// Whether a monitor watches the host: then a failed attempt is its business, and clients wait for its verdict.
     pub watched: bool,
+    /// Setting `server_fast_close`, where clients keep their servers.
+    pub fast_close: bool,
+    /// How connections that were unused for long are checked; `None`: they are not.
+    pub check: Option<Check>,
     /// Setting `server_reset_query`; empty: none.
     pub reset_query: String,
+}
+
+/// A check before use.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Setting `server_check_query`; may be an empty query.
+    pub query: String,
+    /// Setting `server_check_delay`: unused for longer than this.
+    pub after: Duration,
+    /// How long the answer may take: as long as opening another (`server_connect_timeout`).
+    pub limit: Duration,
 }
 
 /// Called with a host that a connection attempt or a connection has failed on.
@@ -147,7 +164,8 @@ impl Pool {
         suspect: Suspect,
         places: &Arc<Places>,
     ) -> Arc<Self> {
-        let state = State::new(rules.sizes, rules.round_robin);
+        let mut state = State::new(rules.sizes, rules.round_robin);
+        state.check_after(rules.check.as_ref().map(|check| check.after));
         let membership = Membership::begin(places, &name.database, &name.user);
         membership.set_limits(rules.max_db_connections, rules.max_user_connections);
         let pool = Arc::new(Self {

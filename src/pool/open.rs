@@ -17,6 +17,7 @@ impl Pool {
     /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
     /// the calling thread's reactor.
     pub(super) fn open_more(pool: &Arc<Self>) {
+        Self::check_more(pool);
         while pool.wants_more() {
             let Some(place) = pool.membership.take_or_claim() else { return };
             if Self::open_with(pool, place).is_some() {

@@ -2,7 +2,7 @@
 //!
 //! Pure: connections (`C`) and those who wait (`W`) are whatever the caller likes. Two rules hold at any time:
 //! connections never exceed the size (after the size was lowered: none is added), and while somebody waits nothing
-//! is idle, so that nobody is overtaken.
+//! is idle that could be given out, so that nobody is overtaken. (What has to be checked first may be.)
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -75,11 +75,15 @@ pub enum Placed<C, W> {
 pub struct State<C, W> {
     sizes: Sizes,
     round_robin: bool,
+    /// Unused for longer than this, a connection has to be checked before its use; `None`: none has.
+    check_after: Option<Duration>,
     paused: bool,
     closed: bool,
     /// Least recently used first.
     idle: VecDeque<C>,
     attached: u32,
+    /// How many of the attached are being checked for those who wait.
+    testing: u32,
     opening: u32,
     /// First come first.
     waiting: VecDeque<Waiting<W>>,
@@ -98,10 +102,12 @@ impl<C, W> State<C, W> {
         Self {
             sizes,
             round_robin,
+            check_after: None,
             paused: false,
             closed: false,
             idle: VecDeque::new(),
             attached: 0,
+            testing: 0,
             opening: 0,
             waiting: VecDeque::new(),
             last_ticket: 0,
@@ -115,6 +121,11 @@ impl<C, W> State<C, W> {
     pub fn resize(&mut self, sizes: Sizes, round_robin: bool) {
         self.sizes = sizes;
         self.round_robin = round_robin;
+    }
+
+    /// Changes when connections have to be checked.
+    pub fn check_after(&mut self, check_after: Option<Duration>) {
+        self.check_after = check_after;
     }
 
     /// Begins or ends a pause. What follows for those who wait and for idle connections is the caller's.
@@ -152,6 +163,11 @@ impl<C, W> State<C, W> {
         self.attached
     }
 
+    /// Connections that are being checked; they count as attached too.
+    pub fn testing(&self) -> u32 {
+        self.testing
+    }
+
     /// Connections that are being opened.
     pub fn opening(&self) -> u32 {
         self.opening
@@ -187,21 +203,52 @@ impl<C, W> State<C, W> {
         self.retry_at
     }
 
-    /// Gives out an idle connection, if possible one that `near` likes.
-    pub fn take(&mut self, near: impl Fn(&C) -> bool) -> Option<C> {
+    /// Gives out an idle connection, if possible one that `near` likes. `unused` says for how long one was; those that
+    /// have to be checked first stay, see [`Self::take_for_check`].
+    pub fn take(
+        &mut self,
+        unused: impl Fn(&C) -> Duration,
+        near: impl Fn(&C) -> bool,
+    ) -> Option<C> {
         if self.admission() != Admission::Open || !self.waiting.is_empty() {
             return None;
         }
-        let taken = if self.round_robin {
-            self.idle.pop_front()
+        let check_after = self.check_after;
+        let fresh = |idle: &C| check_after.is_none_or(|limit| unused(idle) <= limit);
+        let index = if self.round_robin {
+            self.idle.iter().position(fresh)?
         } else {
-            match self.idle.iter().rposition(near) {
-                Some(index) => self.idle.remove(index),
-                None => self.idle.pop_back(),
+            // The one used last is last.
+            let good = self.idle.iter().rposition(|idle| near(idle) && fresh(idle));
+            match good {
+                Some(index) => index,
+                None => self
+                    .idle
+                    .len()
+                    .checked_sub(1)
+                    .filter(|_| self.idle.back().is_some_and(fresh))?,
             }
         };
+        let taken = self.idle.remove(index);
         self.attached += u32::from(taken.is_some());
         taken
+    }
+
+    /// An idle connection to be checked for somebody who waits: what is idle while somebody waits was unused for too
+    /// long. It counts as attached until it is given back or closed, and as tested until [`Self::tested`].
+    pub fn take_for_check(&mut self) -> Option<C> {
+        if self.admission() != Admission::Open || self.waiting() <= self.opening + self.testing {
+            return None;
+        }
+        let taken = if self.round_robin { self.idle.pop_front() } else { self.idle.pop_back() };
+        self.attached += u32::from(taken.is_some());
+        self.testing += u32::from(taken.is_some());
+        taken
+    }
+
+    /// A check is over; the connection is given back or closed next.
+    pub fn tested(&mut self) {
+        self.testing -= 1;
     }
 
     /// Lines somebody up, behind all others.
@@ -231,7 +278,7 @@ impl<C, W> State<C, W> {
             return None;
         }
         // Those before him have one on its way.
-        let next = self.waiting.get(self.opening as usize)?;
+        let next = self.waiting.get((self.opening + self.testing) as usize)?;
         let Some(size) = self.sizes.size else { return Some(Need::Waiter) };
         if self.total() < size {
             return Some(Need::Waiter);
@@ -373,6 +420,11 @@ impl<C, W> State<C, W> {
         (self.idle() + self.attached).saturating_sub(self.sizes.min)
     }
 
+    /// What is idle.
+    pub fn all_idle(&self) -> impl Iterator<Item = &C> {
+        self.idle.iter()
+    }
+
     /// The connection that was idle longest.
     pub fn longest_idle(&self) -> Option<&C> {
         self.idle.front()
@@ -428,10 +480,14 @@ mod tests {
         assert!(begin(&mut state, now));
         assert!(!begin(&mut state, now), "the size is reached");
         assert!(matches!(opened(&mut state, 7), Placed::To("first", 7)));
-        assert_eq!(state.take(|_| true), None, "a newcomer must queue behind the second");
+        assert_eq!(
+            state.take(|_| Duration::ZERO, |_| true),
+            None,
+            "a newcomer must queue behind the second"
+        );
         assert!(matches!(state.release(7), Placed::To("second", 7)));
         assert!(matches!(state.release(7), Placed::Idle));
-        assert_eq!(state.take(|_| true), Some(7));
+        assert_eq!(state.take(|_| Duration::ZERO, |_| true), Some(7));
     }
 
     #[test]
@@ -445,11 +501,15 @@ mod tests {
         for connection in [1, 2, 3] {
             assert!(matches!(state.release(connection), Placed::Idle));
         }
-        assert_eq!(state.take(|connection| *connection == 2), Some(2));
-        assert_eq!(state.take(|connection| *connection == 9), Some(3));
+        assert_eq!(state.take(|_| Duration::ZERO, |connection| *connection == 2), Some(2));
+        assert_eq!(state.take(|_| Duration::ZERO, |connection| *connection == 9), Some(3));
         state.resize(sized(None), true);
         assert!(matches!(state.release(3), Placed::Idle));
-        assert_eq!(state.take(|_| true), Some(1), "round robin: idle longest first");
+        assert_eq!(
+            state.take(|_| Duration::ZERO, |_| true),
+            Some(1),
+            "round robin: idle longest first"
+        );
     }
 
     #[test]
@@ -521,6 +581,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_unused_for_long_is_checked_first_one_for_each_who_waits() {
+        let now = start();
+        let mut state = Books::new(sized(Some(3)), false);
+        for connection in [1, 2, 3] {
+            state.enqueue("x", now);
+            assert!(begin(&mut state, now));
+            assert!(matches!(opened(&mut state, connection), Placed::To(..)));
+        }
+        for connection in [1, 2, 3] {
+            assert!(matches!(state.release(connection), Placed::Idle));
+        }
+        // Number 3 is the only one that was used of late.
+        let unused = |c: &u32| Duration::from_secs(if *c == 3 { 30 } else { 31 });
+        state.check_after(Some(Duration::from_secs(30)));
+        assert_eq!(state.take(unused, |c| *c == 1), Some(3), "a fresh one, though far");
+        assert_eq!(state.take(unused, |_| true), None, "none is fresh");
+        assert_eq!(state.take_for_check(), None, "nobody waits");
+        state.enqueue("first", now);
+        assert_eq!((state.take_for_check(), state.take_for_check()), (Some(2), None));
+        assert_eq!((state.testing(), state.wants(now)), (1, None), "it is on its way");
+        state.enqueue("second", now);
+        state.tested();
+        state.closed();
+        assert_eq!(state.take_for_check(), Some(1), "the next one, as that one failed");
+        assert_eq!(state.wants(now), Some(Need::Waiter), "and a new one for the second");
+        state.tested();
+        assert!(matches!(state.release(1), Placed::To("first", 1)));
+        state.resize(sized(Some(3)), true);
+        assert!(matches!(state.release(3), Placed::To("second", 3)));
+        for connection in [1, 3] {
+            assert!(matches!(state.release(connection), Placed::Idle));
+        }
+        assert_eq!(state.take(unused, |_| true), Some(3), "round robin asks as well");
+        assert_eq!(state.take(unused, |_| true), None);
+        state.check_after(None);
+        assert_eq!(state.take(unused, |_| false), Some(1));
+    }
+
+    #[test]
     fn the_reserve_is_for_those_who_have_waited_too_long() {
         let (now, patience) = (start(), Duration::from_secs(5));
         let reserve_after = Some(patience);
@@ -584,44 +683,64 @@ mod tests {
     }
 
     proptest! {
-        /// Random events: the size is never exceeded, nothing is idle while somebody waits, nothing gets lost.
+        /// Random events: the size is never exceeded, nothing that could be given out is idle while somebody waits,
+        /// nothing gets lost. `stale`: whatever is idle has to be checked first.
         #[test]
-        fn the_rules_hold_whatever_happens(size in 1_u32..5, events in proptest::collection::vec(0_u8..7, 0..200)) {
+        fn the_rules_hold_whatever_happens(
+            size in 1_u32..5,
+            stale: bool,
+            events in proptest::collection::vec(0_u8..9, 0..200),
+        ) {
             let now = start();
             let mut state: State<u32, u32> = State::new(sized(Some(size)), false);
-            let (mut held, mut named, mut queued) = (Vec::new(), 0, Vec::new());
+            state.check_after(stale.then_some(Duration::ZERO));
+            let unused = |_: &u32| Duration::from_secs(1);
+            let (mut held, mut named, mut queued, mut checked) = (Vec::new(), 0, Vec::new(), Vec::new());
             for event in events {
+                // A connection that is fit for use.
+                let mut back = None;
                 match event {
-                    0 => match state.take(|_| true) {
+                    0 => match state.take(unused, |_| true) {
                         Some(connection) => held.push(connection),
-                        None => { queued.push(state.enqueue(0, now)); }
+                        None => queued.push(state.enqueue(0, now)),
                     },
-                    1 => { if let Some(connection) = held.pop() {
-                        match state.release(connection) {
-                            Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
-                            Placed::Idle => {}
-                            Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
-                        }
-                    } }
+                    1 => back = held.pop(),
                     2 => { begin(&mut state, now); }
                     3 if state.opening() > 0 => {
                         state.opened();
                         named += 1;
-                        match state.release(named) {
-                            Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
-                            Placed::Idle => {}
-                            Placed::Close(_) => prop_assert!(false, "within the size"),
-                        }
+                        back = Some(named);
                     }
                     4 if state.opening() > 0 => state.open_failed(now),
                     5 if held.pop().is_some() => state.closed(),
-                    6 => { if let Some(ticket) = queued.pop() { prop_assert!(state.leave(ticket)); } }
+                    6 => if let Some(ticket) = queued.pop() { prop_assert!(state.leave(ticket)); },
+                    7 => {
+                        back = checked.pop();
+                        if back.is_some() { state.tested(); }
+                    }
+                    8 if checked.pop().is_some() => {
+                        state.tested();
+                        state.closed();
+                    }
                     _ => {}
                 }
+                if let Some(connection) = back {
+                    match state.release(connection) {
+                        Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
+                        Placed::Idle => {}
+                        Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
+                    }
+                }
+                while let Some(connection) = state.take_for_check() {
+                    prop_assert!(stale, "what is fresh is given out");
+                    checked.push(connection);
+                }
                 prop_assert!(state.total() <= size);
-                prop_assert_eq!(state.attached() as usize, held.len());
+                prop_assert_eq!(state.attached() as usize, held.len() + checked.len());
+                prop_assert_eq!(state.testing() as usize, checked.len());
                 prop_assert_eq!(state.waiting() as usize, queued.len());
-                prop_assert!(state.waiting() == 0 || state.idle() == 0);
+                let served = if stale { state.opening() + state.testing() } else { 0 };
+                prop_assert!(state.idle() == 0 || state.waiting() <= served);
             }
         }
     }

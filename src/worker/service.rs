@@ -22,7 +22,7 @@ use crate::net::options::TcpOptions;
 use crate::pool::holder::Holders;
 use crate::pool::places::Places;
 use crate::pool::state::{Admission, Sizes};
-use crate::pool::{AttachError, Pool, PoolName, PoolRules};
+use crate::pool::{AttachError, Check, Pool, PoolName, PoolRules};
 use crate::server::{Target, Tls};
 use crate::session::Rules;
 use crate::session::parameters::Tracked;
@@ -442,6 +442,15 @@ impl Services {
             server_idle_timeout: settings.server_idle_timeout,
             retry: if watched { WATCHED_RETRY } else { settings.server_login_retry },
             watched,
+            fast_close: settings.server_fast_close && mode == PoolMode::Session,
+            check: (!settings.server_check_query.is_empty()).then(|| Check {
+                query: match settings.server_check_query.as_str() {
+                    "<empty>" => String::new(),
+                    query => query.to_owned(),
+                },
+                after: settings.server_check_delay,
+                limit: settings.server_connect_timeout,
+            }),
             reset_query: if resets { settings.server_reset_query.clone() } else { String::new() },
         };
         // A host that is named twice is one host, here as for its monitor.

@@ -95,6 +95,21 @@ impl Relay {
         Err(self.refuse(cx, &ErrorResponse::new(Severity::Fatal, code, text)))
     }
 
+    /// `server_fast_close`: the server is to be replaced. Outside a transaction it goes, and the client's session with it;
+    /// in one, the order comes again.
+    pub(super) fn part_with_server(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        self.look_whether_doomed(cx)?;
+        let quiet = self.session.is_quiet() && !self.to_server.has_output();
+        let Some(lease) =
+            self.lease.take_if(|lease| quiet && lease.connection().info.close_needed())
+        else {
+            return Ok(());
+        };
+        let text = "database configuration changed";
+        lease.close(text);
+        Err(self.refuse(cx, &ErrorResponse::new(Severity::Fatal, SqlState::ADMIN_SHUTDOWN, text)))
+    }
+
     pub(super) fn refuse_client(&mut self, cx: &mut Context<'_>, error: DecodeError) -> Exit {
         self.refuse_with(cx, &Refusal::Client(error))
     }

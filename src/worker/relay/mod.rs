@@ -196,6 +196,7 @@ impl Relay {
                 self.notify_wait();
                 Ok(())
             }
+            Order::CloseServer => self.part_with_server(cx),
             Order::Move(worker) => {
                 let idle = self.lease.is_none() && self.waiting.is_none();
                 if idle && self.to_client.is_empty() { Err(Exit::Move(worker)) } else { Ok(()) }
