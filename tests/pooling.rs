@@ -202,3 +202,33 @@ fn with_server_fast_close_a_session_parts_with_its_old_server_as_soon_as_no_tran
     drop(kept);
     weir.stop();
 }
+
+#[test]
+fn a_pool_without_clients_and_servers_is_forgotten_after_its_time_and_comes_back_when_needed() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .database(&format!("* = host=127.0.0.1 port={} dbname=app", server.port()))
+        .setting("autodb_idle_timeout", "0.5")
+        .setting("server_idle_timeout", "0.1")
+        .start();
+    let has_pool = |name: &str| weir.console("SHOW POOLS").find("database", name).is_some();
+    for database in ["app", "auto", "kept"] {
+        drop(Wire::tcp(weir.port(), "app", database).unwrap());
+    }
+    let mut kept = Wire::tcp(weir.port(), "app", "kept").unwrap();
+    weir.wait_log("auto/app: forgotten");
+    assert!(!has_pool("auto"));
+    assert!(has_pool("kept"), "it has a client");
+    assert!(has_pool("app"), "it has an entry of its own");
+    weir.console("SET pool_idle_timeout = '0.5'");
+    weir.wait_log("app/app: forgotten");
+    assert!(!has_pool("app") && has_pool("kept"));
+    assert_eq!(kept.query("SELECT 1").unwrap().one(), "1");
+    for database in ["app", "auto"] {
+        let mut wire = Wire::tcp(weir.port(), "app", database).unwrap();
+        assert_eq!(wire.query("SELECT 2").unwrap().one(), "2");
+    }
+    drop(kept);
+    weir.stop();
+}

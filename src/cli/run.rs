@@ -352,7 +352,7 @@ async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: Cancellat
         tokio::select! {
             _ = sweep.tick() => {
                 let now = clock::now();
-                shared.services.sweep(now);
+                shared.services.sweep(&shared.live().config, now);
                 overdue::tick(&shared, now);
             }
             _ = measure.tick() => dealer.lock().await.round(&shared),

@@ -179,6 +179,8 @@ pub struct Settings {
     pub max_user_connections: Option<u32>,
     pub max_db_client_connections: Option<u32>,
     pub max_user_client_connections: Option<u32>,
+    pub autodb_idle_timeout: Option<Duration>,
+    pub pool_idle_timeout: Option<Duration>,
     pub server_round_robin: bool,
     pub query_wait_timeout: Option<Duration>,
     pub query_wait_notify: Option<Duration>,
@@ -527,6 +529,13 @@ impl Config {
             ]
         });
         global.into_iter().chain(own).any(|limit| limit.is_some())
+    }
+
+    /// How long the pools of a database are kept without clients and servers; `None`: for ever.
+    pub fn pool_idle_timeout(&self, database: &str) -> Option<Duration> {
+        let settings = &self.settings;
+        let auto = settings.autodb_idle_timeout.filter(|_| !self.databases.contains_key(database));
+        auto.into_iter().chain(settings.pool_idle_timeout).min()
     }
 
     /// The directory of the ini file.

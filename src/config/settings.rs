@@ -403,6 +403,20 @@ pub static SETTINGS: &[Setting] = &[
         "Clients per user, those that are logging in included. 0: no limit.",
     ),
     live(
+        "autodb_idle_timeout",
+        Kind::Time,
+        Some("3600"),
+        field!(autodb_idle_timeout),
+        "A database that only the entry `*` stands for is forgotten, with its statistics, when it was without clients and servers this long. 0: never.",
+    ),
+    live(
+        "pool_idle_timeout",
+        Kind::Time,
+        Some("0"),
+        field!(pool_idle_timeout),
+        "A pool is forgotten, with its statistics, when it was without clients and servers this long. 0: never.",
+    ),
+    live(
         "server_round_robin",
         Kind::Switch,
         Some("0"),
@@ -802,18 +816,6 @@ pub static SETTINGS: &[Setting] = &[
         "Reads per connection before the others get their turn. 0: no limit.",
     ),
     later("suspend_timeout", Kind::Time, Some("10"), "Longest SUSPEND waits for buffers to empty."),
-    later(
-        "autodb_idle_timeout",
-        Kind::Time,
-        Some("3600"),
-        "A database of the entry `*` unused this long is forgotten. 0: never.",
-    ),
-    later(
-        "pool_idle_timeout",
-        Kind::Time,
-        Some("0"),
-        "A pool without clients and servers this long is forgotten. 0: never.",
-    ),
     later("dns_max_ttl", Kind::Time, Some("15"), "How long an address is remembered."),
     later("dns_nxdomain_ttl", Kind::Time, Some("15"), "How long a failed look-up is remembered."),
     later(
@@ -995,6 +997,8 @@ fn blank() -> Settings {
         max_user_connections: Default::default(),
         max_db_client_connections: Default::default(),
         max_user_client_connections: Default::default(),
+        autodb_idle_timeout: Default::default(),
+        pool_idle_timeout: Default::default(),
         server_round_robin: Default::default(),
         query_wait_timeout: Default::default(),
         query_wait_notify: Default::default(),

@@ -213,6 +213,12 @@ impl Pool {
         state.attached() + state.waiting()
     }
 
+    /// Whether nobody waits for it and it has no server, none on its way either.
+    pub fn is_deserted(&self) -> bool {
+        let state = self.state();
+        state.total() + state.waiting() == 0
+    }
+
     /// Its servers, in order of opening.
     pub fn servers(&self) -> Vec<Arc<ServerInfo>> {
         let mut servers: Vec<_> =

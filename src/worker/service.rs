@@ -139,6 +139,8 @@ pub struct Service {
     following: std::sync::Mutex<CancellationToken>,
     /// Clients that are logged in.
     clients: AtomicU32,
+    /// Since when it has had neither clients nor servers.
+    deserted: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Service {
@@ -160,6 +162,18 @@ impl Service {
     /// A client that had logged in is gone.
     pub fn client_left(&self) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// For how long it has had neither clients nor servers nor connections on their way.
+    fn deserted_for(&self, now: Instant) -> Duration {
+        let deserted = self.clients.load(Ordering::Relaxed) == 0
+            && self.pools().iter().all(|pool| pool.is_deserted());
+        let mut since = lock(&self.deserted);
+        if !deserted {
+            *since = None;
+            return Duration::ZERO;
+        }
+        now.saturating_duration_since(*since.get_or_insert(now))
     }
 
     /// Whether `min_pool_size` counts: a client is there, or all clients share a server user.
@@ -214,10 +228,33 @@ impl Services {
     }
 
     /// A round of the janitor's over all pools.
-    pub fn sweep(&self, now: Instant) {
+    pub fn sweep(&self, config: &Config, now: Instant) {
         for service in self.all() {
             let in_use = service.is_in_use();
             service.pools().iter().for_each(|pool| pool.sweep(now, in_use));
+            let limit = config.pool_idle_timeout(&service.database);
+            let database = service.offer().database.clone();
+            if database.user.is_some() && config.min_pool_size(&database) > 0 {
+                // It stands ready for its first client, or tries to.
+                continue;
+            }
+            if service.deserted_for(now) >= limit.unwrap_or(Duration::MAX) {
+                self.forget(service);
+            }
+        }
+    }
+
+    /// Forgets a service that nobody has used for long, unless somebody is about to.
+    fn forget(&self, service: Arc<Service>) {
+        let key = (service.database.clone(), service.user.clone());
+        drop(service);
+        // Whoever finds a service holds it before he lets the entry go: if only the map does, nobody can.
+        let forgotten = self.by_name.remove_if(&key, |_, kept| Arc::strong_count(kept) == 1);
+        if let Some(((database, user), service)) = forgotten {
+            lock(&service.following).cancel();
+            tracing::info!(
+                "{database}/{user}: forgotten, as it was without clients and servers for long"
+            );
         }
     }
 
@@ -249,6 +286,7 @@ impl Services {
                     retired: std::sync::Mutex::default(),
                     following: std::sync::Mutex::new(self.stop.child_token()),
                     clients: AtomicU32::new(0),
+                    deserted: std::sync::Mutex::default(),
                 });
                 self.follow(&service);
                 service
