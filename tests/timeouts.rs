@@ -3,7 +3,10 @@
 
 mod common;
 
-use common::{Password, Postgres, Setup, Weir, WeirSetup, Wire};
+use std::io::Read;
+use std::net::TcpStream;
+
+use common::{Password, Postgres, ScriptedServer, Setup, Step, Weir, WeirSetup, Wire};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::Message;
 
@@ -198,5 +201,48 @@ fn a_client_that_waits_longer_than_query_wait_notify_is_told_once() {
     holder.query("COMMIT").unwrap();
     // The answer comes next: there was no second notice.
     assert!(matches!(waiter.message().unwrap(), Message::RowDescription(_)));
+    weir.stop();
+}
+
+#[test]
+fn a_server_that_does_not_finish_the_login_is_given_up_after_server_connect_timeout() {
+    let server = ScriptedServer::start(vec![Step::Startup, Step::Hang]);
+    let weir = Weir::setup()
+        .database(&format!("app = host=127.0.0.1 port={}", server.port()))
+        .setting("server_connect_timeout", 1)
+        .setting("server_login_retry", 1)
+        .setting("client_login_timeout", 4)
+        .start();
+    let refused = Wire::tcp(weir.port(), "app", "app").err().unwrap();
+    assert_eq!(refused.to_string(), "FATAL 57P03: client_login_timeout (server down)");
+    assert!(weir.log().contains("did not let us in within 1s (server_connect_timeout)"));
+    assert!(server.seen().len() > 1, "it was tried again after server_login_retry");
+    weir.stop();
+}
+
+#[test]
+fn a_client_that_says_nothing_is_closed_after_client_login_timeout() {
+    let (_server, weir) = start(|setup| setup.setting("client_login_timeout", 1));
+    let mut socket = TcpStream::connect(("127.0.0.1", weir.port())).unwrap();
+    socket.set_read_timeout(Some(common::wait::DEADLINE)).unwrap();
+    let mut told = Vec::new();
+    socket.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with('E') && told.contains("client_login_timeout"), "{told:?}");
+    weir.stop();
+}
+
+#[test]
+fn while_a_server_is_down_new_queries_fail_at_once_and_who_waited_is_served_when_it_is_back() {
+    let (mut server, weir) = start(|setup| setup.setting("server_login_retry", 3));
+    let (mut patient, mut late) = (client(&weir), client(&weir));
+    server.stop();
+    patient.start("SELECT 'served'").unwrap();
+    weir.wait_log("cannot open a server connection");
+    let told = late.query("SELECT 1").unwrap_err();
+    let text = "server login has been failing, cached error: connect failed (server_login_retry)";
+    assert_eq!(told.to_string(), format!("FATAL 08001: {text}"));
+    server.start();
+    assert_eq!(patient.answer().unwrap().one(), "served");
     weir.stop();
 }
