@@ -232,3 +232,27 @@ fn a_pool_without_clients_and_servers_is_forgotten_after_its_time_and_comes_back
     drop(kept);
     weir.stop();
 }
+
+#[test]
+fn a_databases_own_server_lifetime_counts_before_the_global_one() {
+    let server = Setup::new().start();
+    let entry = |name: &str, more: &str| {
+        format!("{name} = host=127.0.0.1 port={} dbname=app {more}", server.port())
+    };
+    let weir = Weir::setup()
+        .database(&entry("short", "server_lifetime=1"))
+        .database(&entry("long", "server_lifetime=0"))
+        .setting("pool_mode", "transaction")
+        .start();
+    let shown = weir.console("SHOW DATABASES");
+    let lifetime = |name| shown.get(shown.find("name", name).unwrap(), "server_lifetime");
+    assert_eq!((lifetime("short"), lifetime("long")), ("1", "3600"), "0 inherits here");
+    let log_in = |database: &str| Wire::tcp(weir.port(), "app", database).unwrap();
+    let (mut short, mut long) = (log_in("short"), log_in("long"));
+    let pid = |wire: &mut Wire| wire.query("SELECT pg_backend_pid()").unwrap().one().to_owned();
+    let (old, kept) = (pid(&mut short), pid(&mut long));
+    weir.wait_log("closing because: server lifetime over");
+    assert_ne!(pid(&mut short), old);
+    assert_eq!(pid(&mut long), kept);
+    weir.stop();
+}
