@@ -195,8 +195,16 @@ fn direct_tls_is_closed_where_there_is_none() {
     assert!(tls_socket(tcp(&weir), &authority, &["postgresql"]).is_err());
     weir.wait_log("direct TLS refused: client_tls_sslmode is disable");
     // Nor can a handshake be garbage, or come in bits.
-    let weir_with = Weir::setup().server(&server).tls(&authority.server()).start();
-    for garbage in [&b"\x16"[..], b"\x16\x03\x01\x00\x05hello", &[0x16; 9000]] {
+    let weir_with =
+        Weir::setup().server(&server).tls(&authority.server()).setting("workers", 1).start();
+    for garbage in [
+        &b"\x16"[..],
+        b"\x16\x03\x01\x00\x05hello",
+        &[0x16; 9000],
+        // An alert that nobody has vouched for, and more behind it.
+        b"\x16\x03\x01\x00\x00\x15\x03\x03\x00\x02\x01\x00\x16\x03\x01\x00\x05hello",
+        b"\x16\x03\x01\x00\x01\x01\x15\x03\x03\x00\x02\x01\x00more",
+    ] {
         let mut socket = tcp(&weir_with);
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         socket.write_all(garbage).unwrap();

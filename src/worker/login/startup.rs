@@ -236,7 +236,10 @@ impl Guest<'_> {
 /// Gives a session what has arrived already.
 fn take_in(session: &mut rustls::ServerConnection, mut arrived: &[u8]) -> io::Result<()> {
     while !arrived.is_empty() {
-        session.read_tls(&mut arrived)?;
+        // Nothing makes it stop reading before the handshake is done; if something did, we must not go round for ever.
+        if session.read_tls(&mut arrived)? == 0 {
+            return Err(io::Error::other("the session took no more of the handshake"));
+        }
         session.process_new_packets().map_err(io::Error::other)?;
     }
     Ok(())
