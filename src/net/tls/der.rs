@@ -88,6 +88,53 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKey<'_>> {
     Some(PublicKey { whole: key.whole, algorithm, bits })
 }
 
+/// What a certificate's issuer has signed, and how.
+pub(super) struct Signed<'a> {
+    /// TBSCertificate, with tag and length.
+    pub(super) message: &'a [u8],
+    /// Content of the AlgorithmIdentifier, as webpki compares it.
+    pub(super) algorithm: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+/// `None` also if the certificate names one algorithm inside and another one outside of what is signed.
+pub(super) fn signed(mut certificate: &[u8]) -> Option<Signed<'_>> {
+    let mut outer = expect(&mut certificate, SEQUENCE)?.content;
+    let tbs = expect(&mut outer, SEQUENCE)?;
+    let algorithm = expect(&mut outer, SEQUENCE)?.content;
+    let signature = expect(&mut outer, BIT_STRING)?.content.strip_prefix(&[0])?;
+    let mut fields = tbs.content;
+    if fields.first() == Some(&CONTEXT_0) {
+        take(&mut fields)?;
+    }
+    expect(&mut fields, INTEGER)?;
+    let inside = expect(&mut fields, SEQUENCE)?.content;
+    (inside == algorithm).then_some(Signed { message: tbs.whole, algorithm, signature })
+}
+
+/// Whether it is of X.509's first version, which has no extensions.
+pub(super) fn is_version_1(certificate: &[u8]) -> bool {
+    split(certificate).is_some_and(|(fields, _)| fields.first() == Some(&INTEGER))
+}
+
+/// Name of who signed it, as it is encoded.
+pub(super) fn issuer(certificate: &[u8]) -> Option<&[u8]> {
+    let (mut fields, _) = split(certificate)?;
+    if fields.first() == Some(&CONTEXT_0) {
+        take(&mut fields)?;
+    }
+    expect(&mut fields, INTEGER)?;
+    expect(&mut fields, SEQUENCE)?;
+    Some(expect(&mut fields, SEQUENCE)?.whole)
+}
+
+/// Name of whom it is for, as it is encoded.
+pub(super) fn subject(certificate: &[u8]) -> Option<&[u8]> {
+    let mut fields = from_validity(certificate)?;
+    expect(&mut fields, SEQUENCE)?; // validity
+    Some(expect(&mut fields, SEQUENCE)?.whole)
+}
+
 /// From when until when, both inclusive, in seconds since 1970.
 pub(super) fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
     let mut fields = from_validity(certificate)?;

@@ -1,11 +1,16 @@
 //! Keys and certificates from the files that the settings name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+
+use super::der;
 use super::error::TlsError;
 use crate::config::TlsSettings;
 
@@ -91,6 +96,28 @@ impl Side<'_> {
             self.wrong("key", key_file, what)
         })?;
         Ok(Some(Identity { chain, key, cert_file: cert_file.clone() }))
+    }
+
+    /// Makes what is shown to peers of it. Not by rustls's own way, which looks at the certificate with webpki: that
+    /// takes none of version 1, and how we look to others is for them to judge.
+    pub(super) fn certified(
+        &self,
+        identity: Identity,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<SingleCertAndKey>, TlsError> {
+        let Identity { chain, key, cert_file } = identity;
+        let wrong = |what: String| self.wrong("cert", &cert_file, what);
+        let key = provider
+            .key_provider
+            .load_private_key(key)
+            .map_err(|error| wrong(format!("cannot be used with its private key: {error}")))?;
+        let certified = chain.first().and_then(|leaf| der::public_key(leaf));
+        let certified =
+            certified.ok_or_else(|| wrong("the certificate cannot be read".to_owned()))?;
+        if key.public_key().is_some_and(|own| own.as_ref() != certified.whole) {
+            return Err(wrong("the certificate does not belong to the private key".to_owned()));
+        }
+        Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))))
     }
 
     pub(super) fn authorities(&self) -> Result<Authorities, TlsError> {

@@ -2,7 +2,7 @@
 //!
 //! - `files` — keys and certificates from the files that the settings name
 //! - `negotiation` — versions, cipher suites and curves
-//! - `verify` — how much of a server's certificate is checked
+//! - `verify` — how much of a peer's certificate is checked; `trust`, `name` — what of it webpki leaves out
 //! - `binding` — the hash of a certificate that SCRAM binds to
 //! - `der` — the few fields of a certificate that those two need
 
@@ -10,9 +10,11 @@ mod binding;
 mod der;
 mod error;
 mod files;
+mod name;
 mod negotiation;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod verify;
 
 use std::sync::Arc;
@@ -22,10 +24,10 @@ use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientV
 
 pub use self::binding::server_end_point;
 pub use self::error::TlsError;
-use self::files::{Identity, Side};
+use self::files::{Authorities, Side};
 pub use self::negotiation::cipher_name;
 use self::negotiation::{provider, versions};
-use self::verify::{Check, Verifier};
+use self::verify::{Check, ClientVerifier, Verifier};
 use crate::config::{SslMode, TlsSettings};
 
 /// The protocol name of PostgreSQL in TLS's ALPN; a must for direct TLS, harmless otherwise.
@@ -53,13 +55,16 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
     let builder = match settings.mode {
         SslMode::VerifyCa | SslMode::VerifyFull => {
             let authorities = side.authorities()?;
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.roots), provider)
+            let Authorities { roots, certificates, file } = authorities;
+            let algorithms = provider.signature_verification_algorithms;
+            let webpki =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
                     .build()
                     .map_err(|error: VerifierBuilderError| {
-                        side.wrong("ca", &authorities.file, error.to_string())
+                        side.wrong("ca", &file, error.to_string())
                     })?;
-            builder.with_client_cert_verifier(verifier)
+            let verifier = ClientVerifier { webpki, authorities: certificates, algorithms };
+            builder.with_client_cert_verifier(Arc::new(verifier))
         }
         SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
             builder.with_no_client_auth()
@@ -73,11 +78,8 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
                 .to_owned(),
         });
     };
-    let Identity { chain, key, cert_file } = identity;
-    let end_point = chain.first().and_then(server_end_point).map(Arc::from);
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|error| side.wrong("cert", &cert_file, identity_error(&error)))?;
+    let end_point = identity.chain.first().and_then(server_end_point).map(Arc::from);
+    let mut config = builder.with_cert_resolver(side.certified(identity, &provider)?);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // Whoever wrote a list means its order.
     config.ignore_client_order =
@@ -114,28 +116,17 @@ pub fn client_config(settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>
         SslMode::VerifyFull => Check::ChainAndName(side.authorities()?),
     };
     let verifier = Verifier { check, algorithms: provider.signature_verification_algorithms };
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions(settings))
         .expect(SUITES_FOR_ALL)
         .dangerous() // All of what a verifier must do is in `Verifier`.
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match side.identity()? {
         None => builder.with_no_client_auth(),
-        Some(Identity { chain, key, cert_file }) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| side.wrong("cert", &cert_file, identity_error(&error)))?,
+        Some(identity) => builder.with_client_cert_resolver(side.certified(identity, &provider)?),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 
 const SUITES_FOR_ALL: &str = "settings leave cipher suites for both versions, and curves";
-
-fn identity_error(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            "the certificate does not belong to the private key".to_owned()
-        }
-        error => format!("cannot be used with its private key: {error}"),
-    }
-}

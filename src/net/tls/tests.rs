@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use sha2::{Digest, Sha256};
 
@@ -47,6 +47,14 @@ impl Files {
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
+    }
+
+    /// Runs openssl; `DIR` stands for the directory.
+    fn openssl(&self, arguments: &str) {
+        let arguments = arguments.replace("DIR", &self.0.path().display().to_string());
+        let made = std::process::Command::new("openssl").args(arguments.split(' ')).output();
+        let made = made.expect("openssl is installed");
+        assert!(made.status.success(), "{arguments}: {}", String::from_utf8_lossy(&made.stderr));
     }
 
     fn write(&self, name: &str, content: impl AsRef<[u8]>) {
@@ -471,12 +479,7 @@ fn a_client_resumes_its_session_until_the_configuration_is_read_anew() {
 #[test]
 fn keys_are_taken_in_every_form_that_openssl_writes_and_encrypted_ones_told_apart() {
     let files = Files::new();
-    let openssl = |arguments: &str| {
-        let arguments = arguments.replace("DIR", &files.0.path().display().to_string());
-        let made = std::process::Command::new("openssl").args(arguments.split(' ')).output();
-        let made = made.expect("openssl is installed");
-        assert!(made.status.success(), "{arguments}: {}", String::from_utf8_lossy(&made.stderr));
-    };
+    let openssl = |arguments: &str| files.openssl(arguments);
     openssl("genrsa -traditional -out DIR/pkcs1.key 2048");
     openssl("pkcs8 -topk8 -nocrypt -in DIR/pkcs1.key -out DIR/pkcs8.key");
     openssl("ecparam -name prime256v1 -genkey -out DIR/ec.key"); // with EC PARAMETERS in front
@@ -498,5 +501,74 @@ fn keys_are_taken_in_every_form_that_openssl_writes_and_encrypted_ones_told_apar
         let settings = files.settings(SslMode::Require, Some(("pkcs1.key.pem", key)), None);
         let error = acceptor(&settings).unwrap_err().to_string();
         assert!(error.contains(key) && error.contains("is encrypted"), "{error}");
+    }
+}
+
+/// Certificates by the instructions of PostgreSQL's manual ("Creating Certificates"): an authority, and what it signs
+/// is of version 1 and has a common name only.
+fn by_the_manual(files: &Files) {
+    for authority in ["root", "stranger"] {
+        files.openssl(&format!(
+            "req -new -x509 -nodes -newkey rsa:2048 -subj /CN=root -days 30 -keyout DIR/{authority}.key -out DIR/{authority}.pem"
+        ));
+    }
+    for (leaf, authority) in [("leaf", "root"), ("strange", "stranger")] {
+        files.openssl(&format!(
+            "req -new -nodes -newkey rsa:2048 -subj /CN=db.example -keyout DIR/{leaf}.key -out DIR/{leaf}.csr"
+        ));
+        files.openssl(&format!(
+            "x509 -req -in DIR/{leaf}.csr -days 20 -CA DIR/{authority}.pem -CAkey DIR/{authority}.key -CAcreateserial -out DIR/{leaf}.pem"
+        ));
+    }
+}
+
+#[test]
+fn certificates_by_the_manual_are_verified_as_openssl_does() {
+    let files = Files::new();
+    by_the_manual(&files);
+    let leaf = CertificateDer::from_pem_file(files.path("leaf.pem")).unwrap();
+    let connects = |mode, ca, (cert, key), name| {
+        let server =
+            acceptor(&files.settings(SslMode::Require, Some((cert, key)), None)).unwrap().config;
+        let client = client_config(&files.settings(mode, None, Some(ca))).unwrap();
+        handshake(client, server, name).map(drop)
+    };
+    let (leaf_files, strange) = (("leaf.pem", "leaf.key"), ("strange.pem", "strange.key"));
+    assert_eq!(connects(SslMode::VerifyCa, "root.pem", leaf_files, "whatever.example"), Ok(()));
+    assert_eq!(connects(SslMode::VerifyFull, "root.pem", leaf_files, "db.example"), Ok(()));
+    assert!(connects(SslMode::VerifyFull, "root.pem", leaf_files, "whatever.example").is_err());
+    // Signed by another authority that calls itself the same, or that has another name.
+    assert!(connects(SslMode::VerifyCa, "root.pem", strange, "db.example").is_err());
+    assert!(connects(SslMode::VerifyCa, "ca.pem", leaf_files, "db.example").is_err());
+
+    // Clients' too.
+    let admitted = |(cert, key), ca| {
+        let server = acceptor(&files.settings(SslMode::VerifyFull, SERVER, Some(ca))).unwrap();
+        let client =
+            client_config(&files.settings(SslMode::Require, Some((cert, key)), None)).unwrap();
+        handshake(client, server.config, "db.example").is_ok()
+    };
+    assert!(admitted(leaf_files, "root.pem"));
+    assert!(!admitted(strange, "root.pem"));
+    assert!(!admitted(leaf_files, "ca.pem"));
+    assert!(admitted(("self.pem", "self.key"), "self.pem"), "one that stands in the file itself");
+
+    // Neither before their time nor after it, and what was changed is refused.
+    let authorities = [CertificateDer::from_pem_file(files.path("root.pem")).unwrap()];
+    let algorithms = ring::default_provider().signature_verification_algorithms;
+    let at = |certificate: &CertificateDer<'_>, days: i64| {
+        let now = i64::try_from(UnixTime::now().as_secs()).unwrap() + days * 86_400;
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now as u64));
+        trust::beyond_webpki(&authorities, &algorithms, certificate, now)
+    };
+    use rustls::CertificateError::{Expired, NotValidYet};
+    assert_eq!(at(&leaf, 1), Some(Ok(())));
+    assert_eq!(at(&leaf, -2), Some(Err(NotValidYet.into())));
+    assert_eq!(at(&leaf, 25), Some(Err(Expired.into())), "the authority is still valid then");
+    for position in 0..leaf.len() {
+        let mut changed = leaf.to_vec();
+        changed[position] ^= 0x01;
+        let verdict = at(&CertificateDer::from(changed), 1);
+        assert_ne!(verdict, Some(Ok(())), "byte {position}");
     }
 }

@@ -1,17 +1,20 @@
-//! How much of a server's certificate is checked.
+//! How much of a peer's certificate is checked.
 //!
 //! No check (`prefer`, `require`) still means that the peer holds the key of the certificate it shows; the handshake's
 //! signature is always verified. Certificates that are not checked need not be to webpki's taste: the version 1
 //! certificates that PostgreSQL's manual teaches to make are taken, as OpenSSL takes them.
 
+use std::sync::Arc;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
-use super::der;
 use super::files::Authorities;
+use super::{der, name, trust};
 
 /// How much of a server's certificate is checked.
 #[derive(Debug)]
@@ -35,19 +38,9 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let wrong = |error: rustls::CertificateError| Err(rustls::Error::InvalidCertificate(error));
-        // A self-signed certificate that is its own authority: webpki refuses it for being a CA's, OpenSSL does not.
-        if authorities.certificates.iter().any(|known| known == certificate) {
-            return match der::validity(certificate) {
-                Some((from, _)) if now.as_secs() < from => {
-                    wrong(rustls::CertificateError::NotValidYet)
-                }
-                Some((_, until)) if now.as_secs() > until => {
-                    wrong(rustls::CertificateError::Expired)
-                }
-                Some(_) => Ok(()),
-                None => wrong(rustls::CertificateError::BadEncoding),
-            };
+        let known = &authorities.certificates;
+        if let Some(verdict) = trust::beyond_webpki(known, &self.algorithms, certificate, now) {
+            return verdict;
         }
         rustls::client::verify_server_cert_signed_by_trust_anchor(
             &ParsedCertificate::try_from(certificate)?,
@@ -64,7 +57,7 @@ impl ServerCertVerifier for Verifier {
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
+        server: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
@@ -75,10 +68,7 @@ impl ServerCertVerifier for Verifier {
             }
             Check::ChainAndName(authorities) => {
                 self.chain(authorities, certificate, intermediates, now)?;
-                rustls::client::verify_server_name(
-                    &ParsedCertificate::try_from(certificate)?,
-                    name,
-                )?;
+                name::verify(certificate, server)?;
             }
         }
         Ok(ServerCertVerified::assertion())
@@ -90,18 +80,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let key = der::public_key(certificate).ok_or(BAD_CERTIFICATE)?;
-        let candidates =
-            self.algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
-        let valid = candidates.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
-            algorithm.public_key_alg_id().as_ref() == key.algorithm
-                && algorithm.verify_signature(key.bits, message, signed.signature()).is_ok()
-        });
-        if valid {
-            Ok(HandshakeSignatureValid::assertion())
-        } else {
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature))
-        }
+        signature_of_1_2(&self.algorithms, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -110,14 +89,92 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let key = der::public_key(certificate).ok_or(BAD_CERTIFICATE)?;
-        let key = SubjectPublicKeyInfoDer::from(key.whole);
-        rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+        signature_of_1_3(&self.algorithms, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Of clients, every certificate is checked against the authorities.
+#[derive(Debug)]
+pub(super) struct ClientVerifier {
+    /// For all that webpki verifies.
+    pub(super) webpki: Arc<dyn ClientCertVerifier>,
+    /// The authorities, as they stand in the file.
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.webpki.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        match trust::beyond_webpki(&self.authorities, &self.algorithms, certificate, now) {
+            Some(verdict) => verdict.map(|()| ClientCertVerified::assertion()),
+            None => self.webpki.verify_client_cert(certificate, intermediates, now),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        signature_of_1_2(&self.algorithms, message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        signature_of_1_3(&self.algorithms, message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn signature_of_1_2(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let key = der::public_key(certificate).ok_or(BAD_CERTIFICATE)?;
+    let candidates = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+    let valid = candidates.flat_map(|(_, algorithms)| *algorithms).any(|algorithm| {
+        algorithm.public_key_alg_id().as_ref() == key.algorithm
+            && algorithm.verify_signature(key.bits, message, signed.signature()).is_ok()
+    });
+    if valid {
+        Ok(HandshakeSignatureValid::assertion())
+    } else {
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature))
+    }
+}
+
+fn signature_of_1_3(
+    algorithms: &WebPkiSupportedAlgorithms,
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    let key = der::public_key(certificate).ok_or(BAD_CERTIFICATE)?;
+    let key = SubjectPublicKeyInfoDer::from(key.whole);
+    rustls::crypto::verify_tls13_signature_with_raw_key(message, &key, signed, algorithms)
 }
 
 const BAD_CERTIFICATE: rustls::Error =
