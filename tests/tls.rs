@@ -360,3 +360,29 @@ fn a_reload_reads_certificates_again_and_a_broken_one_changes_nothing() {
     drop(early);
     weir.stop();
 }
+
+#[test]
+fn a_unix_socket_has_no_tls_neither_asked_for_nor_direct() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&Authority::new().server())
+        .setting("client_tls_sslmode", "require")
+        .start();
+    let path = weir.dir().join(format!(".s.PGSQL.{}", weir.port()));
+    for (first, answer) in [(&[0, 0, 0, 8, 4, 210, 22, 47][..], &b"N"[..]), (b"\x16\x03\x01", b"")]
+    {
+        let mut socket = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        socket.write_all(first).unwrap();
+        let mut said = vec![0; answer.len()];
+        socket.read_exact(&mut said).unwrap();
+        assert_eq!(said, answer);
+        drop(socket.shutdown(std::net::Shutdown::Write));
+        drop(socket.read_to_end(&mut said));
+        assert_eq!(said, answer, "and nothing more");
+    }
+    weir.wait_log("direct TLS refused: Unix sockets have none");
+    assert_eq!(psql(&weir.unix_login("app", "app"), "SELECT 42").ok(), "42", "and needs none");
+    weir.stop();
+}
