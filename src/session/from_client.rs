@@ -25,6 +25,9 @@ const END_LIMIT: usize = 128;
 /// Longest Describe or Close that is taken apart: a name this long is no name (NAMEDATALEN is 64).
 const NAME_MESSAGE_LIMIT: usize = 64 * 1024;
 
+/// Longest Parse of a named statement: it is kept, to be prepared on other servers.
+const PARSE_LIMIT: usize = 16 << 20;
+
 impl Session {
     /// Looks at one message from the client. `have` is what has arrived of it, from its tag on, and never more than
     /// it; `server` is the attached one.
@@ -165,6 +168,9 @@ impl Session {
         let follow = self.rules.follow_statements
             && (named
                 || self.rules.prepare_unnamed != PrepareUnnamed::Off && head.len <= LONGEST_KEPT);
+        if follow && head.len > PARSE_LIMIT {
+            return FromClient::Refuse(Refusal::Client(DecodeError::too_long(head.tag, head.len)));
+        }
         let enough = if follow { head.len } else { head.len.min(PEEK) };
         let Some(server) = server else {
             if have.len() < enough {

@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use pgweir_codec::backend::{self, ErrorResponse, Severity, TransactionStatus};
+use pgweir_codec::error::DecodeError;
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
@@ -14,6 +15,10 @@ use crate::config::PoolMode;
 /// Largest ErrorResponse that is read whole; a longer one is passed on as it streams.
 const ERROR_LIMIT: usize = 64 * 1024;
 
+/// Longest message of a type that is never long. A length beyond it means that the stream is garbage: without the
+/// check a client would wait for gigabytes that never come. The same limit as libpq's.
+const SHORT_LIMIT: usize = 30_000;
+
 impl Session {
     /// Looks at one message from the attached server. `have` is what has arrived of it, from its tag on.
     pub fn server_message(
@@ -23,6 +28,9 @@ impl Session {
         server: &mut ServerState,
         out: &mut Outbox,
     ) -> FromServer {
+        if head.len > SHORT_LIMIT && !may_be_long(head.tag) {
+            return FromServer::Refuse(Refusal::Server(DecodeError::too_long(head.tag, head.len)));
+        }
         // At any time, not part of the pipeline (manual, "Asynchronous Operations").
         match head.tag {
             backend::NoticeResponse::TAG | backend::NotificationResponse::TAG => {
@@ -310,6 +318,21 @@ fn is_stale_plan(body: &[u8]) -> bool {
         error.code() == SqlState::FEATURE_NOT_SUPPORTED
             && error.field(b'R').is_some_and(|routine| &routine[..] == b"RevalidateCachedQuery")
     })
+}
+
+/// Rows, COPY data, descriptions and texts have no bound of their own.
+fn may_be_long(tag: u8) -> bool {
+    matches!(
+        tag,
+        backend::DataRow::TAG
+            | backend::CopyData::TAG
+            | backend::RowDescription::TAG
+            | backend::ParameterDescription::TAG
+            | backend::FunctionCallResponse::TAG
+            | backend::NoticeResponse::TAG
+            | backend::NotificationResponse::TAG
+            | ErrorResponse::TAG
+    )
 }
 
 fn unexpected(tag: u8) -> FromServer {

@@ -1,5 +1,7 @@
 //! What the session machine says to do with a message, and why a session cannot go on.
 
+use std::fmt;
+
 use pgweir_codec::backend::{ErrorResponse, Severity};
 use pgweir_codec::error::DecodeError;
 use pgweir_codec::sqlstate::SqlState;
@@ -93,6 +95,24 @@ impl Refusal {
             Self::InvalidParameter(words) => {
                 fatal(SqlState::INVALID_PARAMETER_VALUE, "invalid server parameter").detail(words)
             }
+        }
+    }
+}
+
+/// For the operator.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => write!(f, "bad packet: {error}"),
+            Self::UnknownClientMessage(tag) => write!(f, "unknown pkt, type 0x{tag:02x}"),
+            Self::Server(error) => write!(f, "its message makes no sense: {error}"),
+            Self::UnexpectedServerMessage(tag) => {
+                write!(f, "its message of type 0x{tag:02x} answers no request")
+            }
+            Self::TransactionInStatementMode => {
+                f.write_str("transaction blocks not allowed in statement pooling mode")
+            }
+            Self::InvalidParameter(words) => write!(f, "invalid server parameter: {words}"),
         }
     }
 }

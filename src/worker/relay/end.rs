@@ -119,7 +119,12 @@ impl Relay {
             && let Some(mut lease) = self.lease.take()
         {
             let info = lease.connection().info.clone();
-            tracing::warn!("S-{:#x} at {}: {refusal:?}", info.id, info.host);
+            tracing::warn!(
+                "{}: closing its server S-{:#x} at {}: {refusal}",
+                self.info.label(),
+                info.id,
+                info.host
+            );
             lease.close("server sent a message that makes no sense");
         }
         self.refuse(cx, &refusal.response())
