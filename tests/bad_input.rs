@@ -7,7 +7,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{ScriptedServer, Setup, Step, Weir, Wire, psql};
+#[cfg(target_os = "linux")]
+use common::process::Watched;
+use common::tls::Authority;
+use common::{Raw, ScriptedServer, Setup, Step, Weir, Wire, psql, wait};
 
 /// Sends bytes and reads until the other side closes.
 fn shout(port: u16, bytes: &[u8]) -> Vec<u8> {
@@ -54,6 +57,177 @@ fn garbage_on_the_port_ends_its_own_connection_only() {
         assert_eq!(rude.answer().unwrap_err().code(), "08P01");
     }
     assert_eq!(other.query("SELECT 1").unwrap().one(), "1");
+    weir.stop();
+}
+
+#[test]
+fn silence_during_a_login_ends_after_client_login_timeout() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .tls(&Authority::new().server())
+        .setting("auth_type", "md5")
+        .setting("client_login_timeout", 1)
+        .start();
+    const TOLD: &str = "C57P01\0Mclient_login_timeout\0";
+    let startup = b"\0\0\0\x1f\0\x03\0\0user\0app\0database\0app\0\0";
+    let ssl_request = b"\0\0\0\x08\x04\xd2\x16\x2f";
+    let cases: &[(&str, &[&[u8]], &str)] = &[
+        ("nothing", &[], TOLD),
+        ("half a head", &[b"\0\0"], TOLD),
+        ("half a startup packet", &[&startup[..20]], TOLD),
+        ("an SSLRequest alone", &[ssl_request], "S"),
+        ("half a TLS handshake", &[ssl_request, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"], "S"),
+        ("no answer to the question for a password", &[startup], TOLD),
+        ("half a password", &[startup, b"p\0\0\0\x28md5"], TOLD),
+    ];
+    std::thread::scope(|scope| {
+        for (what, parts, told) in cases {
+            let port = weir.port();
+            scope.spawn(move || {
+                let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+                let mut answer = Vec::new();
+                for (number, part) in parts.iter().enumerate() {
+                    if number > 0 {
+                        // What came before has been answered.
+                        answer.push(0);
+                        socket.read_exact(&mut answer[number - 1..]).unwrap();
+                    }
+                    socket.write_all(part).unwrap();
+                }
+                socket.read_to_end(&mut answer).unwrap();
+                let shown = String::from_utf8_lossy(&answer);
+                assert!(shown.contains(told), "{what}: {shown:?}");
+                assert_eq!(*told == "S", answer == b"S", "{what}: {shown:?}");
+            });
+        }
+    });
+    weir.wait_log("client_login_timeout");
+    weir.stop();
+}
+
+#[test]
+fn half_a_message_takes_no_server_from_others() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .setting("pool_mode", "transaction")
+        .setting("default_pool_size", 1)
+        .setting("workers", 1)
+        .start();
+    let mut other = Wire::tcp(weir.port(), "app", "app").unwrap();
+    for bytes in [
+        &b"Q"[..],
+        b"Q\0\0",
+        b"Q\0\0\0\x20SELECT 1",
+        b"P\0\0\0\x20name\0SELECT",
+        b"P\0\0\0\x20\0SELECT",
+        b"B\0\0\0\x20\0na",
+        b"D\0\0\0\x20Sname",
+    ] {
+        let mut silent = Wire::tcp(weir.port(), "app", "app").unwrap();
+        silent.send(bytes).unwrap();
+        // One thread serves both: at the latest between these two it has looked at the half.
+        for _ in 0..2 {
+            assert_eq!(other.query("SELECT 1").unwrap().one(), "1", "{bytes:?}");
+        }
+        drop(silent);
+        assert_eq!(other.query("SELECT 1").unwrap().one(), "1", "{bytes:?}");
+    }
+    // One that is longer than what we look at streams to its server; its end frees the place.
+    let mut silent = Wire::tcp(weir.port(), "app", "app").unwrap();
+    silent.send(&[b"Q\0\x10\0\0SELECT ", &[b' '; 100_000][..]].concat()).unwrap();
+    wait::until("it to hold the server", wait::DEADLINE, || {
+        let pools = weir.console("SHOW POOLS");
+        pools.get(pools.find("database", "app").unwrap(), "sv_active") == "1"
+    });
+    drop(silent);
+    assert_eq!(other.query("SELECT 1").unwrap().one(), "1");
+    weir.stop();
+}
+
+#[test]
+fn messages_that_break_the_rules_end_their_own_client_only() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .setting("pool_mode", "transaction")
+        .setting("default_pool_size", 1)
+        .start();
+    let mut other = Wire::tcp(weir.port(), "app", "app").unwrap();
+    let long_name = [b"D\0\x02\0\0S", &[b'x'; 0x2_0000][..]].concat();
+    let long_statement = [&b"P\x40\0\0\0name\0SELECT"[..], &[b' '; 10_000]].concat();
+    const BAD: &str = "bad packet";
+    const UNKNOWN: &str = "unknown pkt";
+    const INVALID: &str = "invalid string in message";
+    for (what, bytes, told) in [
+        ("unknown type", &b"~\0\0\0\x04"[..], UNKNOWN),
+        ("length 3", b"Q\0\0\0\x03", BAD),
+        ("length 0", b"S\0\0\0\0", BAD),
+        ("negative length", b"Q\xff\xff\xff\xff", BAD),
+        ("a query without its end", b"Q\0\0\0\x0cSELECT 1", INVALID),
+        ("an empty query message", b"Q\0\0\0\x04", INVALID),
+        ("a statement without its end", b"P\0\0\0\x0aname\0S", BAD),
+        ("a statement without a name", b"P\0\0\0\x04", BAD),
+        ("a statement of a gigabyte", &long_statement, BAD),
+        ("portal without its end", b"B\0\0\0\x08name", BAD),
+        ("describe nothing", b"D\0\0\0\x04", BAD),
+        ("describe what", b"D\0\0\0\x0aXname\0", BAD),
+        ("close what", b"C\0\0\0\x0aXname\0", BAD),
+        ("a name of 128 KiB", &long_name, BAD),
+        ("a password", b"p\0\0\0\x09hush\0", UNKNOWN),
+        ("a second startup packet", b"\0\0\0\x20\0\x03\0\0user\0app\0database\0app\0\0", UNKNOWN),
+        ("a server's message", b"Z\0\0\0\x05I", UNKNOWN),
+    ] {
+        let (mut rude, _) = Raw::login(weir.port(), 0, &[]).unwrap();
+        rude.send(bytes);
+        rude.send(b"S\0\0\0\x04");
+        let answer = rude.answer();
+        assert_eq!((&*answer.code(), &*answer.message()), ("08P01", told), "{what}");
+        // What is no business of ours is the server's to refuse, and it goes on.
+        assert_eq!(answer.closed, told != INVALID, "{what}");
+        assert_eq!(other.query("SELECT 1").unwrap().one(), "1", "{what}");
+    }
+    assert!(!weir.log().contains("hush"), "a password in the log");
+    weir.stop();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_file_descriptors_those_who_are_there_go_on_and_others_wait() {
+    let server = Setup::new().start();
+    let weir = Weir::setup()
+        .server(&server)
+        .setting("pool_mode", "transaction")
+        .setting("default_pool_size", 2)
+        .setting("server_login_retry", 1)
+        .start();
+    let process = Watched::new(weir.pid());
+    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
+    let mut second = Wire::tcp(weir.port(), "app", "app").unwrap();
+    client.query("BEGIN").unwrap();
+
+    // None for a new client: it waits at the door.
+    let lowest_free = |from: u64| (from..).find(|fd| !process.has_file(*fd)).unwrap();
+    process.limit_files(lowest_free(0));
+    let port = weir.port();
+    let waiting = std::thread::spawn(move || Wire::tcp(port, "app", "app"));
+    weir.wait_log("cannot accept a client: Too many open files");
+    // None for a second server either, so its client waits.
+    second.start("SELECT 'served'").unwrap();
+    weir.wait_log("cannot open a server connection");
+    assert_eq!(client.query("SELECT 1").unwrap().one(), "1");
+    client.query("COMMIT").unwrap();
+    assert_eq!(second.answer().unwrap().one(), "served");
+    assert!(!waiting.is_finished());
+
+    process.limit_files(1000);
+    let mut waiting = waiting.join().unwrap().unwrap();
+    assert_eq!(waiting.query("SELECT 1").unwrap().one(), "1");
+    client.query("BEGIN").unwrap();
+    assert_eq!(second.query("SELECT 'a second server'").unwrap().one(), "a second server");
+    client.query("COMMIT").unwrap();
     weir.stop();
 }
 

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit};
+
+use super::home::as_service;
 
 /// A process to be looked at, through /proc.
 #[derive(Clone, Copy, Debug)]
@@ -34,13 +36,19 @@ impl Watched {
         fs::read_dir(self.file("fd")).unwrap().count()
     }
 
-    /// Lets it open no file descriptor with this number or a greater one.
+    /// Whether this file descriptor of it is in use.
+    pub fn has_file(self, number: u64) -> bool {
+        fs::symlink_metadata(self.file(&format!("fd/{number}"))).is_ok()
+    }
+
+    /// Lets it open no file descriptor with this number or a greater one, from now on. As the user
+    /// that it runs as: not every root may do that to others' processes.
     pub fn limit_files(self, limit: u64) {
-        let limit = Rlimit { current: Some(limit), maximum: None };
-        let before = prlimit(Some(self.0), Resource::Nofile, limit).unwrap();
-        // Its hard limit stays, so that the soft one can be lifted again.
-        let limit = Rlimit { current: limit.current, maximum: before.maximum };
-        prlimit(Some(self.0), Resource::Nofile, limit).unwrap();
+        let mut command = as_service("/usr/bin/prlimit");
+        let pid = self.0.as_raw_nonzero();
+        command.arg(format!("--pid={pid}")).arg(format!("--nofile={limit}:"));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
     }
 
     fn status(self, field: &str) -> u64 {
