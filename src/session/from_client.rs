@@ -397,9 +397,10 @@ impl Session {
         }
     }
 
-    /// To be called when all that arrived was looked at: replies of our own that a Flush asked for go out now.
+    /// To be called when all that arrived was looked at: replies of our own that a Flush asked for go out now, and those
+    /// that have become too many to wait for it.
     pub fn end_of_batch(&mut self, out: &mut Outbox) {
-        if self.flush_wanted && self.pending.write_due(&mut out.to_client) {
+        if (self.flush_wanted || self.is_full()) && self.pending.write_due(&mut out.to_client) {
             self.untouched = false;
         }
         if self.pending.is_empty() {

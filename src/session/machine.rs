@@ -21,6 +21,10 @@ use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
 use crate::config::{PoolMode, PrepareUnnamed};
 
+/// Most requests of one client that may be unanswered while more are read from it. Far above any driver's pipeline.
+/// PostgreSQL sends what it has once that is 8 KiB, which far fewer answers are, so this cannot come to a standstill.
+const PIPELINE_LIMIT: usize = 32 * 1024;
+
 /// What does not change during a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -146,6 +150,12 @@ impl Session {
     /// Whether a server could be given back now with nothing in flight on it.
     pub fn is_quiet(&self) -> bool {
         self.pending.is_empty() && !self.unsynced && !self.copy_in && !self.in_transaction()
+    }
+
+    /// Whether so much is unanswered that the client must wait: each request is remembered until its answer comes, and
+    /// millions of the shortest fit into the sockets' buffers.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= PIPELINE_LIMIT
     }
 
     /// Whether the server owes an answer.

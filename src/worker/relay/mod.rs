@@ -215,7 +215,11 @@ impl Relay {
         let stuck = match self.waiting {
             // Read on, to notice when it leaves; but only so much.
             Some(_) => self.to_server.unseen().len() >= SMALL / 2,
-            None => self.to_server.has_output(),
+            // As a backend: who does not read its answers is asked no further questions. What pgweir itself answers
+            // would else be kept without bound.
+            None => {
+                self.to_server.has_output() || self.to_client.has_output() || self.session.is_full()
+            }
         };
         if stuck || self.dry[0] {
             return Ok(false);
