@@ -108,6 +108,38 @@ fn silence_during_a_login_ends_after_client_login_timeout() {
 }
 
 #[test]
+fn what_is_too_long_during_a_login_is_refused_by_its_length() {
+    let server = Setup::new().start();
+    let weir = Weir::setup().server(&server).setting("auth_type", "md5").start();
+    let startup = |user: &str, database: &str| {
+        let body = format!("\0\x03\0\0user\0{user}\0database\0{database}\0\0");
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&length, body.as_bytes()].concat()
+    };
+    let long = "x".repeat(128);
+    for (what, bytes, told) in [
+        ("packet", b"\0\0\x27\x15\0\x03\0\0user\0app\0".to_vec(), "C08P01\0"),
+        ("user", startup(&long, "app"), "C28000\0Musername too long\0"),
+        ("database", startup("app", &long), "C3D000\0Mdatabase name too long\0"),
+        (
+            "password",
+            [&startup("app", "app")[..], b"p\x7f\xff\xff\xffmd5"].concat(),
+            "C08P01\0Mpassword too long\0",
+        ),
+        (
+            "another message's length",
+            [&startup("app", "app")[..], b"Q\0\0\0\x0dSELECT 1\0"].concat(),
+            "C08P01\0Mbad packet\0",
+        ),
+    ] {
+        let answer = shout(weir.port(), &bytes);
+        let shown = String::from_utf8_lossy(&answer);
+        assert!(shown.contains(told), "{what}: {shown:?}");
+    }
+    weir.stop();
+}
+
+#[test]
 fn half_a_message_takes_no_server_from_others() {
     let server = Setup::new().start();
     let weir = Weir::setup()

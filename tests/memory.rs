@@ -142,7 +142,7 @@ fn a_client_that_sends_a_large_copy_to_a_slow_server() {
         server.kill(Signal::STOP);
         let row = copy_data(&[&[b'x'; 999_999][..], b"\n"].concat());
         let mut sent = 0;
-        let rest = send_until_blocked(&mut socket, &row, &mut sent);
+        let rest = send_until_blocked(&mut socket, &row, KERNEL, &mut sent);
         assert!(sent < KERNEL, "{sent} bytes went to a server that reads none");
         server.kill(Signal::CONT);
         socket.write_all(&rest).unwrap();
@@ -161,11 +161,17 @@ fn copy_data(bytes: &[u8]) -> Vec<u8> {
     message.to_vec()
 }
 
-/// Sends a message again and again until no byte is taken for a second; what is left of the last.
-fn send_until_blocked(socket: &mut TcpStream, message: &[u8], sent: &mut usize) -> Vec<u8> {
+/// Sends a message again and again until no byte is taken for a second, or `most` were; gives what
+/// is left of the last.
+fn send_until_blocked(
+    socket: &mut TcpStream,
+    message: &[u8],
+    most: usize,
+    sent: &mut usize,
+) -> Vec<u8> {
     socket.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut left = message;
-    while *sent < KERNEL {
+    while *sent < most {
         match socket.write(left) {
             Ok(taken) => {
                 *sent += taken;
@@ -200,11 +206,113 @@ fn a_client_that_sends_a_large_copy_to_a_server_that_never_reads() {
         socket.write_all(&query).unwrap();
         socket.read_exact(&mut [0; 8]).unwrap();
         let mut sent = 0;
-        send_until_blocked(&mut socket, &copy_data(&[b'x'; 8000]), &mut sent);
+        send_until_blocked(&mut socket, &copy_data(&[b'x'; 8000]), KERNEL, &mut sent);
         sent
     });
     assert!(sent < KERNEL, "{sent} bytes went to a server that reads none");
     assert_eq!(server.seen()[0].surprise, None);
+}
+
+#[test]
+fn a_client_that_asks_and_asks_and_never_reads_an_answer() {
+    let server = Setup::new().start();
+    let weir = start(&server);
+    let mut other = Wire::tcp(weir.port(), "app", "app").unwrap();
+    let mut query = BytesMut::new();
+    frontend::query("SELECT repeat('x', 100)", &mut query).unwrap();
+    let mut begin = BytesMut::new();
+    frontend::query("BEGIN", &mut begin).unwrap();
+    let mut extended = BytesMut::new();
+    frontend::parse("named", "SELECT repeat('x', 100)", [], &mut extended).unwrap();
+    extended.extend_from_slice(b"B\0\0\0\x11\0named\0\0\0\0\0\0\0");
+    frontend::execute("", 0, &mut extended).unwrap();
+    frontend::close(b'S', "named", &mut extended).unwrap();
+    frontend::sync(&mut extended);
+    for (what, first, message) in [
+        ("Sync, without a server", &b""[..], &b"S\0\0\0\x04"[..]),
+        ("Sync, in a transaction", &begin, b"S\0\0\0\x04"),
+        ("Flush, in a transaction", &begin, b"H\0\0\0\x04"),
+        ("queries", b"", &query),
+        ("a named statement", b"", &extended),
+        ("Describe of what is not there", b"", b"D\0\0\0\x06S\0"),
+    ] {
+        let mut socket = log_in(&weir);
+        // As one write, or small messages would be bounded by the test's speed.
+        let block = message.repeat((64 << 10) / message.len());
+        let sent = bounded(&format!("never reads, sends {what}"), &weir, || {
+            socket.write_all(first).unwrap();
+            let mut sent = 0;
+            send_until_blocked(&mut socket, &block, KERNEL / 4, &mut sent);
+            sent
+        });
+        eprintln!("{} KiB were taken", sent >> 10);
+        assert_eq!(other.query("SELECT 1").unwrap().one(), "1", "{what}");
+    }
+    weir.stop();
+}
+
+/// The limits that hold the others up come to no standstill.
+#[test]
+fn a_hundred_thousand_requests_in_one_pipeline_are_all_answered() {
+    const REQUESTS: usize = 100_000;
+    let server = Setup::new().start();
+    let weir = start(&server);
+    let parse = |text: &str| {
+        let mut message = BytesMut::new();
+        frontend::parse("named", text, [], &mut message).unwrap();
+        message.to_vec()
+    };
+    let bind = b"B\0\0\0\x11\0named\0\0\0\0\0\0\0";
+    let execute = b"E\0\0\0\x09\0\0\0\0\0";
+    let (close, sync) = (b"C\0\0\0\x0bSother\0", b"S\0\0\0\x04");
+    for (what, first, request, answer, count) in [
+        ("Close", vec![], &close[..], b'3', REQUESTS),
+        ("Sync", vec![], sync, b'Z', REQUESTS + 1),
+        ("Bind", parse("SELECT 1"), bind, b'2', REQUESTS),
+        ("Bind and Execute", parse("SELECT 1"), &[&bind[..], execute].concat(), b'D', REQUESTS),
+        ("Close behind Parse", parse("SELECT 1"), close, b'3', REQUESTS),
+        ("Bind behind an error", parse("no SQL"), bind, b'E', 1),
+    ] {
+        let mut socket = log_in(&weir);
+        let mut end = BytesMut::new();
+        frontend::sync(&mut end);
+        frontend::query("SELECT 'the end'", &mut end).unwrap();
+        let mut writer = socket.try_clone().unwrap();
+        let counts = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                writer.write_all(&first).unwrap();
+                writer.write_all(&request.repeat(REQUESTS)).unwrap();
+                writer.write_all(&end).unwrap();
+            });
+            count_answers(&mut socket)
+        });
+        assert_eq!(counts[usize::from(answer)], count, "{what}");
+        eprintln!("{what}: all answered");
+    }
+    weir.stop();
+}
+
+/// How many messages of each type come, up to the ReadyForQuery behind `the end`.
+fn count_answers(socket: &mut TcpStream) -> [usize; 256] {
+    let (mut counts, mut input, mut ending) = ([0; 256], BytesMut::new(), false);
+    let mut block = vec![0; 64 << 10];
+    loop {
+        while let Some(length) = input.get(1..5) {
+            let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+            if input.len() <= length {
+                break;
+            }
+            let message = input.split_to(1 + length);
+            match message[0] {
+                b'D' if message.ends_with(b"the end") => ending = true,
+                b'Z' if ending => return counts,
+                tag => counts[usize::from(tag)] += 1,
+            }
+        }
+        let new = socket.read(&mut block).expect("no answer");
+        assert_ne!(new, 0, "closed after {counts:?}");
+        input.extend_from_slice(&block[..new]);
+    }
 }
 
 #[test]
