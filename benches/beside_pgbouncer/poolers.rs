@@ -3,7 +3,7 @@
 use rustix::process::Pid;
 
 use crate::common::tls::Certificate;
-use crate::common::{Weir, WeirSetup};
+use crate::common::{Rows, Weir, WeirSetup};
 use crate::measure::Who;
 use crate::process;
 
@@ -59,6 +59,11 @@ impl Pooler {
     /// Its process number.
     pub(crate) fn pid(&self) -> Pid {
         self.weir.pid()
+    }
+
+    /// What its console says of its pools.
+    pub(crate) fn pools(&self) -> Rows {
+        self.weir.console("SHOW POOLS")
     }
 
     /// The process.

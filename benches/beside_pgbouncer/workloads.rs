@@ -118,13 +118,18 @@ impl Workload {
     ) -> Option<Sample> {
         match self.kind {
             Kind::Pgbench(spec) => pgbench::round(pooler, spec, options.seconds),
-            Kind::Echo { mode, clients } => Some(ends.echo.round(echo::Load {
-                port: pooler.port(),
-                pid: pooler.pid(),
-                mode,
-                clients: clients.unwrap_or(options.echo_clients),
-                length: options.length(),
-            })),
+            Kind::Echo { mode, clients } => {
+                let load = echo::Load {
+                    port: pooler.port(),
+                    pid: pooler.pid(),
+                    mode,
+                    clients: clients.unwrap_or(options.echo_clients),
+                    length: options.length(),
+                };
+                let sample = ends.echo.round(load);
+                assert!(sample.is_some(), "{}: {:#?}", pooler.who.name(), pooler.pools());
+                sample
+            }
             Kind::Stream(stream) => Some(streams::round(pooler, stream, options.length())),
             Kind::Syscalls(spec) => {
                 let (sample, note) = syscalls::round(pooler, spec, options.seconds)?;

@@ -57,6 +57,8 @@ pub(crate) struct Echo {
 
 /// Before anything counts: each server connection has been used, each buffer has its size.
 const WARM_UP: Duration = Duration::from_millis(500);
+/// The longest that all clients may take for logging in, for preparing, or for their last answers.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Echo {
     /// Starts the thread on `core`; its server listens from now on.
@@ -77,11 +79,11 @@ impl Echo {
         self.port
     }
 
-    /// Runs a load to its end.
-    pub(crate) fn round(&self, load: Load) -> Sample {
+    /// Runs a load to its end. `None` if the thread has panicked, which says why: a client was refused or got no answer.
+    pub(crate) fn round(&self, load: Load) -> Option<Sample> {
         let (result, outcome) = channel();
-        self.orders.as_ref().unwrap().send((load, result)).unwrap();
-        outcome.recv().expect("the echo thread has panicked")
+        self.orders.as_ref()?.send((load, result)).ok()?;
+        outcome.recv().ok()
     }
 }
 
@@ -128,11 +130,17 @@ impl Engine {
         }
     }
 
+    fn turn_until(&mut self, progress: Progress, clients: &mut Clients) {
+        let deadline = Instant::now() + PATIENCE;
+        while clients.progress() != progress {
+            assert!(Instant::now() < deadline, "still {:?} after {PATIENCE:?}", clients.progress());
+            self.turn(Some(clients));
+        }
+    }
+
     fn load(&mut self, load: &Load) -> Sample {
         let mut clients = Clients::connect(&self.epoll, load);
-        while clients.progress() != Progress::Running {
-            self.turn(Some(&mut clients));
-        }
+        self.turn_until(Progress::Running, &mut clients);
         let warm = Instant::now() + WARM_UP;
         while Instant::now() < warm {
             self.turn(Some(&mut clients));
@@ -146,9 +154,7 @@ impl Engine {
         let (seconds, cpu) = (from.elapsed().as_secs_f64(), process::cpu_us(load.pid) - before);
         let own = process::cpu_us_of_this_thread() - own;
         let latencies = clients.stop();
-        while clients.progress() != Progress::Stopped {
-            self.turn(Some(&mut clients));
-        }
+        self.turn_until(Progress::Stopped, &mut clients);
         let ends = own / latencies.len() as f64;
         let mut sample = measure::transactions(seconds, cpu, latencies);
         sample.insert(Measure::Busy, cpu / seconds / 1e4);
