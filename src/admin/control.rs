@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, watch};
 
 pub use super::parse::ShutdownMode;
+use crate::auth::mock::Crowd;
 use crate::config::{Config, ConfigError, Database, Settings, SslMode};
 use crate::net::tls::{self, TlsError};
 use crate::pool::AttachError;
@@ -127,7 +128,8 @@ pub fn with_tls(config: Config) -> Result<Live, TlsError> {
             Tls { wanted, config: Some(tls::client_config(&settings.server_tls)?) }
         }
     };
-    Ok(Live { config: Arc::new(config), server_tls, client_tls })
+    let crowd = Crowd::of(&config.userlist);
+    Ok(Live { config: Arc::new(config), crowd, server_tls, client_tls })
 }
 
 /// What the monitors watch: the entries that follow roles.

@@ -5,6 +5,7 @@
 //!   ├── plain, md5 ──▶ Password ── message() ──────────────────▶ Accepted | Refused
 //!   └── SCRAM ──▶ ScramFirst ── message() ──▶ ScramFinal ── message() ──▶ Accepted | Refused
 //! ```
+//! Where PBKDF2 is needed to tell, the last `message()` gives `Derive`, and `derived()` the verdict.
 //! A user that does not exist, or could not log in like this, is asked as one that does and refused in the same words
 //! at the same place. The one exception is `trust`, which has nothing to ask (as in pgbouncer).
 //! `AuthenticationOk` is not sent from here: it begins the welcome, which is another room's business.
@@ -16,12 +17,15 @@ use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::Authentication;
 use pgweir_codec::frontend::SaslInitialResponse;
 
+use super::derive::Derivation;
 use super::md5;
-use super::random::{Draws, MockKey};
+use super::mock::Looks;
+use super::plan::{Check, Verdict, plan};
+use super::random::Draws;
 use super::scram::{
-    Channel, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError, ScramKeys, ScramServer,
+    Channel, Keys, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError, ScramKeys, ScramServer,
 };
-use super::secret::Secret;
+use super::secret::{Secret, Verifier};
 use crate::config::SecretText;
 use crate::metrics::AuthFailure;
 
@@ -46,6 +50,8 @@ pub enum Proven {
 pub enum ClientStep {
     /// Send these bytes (one whole message) and hand the next `p` message to [`ClientLogin::message`].
     Send(Bytes),
+    /// Do this, which takes long, and hand what comes out to [`ClientLogin::derived`].
+    Derive(Derivation),
     /// It is in.
     Accepted {
         /// Bytes that must go out before AuthenticationOk.
@@ -306,27 +312,15 @@ enum State {
     /// A password or its hash is awaited.
     Password(Check),
     /// SASLInitialResponse is awaited.
-    ScramFirst(ScramServer, Result<(), Reason>),
+    ScramFirst(ScramServer, Verdict),
     /// client-final-message is awaited.
-    ScramFinal(ScramServer, Result<(), Reason>),
+    ScramFinal(ScramServer, Verdict),
+    /// Keys are awaited: those of the stored password, for this client-final-message.
+    ScramDerive(ScramServer, Verdict, Bytes),
+    /// Keys are awaited: those of the password that was sent, to be held against this.
+    PlainDerive(Verifier, Verdict, Vec<u8>),
     /// Accepted or refused.
     Over,
-}
-
-/// What decides in the end.
-enum Check {
-    /// Nobody asks.
-    Open,
-    /// Whatever the answer, the client is refused; the reason is the operator's.
-    Never(Reason),
-    /// The password in the clear.
-    Plain(Secret),
-    /// The hash of what is stored with this salt.
-    Md5 { stored: [u8; 32], salt: [u8; 4] },
-    /// As `Never`, but asked with this salt.
-    MockMd5 { reason: Reason, salt: [u8; 4] },
-    /// The SCRAM exchange; `Err`: it is a mock, and why.
-    Scram(ScramServer, Result<(), Reason>),
 }
 
 impl ClientLogin {
@@ -337,9 +331,9 @@ impl ClientLogin {
         user: &str,
         secret: Option<Secret>,
         draws: &Draws,
-        key: &MockKey,
+        looks: &Looks,
     ) -> Self {
-        let (method, check) = plan(exchange, user, secret, draws, key);
+        let (method, check) = plan(exchange, user, secret, draws, looks);
         Self { user: user.to_owned(), method, end_point: None, state: State::Start(check) }
     }
 
@@ -359,17 +353,15 @@ impl ClientLogin {
     /// Begins. To be called once, first.
     pub fn start(&mut self) -> ClientStep {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Start(Check::Open) => {
+            State::Start(Check::Asked(Ok(()))) => {
                 ClientStep::Accepted { send: None, proven: Proven::Nothing }
             }
-            State::Start(Check::Never(reason)) if self.method == Method::Trust => {
-                self.refuse(reason)
-            }
-            State::Start(check @ (Check::Never(_) | Check::Plain(_))) => {
+            State::Start(Check::Asked(Err(reason))) => self.refuse(reason),
+            State::Start(check @ Check::Plain(..)) => {
                 self.state = State::Password(check);
                 send(&Authentication::CleartextPassword)
             }
-            State::Start(check @ (Check::Md5 { salt, .. } | Check::MockMd5 { salt, .. })) => {
+            State::Start(check @ Check::Md5 { salt, .. }) => {
                 self.state = State::Password(check);
                 send(&Authentication::Md5Password { salt })
             }
@@ -381,9 +373,7 @@ impl ClientLogin {
                 let mechanisms = mechanisms.map(|name| Bytes::from_static(name.as_bytes()));
                 send(&Authentication::Sasl { mechanisms: mechanisms.collect() })
             }
-            State::Password(_) | State::ScramFirst(..) | State::ScramFinal(..) | State::Over => {
-                self.refuse(Reason::OutOfPlace)
-            }
+            _ => self.refuse(Reason::OutOfPlace),
         }
     }
 
@@ -392,13 +382,45 @@ impl ClientLogin {
         let outcome = match std::mem::replace(&mut self.state, State::Over) {
             State::Password(check) => self.password(check, &body),
             State::ScramFirst(scram, verdict) => self.scram_first(scram, verdict, body),
-            State::ScramFinal(scram, verdict) => scram_final(scram, verdict, &body),
-            State::Start(_) | State::Over => Err(Reason::OutOfPlace),
+            State::ScramFinal(scram, verdict) => match self.scram_derivation(&scram) {
+                Some(derivation) => {
+                    self.state = State::ScramDerive(scram, verdict, body);
+                    Ok(ClientStep::Derive(derivation))
+                }
+                None => scram_final(scram, verdict, &body),
+            },
+            _ => Err(Reason::OutOfPlace),
         };
         outcome.unwrap_or_else(|reason| self.refuse(reason))
     }
 
-    fn password(&self, check: Check, body: &[u8]) -> Result<ClientStep, Reason> {
+    /// Takes what a [`ClientStep::Derive`] came to.
+    pub fn derived(&mut self, keys: &Keys) -> ClientStep {
+        let outcome = match std::mem::replace(&mut self.state, State::Over) {
+            State::ScramDerive(mut scram, verdict, body) => {
+                scram.provide(keys);
+                scram_final(scram, verdict, &body)
+            }
+            State::PlainDerive(verifier, verdict, password) => {
+                decide(verifier.matches(keys), verdict).map(|()| has_password(&password))
+            }
+            _ => Err(Reason::OutOfPlace),
+        };
+        outcome.unwrap_or_else(|reason| self.refuse(reason))
+    }
+
+    fn scram_derivation(&self, scram: &ScramServer) -> Option<Derivation> {
+        let (password, salt, iterations) = scram.lacks()?;
+        Some(Derivation {
+            user: self.user.clone(),
+            password: password.as_bytes().to_vec(),
+            salt: salt.to_vec(),
+            iterations,
+            stored: true,
+        })
+    }
+
+    fn password(&mut self, check: Check, body: &[u8]) -> Result<ClientStep, Reason> {
         let answer = match body.split_last() {
             Some((0, answer)) if !answer.contains(&0) => answer,
             _ => {
@@ -413,26 +435,33 @@ impl ClientLogin {
         if answer.len() > MAX_PASSWORD_BYTES {
             return Err(Reason::PasswordTooLong { bytes: answer.len() });
         }
-        let proven = match check {
-            Check::Plain(secret) if secret.accepts(&self.user, answer) => {
-                // Passwords that are no UTF-8 can be right, but not be used further.
-                let text = std::str::from_utf8(answer).ok();
-                text.map_or(Proven::Nothing, |text| {
-                    Proven::Password(SecretText::new(text.to_owned()))
-                })
+        match check {
+            Check::Plain(Secret::Scram(verifier), verdict) => {
+                let derivation = Derivation {
+                    user: self.user.clone(),
+                    password: answer.to_vec(),
+                    salt: verifier.salt.clone(),
+                    iterations: verifier.iterations,
+                    stored: false,
+                };
+                self.state = State::PlainDerive(verifier, verdict, answer.to_vec());
+                Ok(ClientStep::Derive(derivation))
             }
-            Check::Md5 { stored, salt } if md5::verify(answer, &stored, salt) => Proven::Md5,
-            Check::Plain(_) | Check::Md5 { .. } => return Err(Reason::WrongPassword),
-            Check::Never(reason) | Check::MockMd5 { reason, .. } => return Err(reason),
-            Check::Open | Check::Scram(..) => return Err(Reason::OutOfPlace),
-        };
-        Ok(ClientStep::Accepted { send: None, proven })
+            Check::Plain(secret, verdict) => {
+                decide(secret.accepts(&self.user, answer), verdict).map(|()| has_password(answer))
+            }
+            Check::Md5 { stored, salt, verdict } => {
+                decide(md5::verify(answer, &stored, salt), verdict)
+                    .map(|()| ClientStep::Accepted { send: None, proven: Proven::Md5 })
+            }
+            Check::Asked(_) | Check::Scram(..) => Err(Reason::OutOfPlace),
+        }
     }
 
     fn scram_first(
         &mut self,
         mut scram: ScramServer,
-        verdict: Result<(), Reason>,
+        verdict: Verdict,
         body: Bytes,
     ) -> Result<ClientStep, Reason> {
         let SaslInitialResponse { mechanism, data } = SaslInitialResponse::decode(body)
@@ -461,7 +490,7 @@ impl ClientLogin {
 
 fn scram_final(
     mut scram: ScramServer,
-    verdict: Result<(), Reason>,
+    verdict: Verdict,
     body: &[u8],
 ) -> Result<ClientStep, Reason> {
     let checked = scram.client_final(body);
@@ -477,52 +506,19 @@ fn scram_final(
     }
 }
 
-/// How to ask a client, and what to hold its answer against.
-fn plan(
-    exchange: Exchange,
-    user: &str,
-    secret: Option<Secret>,
-    draws: &Draws,
-    key: &MockKey,
-) -> (Method, Check) {
-    let scram = |server, verdict| (Method::Scram, Check::Scram(server, verdict));
-    let mock_scram = |reason| scram(ScramServer::mock(user, key, draws.nonce), Err(reason));
-    let mock_md5 = |reason| (Method::Md5, Check::MockMd5 { reason, salt: draws.md5_salt });
-    let md5 = |stored| (Method::Md5, Check::Md5 { stored, salt: draws.md5_salt });
-    match (exchange, secret) {
-        (Exchange::Any, _) | (Exchange::Trust, Some(_)) => (Method::Trust, Check::Open),
-        (Exchange::Trust, None) => (Method::Trust, Check::Never(Reason::UnknownUser)),
+/// An answer was right or not; whether that matters was known before.
+fn decide(right: bool, verdict: Verdict) -> Verdict {
+    verdict.and(if right { Ok(()) } else { Err(Reason::WrongPassword) })
+}
 
-        (Exchange::Plain, None) => (Method::Plain, Check::Never(Reason::UnknownUser)),
-        (Exchange::Plain, Some(Secret::Plain(password))) if password.is_empty() => {
-            (Method::Plain, Check::Never(Reason::NoPassword))
-        }
-        (Exchange::Plain, Some(secret)) => (Method::Plain, Check::Plain(secret)),
-
-        // A SCRAM secret is of no use to md5: PostgreSQL and pgbouncer both change to SCRAM then.
-        (Exchange::Md5 | Exchange::ScramSha256, Some(Secret::Scram(verifier))) => {
-            scram(ScramServer::with_verifier(verifier, draws.nonce), Ok(()))
-        }
-        (Exchange::Md5, None) => mock_md5(Reason::UnknownUser),
-        (Exchange::Md5, Some(Secret::Plain(password))) if password.is_empty() => {
-            mock_md5(Reason::NoPassword)
-        }
-        (Exchange::Md5, Some(Secret::Plain(password))) => {
-            md5(md5::stored(password.as_bytes(), user))
-        }
-        (Exchange::Md5, Some(Secret::Md5(stored))) => md5(stored),
-
-        (Exchange::ScramSha256, None) => mock_scram(Reason::UnknownUser),
-        (Exchange::ScramSha256, Some(Secret::Plain(password))) if password.is_empty() => {
-            mock_scram(Reason::NoPassword)
-        }
-        (Exchange::ScramSha256, Some(Secret::Plain(password))) => {
-            scram(ScramServer::with_password(user, password, key, draws.nonce), Ok(()))
-        }
-        (Exchange::ScramSha256, Some(secret @ Secret::Md5(_))) => {
-            mock_scram(Reason::WrongKind { stored: secret.kind() })
-        }
-    }
+/// It sent the right password.
+fn has_password(password: &[u8]) -> ClientStep {
+    // Passwords that are no UTF-8 can be right, but not be used further.
+    let proven = match std::str::from_utf8(password) {
+        Ok(text) => Proven::Password(SecretText::new(text.to_owned())),
+        Err(_) => Proven::Nothing,
+    };
+    ClientStep::Accepted { send: None, proven }
 }
 
 fn send(message: &Authentication) -> ClientStep {
@@ -540,17 +536,29 @@ mod tests {
     use postgres_protocol::authentication::{md5_hash, sasl};
 
     use super::*;
+    use crate::auth::mock::Likeness;
+    use crate::auth::random::MockKey;
 
     const DRAWS: Draws = Draws { nonce: [4; 18], md5_salt: [1, 2, 3, 4] };
 
+    /// Of a user among others that look like this one, if he exists, else like `stranger`.
+    fn login_among(
+        auth_type: Exchange,
+        secret: Option<&str>,
+        stranger: Option<Likeness>,
+    ) -> ClientLogin {
+        let secret = secret.map(Secret::parse);
+        let own = secret.as_ref().map_or(Likeness::Plain, Likeness::of);
+        let looks = Looks {
+            key: MockKey::from_bytes([6; 32]),
+            stranger: stranger.unwrap_or(own),
+            scram_iterations: 8,
+        };
+        ClientLogin::new(auth_type, "joe", secret, &DRAWS, &looks)
+    }
+
     fn login(auth_type: Exchange, secret: Option<&str>) -> ClientLogin {
-        ClientLogin::new(
-            auth_type,
-            "joe",
-            secret.map(Secret::parse),
-            &DRAWS,
-            &MockKey::from_bytes([6; 32]),
-        )
+        login_among(auth_type, secret, None)
     }
 
     /// What a client answers to what it was sent, as libpq does.
@@ -597,9 +605,18 @@ mod tests {
         let mut peer = Peer::new(password);
         let mut sent = Vec::new();
         let mut step = login.start();
-        while let ClientStep::Send(message) = &step {
-            sent.push((message[8], message.len()));
-            step = login.message(peer.answer(message));
+        loop {
+            step = match &step {
+                ClientStep::Send(message) => {
+                    sent.push((message[8], message.len()));
+                    login.message(peer.answer(message))
+                }
+                ClientStep::Derive(derivation) => {
+                    sent.push((b'D', derivation.iterations as usize));
+                    login.derived(&derivation.run())
+                }
+                ClientStep::Accepted { .. } | ClientStep::Refused(_) => break,
+            };
         }
         if let (ClientStep::Accepted { send: Some(send), .. }, Some(scram)) =
             (&step, &mut peer.scram)
@@ -664,19 +681,68 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_asked_and_refused_as_one_with_a_wrong_password() {
+        let (scram, md5) = (scram_secret(), md5_secret());
         for auth_type in [Exchange::Plain, Exchange::Md5, Exchange::ScramSha256] {
-            let (known, known_sent) = run(login(auth_type, Some("pencil")), "wrong");
-            let (unknown, unknown_sent) = run(login(auth_type, None), "wrong");
-            let (none, none_sent) = run(login(auth_type, Some("")), "wrong");
-            assert_eq!(known_sent, unknown_sent);
-            assert_eq!(known_sent, none_sent);
-            let (known, unknown, none) = (refused(known), refused(unknown), refused(none));
-            assert_eq!(known.client_message(), unknown.client_message());
-            assert_eq!(known.sqlstate(), unknown.sqlstate());
-            assert_eq!(unknown.failure(), AuthFailure::UnknownUser);
-            assert_eq!(none.reason, Reason::NoPassword);
-            assert_eq!(none.client_message(), known.client_message());
+            for secret in ["pencil", &md5, &scram] {
+                let likeness = Some(Likeness::of(&Secret::parse(secret)));
+                let (known, known_sent) = run(login(auth_type, Some(secret)), "wrong");
+                let (unknown, unknown_sent) = run(login_among(auth_type, None, likeness), "wrong");
+                let (none, none_sent) = run(login_among(auth_type, Some(""), likeness), "wrong");
+                // Keys from a stored password are computed once in the life of a process, and at its start.
+                let known_sent: Vec<_> = match (auth_type, secret) {
+                    (Exchange::ScramSha256, "pencil") => {
+                        known_sent.into_iter().filter(|(code, _)| *code != b'D').collect()
+                    }
+                    _ => known_sent,
+                };
+                assert_eq!(known_sent, unknown_sent, "{auth_type:?} {secret}");
+                assert_eq!(known_sent, none_sent);
+                let (known, unknown, none) = (refused(known), refused(unknown), refused(none));
+                assert_eq!(known.client_message(), unknown.client_message());
+                assert_eq!(known.sqlstate(), unknown.sqlstate());
+                assert_eq!(unknown.failure(), AuthFailure::UnknownUser);
+                assert_eq!(none.reason, Reason::NoPassword);
+                assert_eq!(none.client_message(), known.client_message());
+            }
         }
+    }
+
+    #[test]
+    fn a_stranger_does_not_get_in_with_any_password_that_his_lookalike_might_have() {
+        for likeness in [Likeness::Plain, Likeness::Md5, Likeness::POSTGRESQL] {
+            for auth_type in [Exchange::Plain, Exchange::Md5, Exchange::ScramSha256] {
+                for password in ["nobody's", "", "x"] {
+                    if password.is_empty() && auth_type == Exchange::ScramSha256 {
+                        continue; // the client refuses to send that
+                    }
+                    let (step, _) = run(login_among(auth_type, None, Some(likeness)), password);
+                    refused(step);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_salt_and_the_iterations_of_a_name_stay_and_are_those_of_its_likeness() {
+        let first = |secret, stranger| {
+            let mut login = login_among(Exchange::ScramSha256, secret, stranger);
+            login.start();
+            let scram = sasl::ScramSha256::new(b"x", sasl::ChannelBinding::unrequested());
+            let ClientStep::Send(message) =
+                login.message(initial("SCRAM-SHA-256", scram.message()))
+            else {
+                panic!("no server-first-message")
+            };
+            let text = String::from_utf8_lossy(&message[9..]).into_owned();
+            text.split_once(",s=").map(|(_, rest)| rest.to_owned()).expect("a salt")
+        };
+        let plain = first(Some("pencil"), None);
+        assert!(plain.ends_with("==,i=8"), "{plain}");
+        assert_eq!(first(None, Some(Likeness::Plain)), plain);
+        let likeness = Likeness::Scram { salt_bytes: 33, iterations: 10_000 };
+        let other = first(None, Some(likeness));
+        assert!(other.len() == 44 + ",i=10000".len() && other.ends_with(",i=10000"), "{other}");
+        assert_eq!(first(None, Some(likeness)), other);
     }
 
     #[test]
@@ -787,7 +853,10 @@ mod tests {
                 panic!("no server-first-message")
             };
             scram.update(&data).unwrap();
-            login.message(Bytes::copy_from_slice(scram.message()))
+            match login.message(Bytes::copy_from_slice(scram.message())) {
+                ClientStep::Derive(derivation) => login.derived(&derivation.run()),
+                step => step,
+            }
         };
         let (plus, without) = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256");
         let joe = Some("pencil");

@@ -5,10 +5,13 @@
 //! running `auth_query`, are the business of `worker` and `server`.
 
 pub mod client;
+pub mod derive;
 pub mod hba;
 pub mod identity;
 pub mod lookup;
 pub mod md5;
+pub mod mock;
+mod plan;
 pub mod random;
 pub mod scram;
 pub mod secret;
@@ -16,6 +19,7 @@ pub mod server;
 
 pub use client::{AuthError, ClientLogin, ClientStep, Proven, Reason};
 pub use lookup::{Ask, Lookup, RowsError};
+pub use mock::{Likeness, Looks};
 pub use random::{Draws, MockKey};
 pub use secret::{Secret, Verifier};
 pub use server::{Credentials, ServerLogin, ServerLoginError, ServerStep};

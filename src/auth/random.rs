@@ -45,7 +45,7 @@ impl MockKey {
     }
 
     /// A given key, so that a test replays.
-    pub fn from_bytes(key: [u8; 32]) -> Self {
+    pub const fn from_bytes(key: [u8; 32]) -> Self {
         Self(key)
     }
 }

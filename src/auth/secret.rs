@@ -66,11 +66,11 @@ impl Secret {
                 stored.ct_eq(&offered).into()
             }
             Self::Md5(stored) => stored.ct_eq(&md5::stored(password, user)).into(),
-            Self::Scram(verifier) => {
-                let offered =
-                    Verifier::from_password(password, &verifier.salt, verifier.iterations);
-                verifier.stored_key.ct_eq(&offered.stored_key).into()
-            }
+            Self::Scram(verifier) => verifier.matches(&scram::Keys::derive(
+                password,
+                &verifier.salt,
+                verifier.iterations,
+            )),
         }
     }
 
@@ -101,15 +101,19 @@ impl Verifier {
         })
     }
 
+    /// Whether these keys open it. Takes the same time wherever they differ.
+    pub fn matches(&self, keys: &scram::Keys) -> bool {
+        self.stored_key.ct_eq(&keys.stored_key()).into()
+    }
+
     /// Makes the secret of a password (RFC 5802, section 3), prepared as PostgreSQL does.
     pub fn from_password(password: &[u8], salt: &[u8], iterations: u32) -> Self {
-        let keys = scram::Keys::derive(password, salt, iterations);
-        Self {
-            iterations,
-            salt: salt.to_vec(),
-            stored_key: keys.stored_key(),
-            server_key: keys.server_key,
-        }
+        Self::from_keys(&scram::Keys::derive(password, salt, iterations), salt.to_vec(), iterations)
+    }
+
+    /// The same from what is kept of a password.
+    pub fn from_keys(keys: &scram::Keys, salt: Vec<u8>, iterations: u32) -> Self {
+        Self { iterations, salt, stored_key: keys.stored_key(), server_key: keys.server_key }
     }
 }
 

@@ -5,19 +5,22 @@
 //!   ├── Cleartext, MD5 ──▶ PasswordSent ── Ok ──────────────▶ Done
 //!   └── SASL ──▶ ScramFirst ── Continue ──▶ ScramFinal ── Final ──▶ Proven ── Ok ──▶ Done
 //! ```
+//! Where keys must be computed first, `Continue` gives `Derive`, and `derived()` the answer.
 //! Everything else has no transition. In particular a server that was asked to prove itself (SCRAM proves both sides)
 //! and says Ok before it did is not believed.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use pgweir_codec::backend::Authentication;
 
 use super::client::Proven;
+use super::derive::Derivation;
 use super::md5;
 use super::random::Draws;
 use super::scram::{
-    Binding, Proof, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramClient, ScramError, ScramKeys,
+    Binding, Keys, Proof, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramClient, ScramError, ScramKeys,
 };
 use super::secret::Secret;
 
@@ -27,7 +30,7 @@ pub enum Credentials {
     /// Nothing: only a server that trusts us lets us in.
     Nothing,
     /// The password: answers every request.
-    Password(String),
+    Password(Password),
     /// What PostgreSQL stores for md5 (32 hex digits): answers md5 requests only.
     Md5([u8; 32]),
     /// Keys that a client's SCRAM login gave away: answer SCRAM requests of servers that store the same secret.
@@ -36,13 +39,45 @@ pub enum Credentials {
     ScramSecret,
 }
 
+/// A password, and what it came to at the last login with SCRAM. Clones share that: a server's salt seldom changes, and
+/// computing the keys anew takes many times as long as the rest of a login.
+#[derive(Clone)]
+pub struct Password {
+    text: String,
+    keys: Arc<Mutex<Option<ScramKeys>>>,
+}
+
+impl Password {
+    /// Nothing was computed yet.
+    pub fn new(text: String) -> Self {
+        Self { text, keys: Arc::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Option<ScramKeys>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Password {}
+
 impl Credentials {
+    /// A password.
+    pub fn password(text: &str) -> Self {
+        Self::Password(Password::new(text.to_owned()))
+    }
+
     /// What a stored secret is good for by itself (a forced user, `auth_user`, the monitor's user).
     pub fn from_secret(secret: Option<&Secret>) -> Self {
         match secret {
             None => Self::Nothing,
             Some(Secret::Plain(password)) if password.is_empty() => Self::Nothing,
-            Some(Secret::Plain(password)) => Self::Password(password.clone()),
+            Some(Secret::Plain(password)) => Self::password(password),
             Some(Secret::Md5(stored)) => Self::Md5(*stored),
             Some(Secret::Scram(_)) => Self::ScramSecret,
         }
@@ -53,7 +88,7 @@ impl Credentials {
     pub fn from_login(secret: Option<&Secret>, proven: &Proven) -> Self {
         match (Self::from_secret(secret), proven) {
             (Self::Md5(_) | Self::ScramSecret, Proven::Password(password)) => {
-                Self::Password(password.reveal().to_owned())
+                Self::password(password.reveal())
             }
             (Self::ScramSecret, Proven::Scram(keys)) => Self::ScramKeys(keys.clone()),
             (stored, _) => stored,
@@ -86,6 +121,8 @@ pub enum ServerStep {
     Wait,
     /// Send a message of type `p` with this body.
     Send(Bytes),
+    /// Do this, which takes long, and hand what comes out to [`ServerLogin::derived`].
+    Derive(Derivation),
 }
 
 impl fmt::Debug for ServerStep {
@@ -94,6 +131,7 @@ impl fmt::Debug for ServerStep {
             Self::Done => "Done",
             Self::Wait => "Wait",
             Self::Send(_) => "Send(..)",
+            Self::Derive(_) => "Derive(..)",
         })
     }
 }
@@ -204,6 +242,8 @@ enum State {
     PasswordSent,
     /// client-first-message is sent.
     ScramFirst(ScramClient),
+    /// Keys are awaited, for this server-first-message.
+    ScramDerive(ScramClient, Bytes),
     /// client-final-message is sent; the server has still to prove itself.
     ScramFinal(ScramClient),
     /// The server has proved itself.
@@ -247,11 +287,13 @@ impl ServerLogin {
                 let Credentials::Password(password) = &self.credentials else {
                     return Err(self.cannot_answer("a password in the clear"));
                 };
-                (State::PasswordSent, ServerStep::Send(terminated(password.as_bytes())))
+                (State::PasswordSent, ServerStep::Send(terminated(password.text.as_bytes())))
             }
             (State::Start, Authentication::Md5Password { salt }) => {
                 let stored = match &self.credentials {
-                    Credentials::Password(password) => md5::stored(password.as_bytes(), &self.user),
+                    Credentials::Password(password) => {
+                        md5::stored(password.text.as_bytes(), &self.user)
+                    }
                     Credentials::Md5(stored) => *stored,
                     _ => return Err(self.cannot_answer("an md5 password")),
                 };
@@ -261,8 +303,15 @@ impl ServerLogin {
                 self.begin_scram(&mechanisms, channel_binding)?
             }
             (State::ScramFirst(mut scram), Authentication::SaslContinue { data }) => {
-                let answer = scram.server_first(&data)?;
-                (State::ScramFinal(scram), ServerStep::Send(answer.into()))
+                match self.derivation(&mut scram, &data)? {
+                    Some(derivation) => {
+                        (State::ScramDerive(scram, data), ServerStep::Derive(derivation))
+                    }
+                    None => {
+                        let answer = scram.server_first(&data)?;
+                        (State::ScramFinal(scram), ServerStep::Send(answer.into()))
+                    }
+                }
             }
             (State::ScramFinal(mut scram), Authentication::SaslFinal { data }) => {
                 scram.server_final(&data)?;
@@ -277,6 +326,59 @@ impl ServerLogin {
         };
         self.state = next;
         Ok(step)
+    }
+
+    /// Takes what a [`ServerStep::Derive`] came to; gives the body of the message of type `p` to send.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub fn derived(
+        &mut self,
+        derivation: Derivation,
+        keys: Keys,
+    ) -> Result<Bytes, ServerLoginError> {
+        let State::ScramDerive(mut scram, server_first) =
+            std::mem::replace(&mut self.state, State::Over)
+        else {
+            return Err(ServerLoginError::OutOfPlace { message: "keys that nobody asked for" });
+        };
+        let Derivation { salt, iterations, .. } = derivation;
+        let keys = ScramKeys { keys, salt, iterations };
+        if let Credentials::Password(password) = &self.credentials {
+            *password.known() = Some(keys.clone());
+        }
+        scram.provide(keys);
+        let answer = scram.server_first(&server_first)?;
+        self.state = State::ScramFinal(scram);
+        Ok(answer.into())
+    }
+
+    /// What must be computed before this server-first-message can be answered. Keys of an earlier login do if the
+    /// server's secret is still the same.
+    fn derivation(
+        &self,
+        scram: &mut ScramClient,
+        server_first: &[u8],
+    ) -> Result<Option<Derivation>, ScramError> {
+        let (Some((salt, iterations)), Credentials::Password(password)) =
+            (scram.lacks(server_first)?, &self.credentials)
+        else {
+            return Ok(None);
+        };
+        let known = password.known().clone();
+        match known.filter(|keys| keys.salt == salt && keys.iterations == iterations) {
+            Some(keys) => {
+                scram.provide(keys);
+                Ok(None)
+            }
+            None => Ok(Some(Derivation {
+                user: self.user.clone(),
+                password: password.text.as_bytes().to_vec(),
+                salt,
+                iterations,
+                stored: true,
+            })),
+        }
     }
 
     fn begin_scram(
@@ -299,7 +401,7 @@ impl ServerLogin {
             }
         };
         let proof = match &self.credentials {
-            Credentials::Password(password) => Proof::Password(password.as_bytes().to_vec()),
+            Credentials::Password(password) => Proof::Password(password.text.as_bytes().to_vec()),
             Credentials::ScramKeys(keys) => Proof::Keys(keys.clone()),
             Credentials::Nothing | Credentials::Md5(_) | Credentials::ScramSecret => {
                 return Err(self.cannot_answer("SCRAM-SHA-256"));
@@ -371,13 +473,28 @@ mod tests {
         login.request(&body(message), None)
     }
 
+    /// The answer to a message, and whether keys had to be computed for it.
+    fn answered(
+        login: &mut ServerLogin,
+        message: &Authentication,
+    ) -> Result<(Bytes, bool), ServerLoginError> {
+        match ask(login, message)? {
+            ServerStep::Send(body) => Ok((body, false)),
+            ServerStep::Derive(derivation) => {
+                let keys = derivation.run();
+                Ok((login.derived(derivation, keys)?, true))
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+
     fn sent(step: Result<ServerStep, ServerLoginError>) -> Bytes {
         let Ok(ServerStep::Send(body)) = step else { panic!("{step:?}") };
         body
     }
 
     fn password(text: &str) -> Credentials {
-        Credentials::Password(text.to_owned())
+        Credentials::password(text)
     }
 
     fn verifier() -> Verifier {
@@ -404,10 +521,7 @@ mod tests {
             .client_first(&data_of(&initial, "SCRAM-SHA-256"), Channel::NotOffered)
             .unwrap()
             .into();
-        let ServerStep::Send(last) = ask(&mut login, &Authentication::SaslContinue { data })?
-        else {
-            panic!()
-        };
+        let last = answered(&mut login, &Authentication::SaslContinue { data })?.0;
         let data = server.client_final(&last).map_err(ServerLoginError::Scram)?.0.into();
         assert_eq!(ask(&mut login, &Authentication::SaslFinal { data })?, ServerStep::Wait);
         ask(&mut login, &Authentication::Ok)
@@ -465,6 +579,43 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_computed_once_for_credentials_and_again_when_the_server_stores_another_secret() {
+        let credentials = password("pencil");
+        let computed = |salt: &[u8]| {
+            let verifier = Verifier::from_password(b"pencil", salt, 16);
+            let mut server = ScramServer::with_verifier(verifier, [1; 18]);
+            let mut login = login(credentials.clone());
+            let initial = sent(ask(&mut login, &sasl(&["SCRAM-SHA-256"])));
+            let data = server
+                .client_first(&data_of(&initial, "SCRAM-SHA-256"), Channel::NotOffered)
+                .unwrap()
+                .into();
+            let (last, computed) =
+                answered(&mut login, &Authentication::SaslContinue { data }).unwrap();
+            server.client_final(&last).expect("the proof is right");
+            computed
+        };
+        assert_eq!(
+            [b"salt", b"salt", b"salz", b"salz"].map(|salt| computed(salt)),
+            [true, false, true, false]
+        );
+        assert_eq!(credentials, password("pencil"), "what was computed makes no difference");
+    }
+
+    #[test]
+    fn keys_that_nobody_asked_for_are_refused() {
+        let derivation = Derivation {
+            user: "joe".to_owned(),
+            password: b"pencil".to_vec(),
+            salt: b"salt".to_vec(),
+            iterations: 1,
+            stored: true,
+        };
+        let keys = derivation.run();
+        assert!(login(password("pencil")).derived(derivation, keys).is_err());
+    }
+
+    #[test]
     fn secrets_answer_only_what_they_can_and_the_operator_learns_what_to_do() {
         let md5 = || Credentials::from_secret(Some(&Secret::Md5(md5::stored(b"pencil", "joe"))));
         assert!(ask(&mut login(md5()), &Authentication::Md5Password { salt: [0; 4] }).is_ok());
@@ -502,7 +653,7 @@ mod tests {
             .client_first(&data_of(&initial, "SCRAM-SHA-256"), Channel::NotOffered)
             .unwrap()
             .into();
-        sent(ask(&mut login, &Authentication::SaslContinue { data }));
+        answered(&mut login, &Authentication::SaslContinue { data }).unwrap();
         assert_eq!(ask(&mut login, &Authentication::Ok), Err(ServerLoginError::Unproven));
     }
 

@@ -177,6 +177,7 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
     end(&control, &shared, &mut asked, &close_doors).await;
 
     stop.cancel();
+    shared.derivations.stop();
     close_doors.cancel();
     tasks.close();
     let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;

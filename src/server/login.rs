@@ -295,16 +295,24 @@ async fn authenticate(
         let Incoming { tag, body } = query::read(stream, inbox).await?;
         match tag {
             backend::Authentication::TAG => {
-                match login.request(&body, binding.clone()).map_err(Failure::Login)? {
+                let answer = match login.request(&body, binding.clone()).map_err(Failure::Login)? {
                     ServerStep::Done => return Ok(()),
-                    ServerStep::Wait => {}
-                    ServerStep::Send(answer) => {
-                        let mut out = BytesMut::with_capacity(answer.len() + 5);
-                        pgweir_codec::frontend::PasswordMessage { data: answer }.encode(&mut out);
-                        stream.write_all(&out).await?;
-                        stream.flush().await?;
+                    ServerStep::Wait => continue,
+                    ServerStep::Send(answer) => answer,
+                    ServerStep::Derive(derivation) => {
+                        // Not here, where others wait for their messages.
+                        let work = tokio::task::spawn_blocking(move || {
+                            let keys = derivation.run();
+                            (derivation, keys)
+                        });
+                        let (derivation, keys) = work.await.map_err(io::Error::other)?;
+                        login.derived(derivation, keys).map_err(Failure::Login)?
                     }
-                }
+                };
+                let mut out = BytesMut::with_capacity(answer.len() + 5);
+                pgweir_codec::frontend::PasswordMessage { data: answer }.encode(&mut out);
+                stream.write_all(&out).await?;
+                stream.flush().await?;
             }
             ErrorResponse::TAG => return Err(Failure::Refused(ErrorResponse::decode(body)?)),
             backend::NoticeResponse::TAG | backend::NegotiateProtocolVersion::TAG => {}

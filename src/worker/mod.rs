@@ -10,6 +10,7 @@
 //! - `relay` — a logged-in client: carries out what `session` says
 //! - `service`, `route` — what a client may use, and where each transaction goes
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
+//! - `derivations` — the slow part of SCRAM, off these threads
 //! - `cancel` — cancel requests
 //! - `console` — what the console, which lives above, is asked
 //! - `client`, `shared` — what others may know of a client; what all workers share
@@ -19,6 +20,7 @@ pub mod cancel;
 pub mod client;
 pub mod console;
 pub mod deal;
+mod derivations;
 mod login;
 pub mod overdue;
 pub mod phase;

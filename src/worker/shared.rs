@@ -9,9 +9,11 @@ use tokio::sync::Notify;
 
 use super::client::{CancelKey, ClientInfo};
 use super::console::Console;
+use super::derivations::Derivations;
 use super::seats::{Seat, Seats};
 use super::service::{Service, Services, forced_credentials};
 use crate::auth::MockKey;
+use crate::auth::mock::{Asked, Crowd};
 use crate::auth::server::Credentials;
 use crate::config::{Config, Database};
 use crate::metrics::Metrics;
@@ -26,6 +28,8 @@ use crate::session::prepared::StatementCache;
 pub struct Live {
     /// What the files say.
     pub config: Arc<Config>,
+    /// How the users of `auth_file` look to who does not know them.
+    pub crowd: Crowd,
     /// TLS towards servers.
     pub server_tls: Tls,
     /// TLS towards clients; `None` when it is off.
@@ -51,6 +55,10 @@ pub struct Shared {
     pub tracked: Arc<Tracked>,
     /// For SCRAM salts of users without a stored one.
     pub mock_key: MockKey,
+    /// How users look that auth_query knows.
+    pub asked: Asked,
+    /// The slow part of SCRAM.
+    pub derivations: Derivations,
     /// The console; set once, before the first client.
     pub console: OnceLock<Arc<dyn Console>>,
     /// Names switched off by DISABLE.
@@ -72,7 +80,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    /// Before the first client.
+    /// Before the first client. To be called on the control runtime.
     pub fn new(
         live: Live,
         metrics: Arc<Metrics>,
@@ -80,7 +88,8 @@ impl Shared {
         services: Services,
         tracked: Arc<Tracked>,
     ) -> Arc<Self> {
-        Arc::new(Self {
+        let config = live.config.clone();
+        let shared = Self {
             live: Mutex::new(Arc::new(live)),
             metrics,
             holders,
@@ -90,6 +99,8 @@ impl Shared {
             statements: Arc::default(),
             tracked,
             mock_key: MockKey::draw(),
+            asked: Asked::default(),
+            derivations: Derivations::default(),
             console: OnceLock::new(),
             disabled: DashMap::new(),
             paused: DashMap::new(),
@@ -97,7 +108,9 @@ impl Shared {
             closing: AtomicBool::new(false),
             count: AtomicU32::new(0),
             left: Notify::new(),
-        })
+        };
+        shared.derivations.prepare(&config, &shared.mock_key);
+        Arc::new(shared)
     }
 
     /// The configuration in force.
@@ -105,8 +118,9 @@ impl Shared {
         self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another configuration in force.
+    /// Puts another configuration in force. To be called on the control runtime.
     pub fn set_live(&self, live: Live) {
+        self.derivations.prepare(&live.config, &self.mock_key);
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 

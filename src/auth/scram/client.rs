@@ -40,6 +40,13 @@ impl Binding {
     }
 }
 
+/// What a server-first-message says.
+struct ServerFirst<'m> {
+    nonce: &'m [u8],
+    salt: Vec<u8>,
+    iterations: u32,
+}
+
 /// The client's side, towards one server.
 pub struct ScramClient {
     proof: Proof,
@@ -70,11 +77,25 @@ impl ScramClient {
         format!("n=,r={}", self.nonce)
     }
 
-    /// Takes server-first-message, gives client-final-message. Computes PBKDF2 if it has a password.
+    /// Salt and iterations of server-first-message, if keys must be made from them and the password before it can be
+    /// answered; `None` if the keys are there.
     ///
     /// # Errors
-    /// Malformed, a nonce that does not extend ours, too many iterations, or not the secret that our keys belong to.
-    pub fn server_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
+    /// Malformed, a nonce that does not extend ours, or too many iterations.
+    pub fn lacks(&self, message: &[u8]) -> Result<Option<(Vec<u8>, u32)>, ScramError> {
+        let ServerFirst { salt, iterations, .. } = self.read_server_first(message)?;
+        Ok(match &self.proof {
+            Proof::Password(_) => Some((salt, iterations)),
+            Proof::Keys(_) => None,
+        })
+    }
+
+    /// Takes the keys that [`Self::lacks`] asked for.
+    pub fn provide(&mut self, keys: ScramKeys) {
+        self.proof = Proof::Keys(keys);
+    }
+
+    fn read_server_first<'m>(&self, message: &'m [u8]) -> Result<ServerFirst<'m>, ScramError> {
         let mut fields = Attributes::new(message)?;
         let nonce = nonce(fields.expect(b'r', "no nonce (r=)")?)?;
         if !nonce.starts_with(self.nonce.as_bytes()) || nonce.len() == self.nonce.len() {
@@ -88,11 +109,21 @@ impl ScramClient {
         let iterations = iterations(fields.expect(b'i', "no iteration count (i=)")?)
             .ok_or(ScramError::Malformed("not an iteration count (i=)"))?;
         fields.skip_extensions()?;
-
-        let keys = match &self.proof {
+        match &self.proof {
             Proof::Password(_) if iterations > MAX_ITERATIONS => {
-                return Err(ScramError::TooManyIterations(iterations));
+                Err(ScramError::TooManyIterations(iterations))
             }
+            _ => Ok(ServerFirst { nonce, salt, iterations }),
+        }
+    }
+
+    /// Takes server-first-message, gives client-final-message. Computes PBKDF2 if it still [lacks](Self::lacks) keys.
+    ///
+    /// # Errors
+    /// Malformed, a nonce that does not extend ours, too many iterations, or not the secret that our keys belong to.
+    pub fn server_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
+        let ServerFirst { nonce, salt, iterations } = self.read_server_first(message)?;
+        let keys = match &self.proof {
             Proof::Password(password) => Keys::derive(password, &salt, iterations),
             Proof::Keys(known) if known.salt == salt && known.iterations == iterations => {
                 known.keys.clone()

@@ -5,6 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+/// What a password comes to under one salt and iteration count. With it one can log in: as good as the password
 /// towards every server that stores the same secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {

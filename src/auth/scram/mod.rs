@@ -23,7 +23,8 @@ use std::fmt;
 pub(super) use self::attributes::iterations;
 pub use self::client::{Binding, Proof, ScramClient};
 pub use self::keys::{Keys, ScramKeys};
-pub use self::server::{Channel, ScramServer};
+pub use self::server::{Channel, ScramServer, salt_of};
+pub(super) use self::server::{hmac_of, number_of};
 
 /// The mechanism without channel binding.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::ScramError;
 use super::attributes::{Attributes, base64_of, nonce};
 use super::keys::{Keys, ScramKeys, hmac, xor};
-use super::{ITERATIONS, ScramError};
 use crate::auth::random::MockKey;
 use crate::auth::secret::Verifier;
 
@@ -27,12 +27,11 @@ enum Known {
     /// Made into a verifier only when the proof is there: whoever only knocks costs no PBKDF2.
     Password {
         password: String,
-        salt: [u8; 16],
+        salt: Vec<u8>,
+        iterations: u32,
     },
-    /// Nothing: no such user, or none that could log in like this. Runs to the end and fails.
-    Nothing {
-        salt: [u8; 16],
-    },
+    /// No such user, or none that could log in like this. Runs to the end and fails.
+    Nobody(Verifier),
 }
 
 /// How an exchange stands to the TLS session that it runs in (RFC 5929, `tls-server-end-point`).
@@ -67,13 +66,36 @@ impl ScramServer {
     }
 
     /// For a plain password. The salt belongs to the name as long as the key lives, as for a user that is unknown.
-    pub fn with_password(user: &str, password: String, key: &MockKey, nonce: [u8; 18]) -> Self {
-        Self::new(Known::Password { password, salt: salt_of(user, key) }, nonce)
+    pub fn with_password(
+        password: String,
+        salt: Vec<u8>,
+        iterations: u32,
+        nonce: [u8; 18],
+    ) -> Self {
+        Self::new(Known::Password { password, salt, iterations }, nonce)
     }
 
-    /// For a user that must not get in: same messages, and an end that is always [`ScramError::WrongProof`].
-    pub fn mock(user: &str, key: &MockKey, nonce: [u8; 18]) -> Self {
-        Self::new(Known::Nothing { salt: salt_of(user, key) }, nonce)
+    /// For a user that must not get in: same messages, and an end that is always [`ScramError::WrongProof`]. Where
+    /// there is no secret, `lookalike` has any keys.
+    pub fn mock(lookalike: Verifier, nonce: [u8; 18]) -> Self {
+        Self::new(Known::Nobody(lookalike), nonce)
+    }
+
+    /// The password, salt and iterations that the verifier must be made from before the proof can be looked at;
+    /// `None` if it is there.
+    pub fn lacks(&self) -> Option<(&str, &[u8], u32)> {
+        match &self.known {
+            Known::Password { password, salt, iterations } => Some((password, salt, *iterations)),
+            Known::Verifier(_) | Known::Nobody(_) => None,
+        }
+    }
+
+    /// Takes the keys that [`Self::lacks`] asked for.
+    pub fn provide(&mut self, keys: &Keys) {
+        if let Known::Password { salt, iterations, .. } = &mut self.known {
+            let salt = std::mem::take(salt);
+            self.known = Known::Verifier(Verifier::from_keys(keys, salt, *iterations));
+        }
     }
 
     fn new(known: Known, nonce: [u8; 18]) -> Self {
@@ -103,8 +125,10 @@ impl ScramServer {
         fields.skip_extensions()?;
 
         let (salt, iterations) = match &self.known {
-            Known::Verifier(verifier) => (verifier.salt.as_slice(), verifier.iterations),
-            Known::Password { salt, .. } | Known::Nothing { salt } => (salt.as_slice(), ITERATIONS),
+            Known::Verifier(verifier) | Known::Nobody(verifier) => {
+                (verifier.salt.as_slice(), verifier.iterations)
+            }
+            Known::Password { salt, iterations, .. } => (salt.as_slice(), *iterations),
         };
         let nonce = [client_nonce, self.nonce.as_bytes()].concat();
         let rest = format!(",s={},i={iterations}", STANDARD.encode(salt));
@@ -119,6 +143,7 @@ impl ScramServer {
     }
 
     /// Takes client-final-message, gives server-final-message, and the keys that the client's proof gave away.
+    /// Computes PBKDF2 if it still [lacks](Self::lacks) the verifier.
     ///
     /// # Errors
     /// Malformed, not the answer to what was sent, or [`ScramError::WrongProof`].
@@ -170,18 +195,10 @@ impl ScramServer {
     pub(super) fn verifier(&self) -> (Verifier, bool) {
         match &self.known {
             Known::Verifier(verifier) => (verifier.clone(), true),
-            Known::Password { password, salt } => {
-                (Verifier::from_password(password.as_bytes(), salt, ITERATIONS), true)
+            Known::Password { password, salt, iterations } => {
+                (Verifier::from_password(password.as_bytes(), salt, *iterations), true)
             }
-            Known::Nothing { salt } => {
-                let nobody = Verifier {
-                    iterations: ITERATIONS,
-                    salt: salt.to_vec(),
-                    stored_key: hmac(self.nonce.as_bytes(), &[salt]),
-                    server_key: hmac(salt, &[self.nonce.as_bytes()]),
-                };
-                (nobody, false)
-            }
+            Known::Nobody(lookalike) => (lookalike.clone(), false),
         }
     }
 }
@@ -219,10 +236,19 @@ impl<'a> Channel<'a> {
     }
 }
 
-fn salt_of(user: &str, key: &MockKey) -> [u8; 16] {
-    let mut salt = [0; 16];
-    for (to, from) in salt.iter_mut().zip(hmac(&key.0, &[b"salt", user.as_bytes()])) {
-        *to = from;
-    }
-    salt
+/// What belongs to a name and a purpose as long as the key lives.
+pub(in crate::auth) fn hmac_of(key: &MockKey, parts: &[&[u8]]) -> [u8; 32] {
+    hmac(&key.0, parts)
+}
+
+/// A salt of that length that belongs to a name as long as the key lives.
+pub fn salt_of(user: &str, key: &MockKey, bytes: usize) -> Vec<u8> {
+    let block = |number: u32| hmac_of(key, &[b"salt", &number.to_be_bytes(), user.as_bytes()]);
+    (0..).flat_map(block).take(bytes).collect()
+}
+
+/// A number that belongs to a name as long as the key lives.
+pub(in crate::auth) fn number_of(user: &str, key: &MockKey) -> u64 {
+    let hash = hmac_of(key, &[b"number", user.as_bytes()]);
+    hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }

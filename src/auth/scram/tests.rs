@@ -17,7 +17,7 @@ fn pencil() -> Verifier {
 }
 
 fn server(password: &str) -> ScramServer {
-    ScramServer::with_password("joe", password.to_owned(), &KEY, NONCE)
+    ScramServer::with_password(password.to_owned(), salt_of("joe", &KEY, 16), ITERATIONS, NONCE)
 }
 
 fn client(password: &str) -> ScramClient {
@@ -126,7 +126,8 @@ fn a_wrong_password_is_a_wrong_proof() {
 
 #[test]
 fn a_mock_runs_to_its_end_and_refuses() {
-    let mut mock = ScramServer::mock("joe", &KEY, NONCE);
+    let lookalike = Verifier::from_password(b"pencil", b"salt", 2);
+    let mut mock = ScramServer::mock(lookalike, NONCE);
     let mut client = client("pencil");
     let server_first = mock.client_first(&client.client_first(), Channel::NotOffered).unwrap();
     let last = client.server_first(&server_first).unwrap();
@@ -135,18 +136,31 @@ fn a_mock_runs_to_its_end_and_refuses() {
 }
 
 #[test]
-fn asking_twice_does_not_tell_whether_a_user_exists() {
-    let salt_sent = |mut server: ScramServer| {
-        let first =
-            String::from_utf8(server.client_first(b"n,,n=,r=abc", Channel::NotOffered).unwrap())
-                .unwrap();
-        first.split_once(",s=").unwrap().1.to_owned()
-    };
-    let unknown = salt_sent(ScramServer::mock("joe", &KEY, [1; 18]));
-    assert_eq!(unknown, salt_sent(ScramServer::mock("joe", &KEY, [2; 18])));
-    assert_eq!(unknown, salt_sent(server("pencil")), "nor does the salt of one that does");
-    assert_ne!(unknown, salt_sent(ScramServer::mock("jim", &KEY, [1; 18])));
-    assert_ne!(unknown, salt_sent(ScramServer::mock("joe", &MockKey([8; 32]), [1; 18])));
+fn the_salt_of_a_name_stays_as_long_as_the_key_and_has_any_length() {
+    assert_eq!(salt_of("joe", &KEY, 16), salt_of("joe", &KEY, 16));
+    assert_ne!(salt_of("joe", &KEY, 16), salt_of("jim", &KEY, 16));
+    assert_ne!(salt_of("joe", &KEY, 16), salt_of("joe", &MockKey([8; 32]), 16));
+    for length in [0, 1, 32, 33, 100] {
+        let salt = salt_of("joe", &KEY, length);
+        assert_eq!(salt.len(), length);
+        assert!(salt_of("joe", &KEY, 100).starts_with(&salt));
+    }
+}
+
+#[test]
+fn what_a_side_lacks_it_can_be_given_and_then_computes_nothing() {
+    let (mut server, mut client) = (server("pencil"), client("pencil"));
+    let server_first = server.client_first(&client.client_first(), Channel::NotOffered).unwrap();
+    let (salt, iterations) = client.lacks(&server_first).unwrap().expect("a password");
+    let keys = Keys::derive(b"pencil", &salt, iterations);
+    client.provide(ScramKeys { keys, salt, iterations });
+    assert!(client.lacks(&server_first).unwrap().is_none());
+    let (password, salt, iterations) = server.lacks().expect("a password");
+    let keys = Keys::derive(password.as_bytes(), salt, iterations);
+    server.provide(&keys);
+    assert!(server.lacks().is_none());
+    let last = client.server_first(&server_first).unwrap();
+    client.server_final(&server.client_final(&last).unwrap().0).unwrap();
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::auth::client::{ClientLogin, ClientStep, Exchange, Proven};
 use crate::auth::hba::{Visit, Way, way};
 use crate::auth::identity::{Claim, Shown};
 use crate::auth::lookup::{Ask, Lookup, lookup, read_rows};
+use crate::auth::mock::{Likeness, Looks};
 use crate::auth::random::Draws;
 use crate::auth::secret::Secret;
 use crate::config::Database;
@@ -76,17 +77,28 @@ impl Guest<'_> {
             tracing::warn!("{} auth_type=any requires forced user", self.label);
             return Err(refused(SqlState::CONFIG_FILE_ERROR, "bouncer config error"));
         }
-        let secret = self.secret(user, database).await?;
-        let draws = Draws::draw();
-        let mut login =
-            ClientLogin::new(exchange, user, secret.clone(), &draws, &self.shared.mock_key)
-                .bound_to(self.end_point.clone());
+        let (secret, stranger) = self.secret_and_stranger(user, database).await?;
+        let looks = Looks {
+            key: self.shared.mock_key,
+            stranger,
+            scram_iterations: self.live.config.settings.scram_iterations,
+        };
+        let mut login = ClientLogin::new(exchange, user, secret.clone(), &Draws::draw(), &looks)
+            .bound_to(self.end_point.clone());
         let mut step = login.start();
         loop {
             match step {
                 ClientStep::Send(bytes) => {
                     self.send(&bytes).await?;
                     step = login.message(self.auth_message().await?);
+                }
+                ClientStep::Derive(derivation) => {
+                    let derivations = &self.shared.derivations;
+                    let keys = derivations.keys(&derivation).await.ok_or(End::Left)?;
+                    step = login.derived(&keys);
+                    if matches!(step, ClientStep::Accepted { .. }) {
+                        derivations.was_right(&derivation, &keys);
+                    }
                 }
                 ClientStep::Accepted { send, proven } => {
                     if let Some(bytes) = send {
@@ -101,11 +113,27 @@ impl Guest<'_> {
 
     /// What is stored to recognise the user by; `None`: there is no such user.
     async fn secret(&self, user: &str, database: Option<&Database>) -> Result<Option<Secret>, End> {
+        Ok(self.secret_and_stranger(user, database).await?.0)
+    }
+
+    /// Also how a user of this name shall look if there is none.
+    async fn secret_and_stranger(
+        &self,
+        user: &str,
+        database: Option<&Database>,
+    ) -> Result<(Option<Secret>, Likeness), End> {
         let config = &self.live.config;
+        let of_file = self.live.crowd.pick(user, &self.shared.mock_key);
         match lookup(user, database, &config.settings, &config.userlist) {
-            Lookup::Known(secret) => Ok(Some(secret)),
-            Lookup::Unknown => Ok(None),
-            Lookup::Ask(ask) => self.ask(user, &ask).await,
+            Lookup::Known(secret) => Ok((Some(secret), of_file)),
+            Lookup::Unknown => Ok((None, of_file)),
+            Lookup::Ask(ask) => {
+                let secret = self.ask(user, &ask).await?;
+                if let Some(secret) = &secret {
+                    self.shared.asked.learn(secret);
+                }
+                Ok((secret, self.shared.asked.likeness()))
+            }
         }
     }
 
