@@ -1,5 +1,6 @@
 //! Is it really it? The authentication exchange, and the secret that it is held against.
 
+use bytes::BytesMut;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
@@ -17,6 +18,7 @@ use crate::metrics::AuthFailure;
 use crate::net::clock;
 use crate::net::stream::Stream;
 use crate::server::query;
+use crate::session::parameters::Parameters;
 use crate::worker::service::{Access, forced_credentials};
 use crate::worker::shared::Live;
 
@@ -128,6 +130,11 @@ impl Guest<'_> {
             Lookup::Known(secret) => Ok((Some(secret), of_file)),
             Lookup::Unknown => Ok((None, of_file)),
             Lookup::Ask(ask) => {
+                let own = database.is_some_and(|database| database.name == ask.dbname);
+                if !own && self.shared.disabled.contains_key(&ask.dbname) {
+                    let text = format!("authentication database \"{}\" is disabled", ask.dbname);
+                    return Err(refused(SqlState::CANNOT_CONNECT_NOW, &text));
+                }
                 let secret = self.ask(user, &ask).await?;
                 if let Some(secret) = &secret {
                     self.shared.asked.learn(secret);
@@ -189,10 +196,23 @@ impl Guest<'_> {
         let mut access = Access::new(&service, self.holder.id);
         let mut lease =
             access.attach(clock::now()).await.map_err(|error| failed(error.to_string()))?;
+        let welcome = lease.pool().welcome();
         let connection = lease.connection();
         connection.bring_here().map_err(|error| failed(error.to_string()))?;
-        let rows = query::with_parameter(connection, &ask.sql, user).await;
-        let rows = match rows {
+        // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
+        let mut settings = BytesMut::new();
+        let mut own = Parameters::new(self.shared.tracked.clone());
+        for (name, value) in welcome.iter().flat_map(|welcome| &welcome.parameters) {
+            own.note(name, value);
+        }
+        let changed = own.write_changes(&connection.state.parameters, &mut settings);
+        let rows = async {
+            if changed {
+                query::simple(connection, &String::from_utf8_lossy(&settings)).await?;
+            }
+            query::with_parameter(connection, &ask.sql, user).await
+        };
+        let rows = match rows.await {
             Ok(rows) => rows,
             Err(error) => {
                 let reusable =
