@@ -109,6 +109,55 @@ fn a_right_password_is_admitted_and_a_wrong_one_refused_by_plain_md5_and_scram()
 }
 
 #[test]
+fn any_admits_every_name_to_an_entry_that_forces_a_user_and_nobody_to_another() {
+    let server = Setup::new().start();
+    let port = server.port();
+    let weir = asking(&server, "any")
+        .database(&format!(
+            "forced = host=127.0.0.1 port={port} dbname=app user=app password=secret"
+        ))
+        .start();
+    assert_eq!(log_in(&weir, "whoever", "whatever", "forced"), admitted("app"));
+    let answer = log_in(&weir, "app", "secret", "app");
+    assert_eq!(answer, refused("F0000", "bouncer config error"));
+    weir.wait_log("auth_type=any requires forced user");
+    weir.stop();
+}
+
+#[test]
+fn an_md5_secret_does_not_do_for_scram() {
+    let server = Setup::new().start();
+    let hash = md5_of(&server, "secret", "app");
+    let weir = asking(&server, "scram-sha-256").user("app", &hash).start();
+    let answer = log_in(&weir, "app", "secret", "app");
+    assert_eq!(answer, refused("28P01", "SASL authentication failed"));
+    weir.wait_log("an md5 secret is stored, which cannot serve this auth_type");
+    weir.stop();
+}
+
+#[test]
+fn a_plain_login_against_a_scram_secret_works_again_and_again_and_after_the_secret_has_changed() {
+    let server = Setup::new().role("ann", Password::Scram(PASSWORD)).start();
+    let old = stored(&server, "ann");
+    let mut weir = asking(&server, "plain").user("ann", &old).start();
+    for _ in 0..2 {
+        assert_eq!(log_in(&weir, "ann", PASSWORD, "app"), admitted("ann"));
+        let answer = log_in(&weir, "ann", "wrong", "app");
+        assert_eq!(answer, refused("28P01", "password authentication failed"));
+    }
+    server.query("ALTER ROLE ann PASSWORD 'Another-1'");
+    let new = stored(&server, "ann");
+    weir.change(|setup| setup.user("ann", &new).user("admin", "x").setting("auth_type", "plain"));
+    weir.signal(common::Signal::HUP);
+    common::wait::until("the new secret to be in force", common::wait::DEADLINE, || {
+        log_in(&weir, "ann", "Another-1", "app") == admitted("ann")
+    });
+    let answer = log_in(&weir, "ann", PASSWORD, "app");
+    assert_eq!(answer, refused("28P01", "password authentication failed"));
+    weir.stop();
+}
+
+#[test]
 fn an_unknown_user_is_refused_in_the_same_words_as_a_wrong_password() {
     let server = Setup::new().start();
     for auth_type in ["plain", "md5", "scram-sha-256"] {

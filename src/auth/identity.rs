@@ -1,6 +1,6 @@
 //! Who a client is by what others say of it: its certificate's authority, or the operating system.
 
-use super::client::{AuthError, Method, Reason};
+use super::refusal::{AuthError, Method, Reason};
 use crate::config::ident::IdentMaps;
 
 /// What a client shows of itself in TLS.

@@ -5,6 +5,7 @@
 //! running `auth_query`, are the business of `worker` and `server`.
 
 pub mod client;
+pub mod credentials;
 pub mod derive;
 pub mod hba;
 pub mod identity;
@@ -13,13 +14,16 @@ pub mod md5;
 pub mod mock;
 mod plan;
 pub mod random;
+pub mod refusal;
 pub mod scram;
 pub mod secret;
 pub mod server;
 
-pub use client::{AuthError, ClientLogin, ClientStep, Proven, Reason};
+pub use client::{ClientLogin, ClientStep, Proven};
+pub use credentials::Credentials;
 pub use lookup::{Ask, Lookup, RowsError};
 pub use mock::{Likeness, Looks};
 pub use random::{Draws, MockKey};
+pub use refusal::{AuthError, Reason};
 pub use secret::{Secret, Verifier};
-pub use server::{Credentials, ServerLogin, ServerLoginError, ServerStep};
+pub use server::{ServerLogin, ServerLoginError, ServerStep};

@@ -2,10 +2,11 @@
 //!
 //! Who cannot get in is asked as somebody who can, and has as much computed for it; only the verdict is fixed before.
 
-use super::client::{Exchange, Method, Reason};
+use super::client::Exchange;
 use super::md5;
 use super::mock::{Likeness, Looks};
 use super::random::Draws;
+use super::refusal::{Method, Reason};
 use super::scram::{ScramServer, hmac_of, salt_of};
 use super::secret::{Secret, Verifier};
 

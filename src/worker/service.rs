@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::server::Credentials;
+use crate::auth::credentials::Credentials;
 use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
 use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
 use crate::net::options::TcpOptions;

@@ -6,8 +6,8 @@ use pgweir_codec::backend::{ErrorResponse, Severity};
 use pgweir_codec::error::{DecodeError, Kind};
 use pgweir_codec::sqlstate::SqlState;
 
-use crate::auth::client::AuthError;
 use crate::auth::hba::TurnedAway;
+use crate::auth::refusal::AuthError;
 use crate::metrics::AuthFailure;
 
 /// Why a login ended without a client for the relay.
