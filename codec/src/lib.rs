@@ -39,6 +39,7 @@ pub mod backend;
 pub mod error;
 pub mod frontend;
 pub mod head;
+pub mod options;
 mod read;
 pub mod sqlstate;
 pub mod startup;

@@ -77,7 +77,7 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
             close_needed: false,
             remote_pid: 0,
             tls: client.tls.clone(),
-            application_name: client.application_name.clone(),
+            application_name: client.application_name(),
             prepared_statements: client.prepared.load(Ordering::Relaxed),
         };
         ClientRow { state, connection }
@@ -117,8 +117,7 @@ pub(super) fn servers(shared: &Shared, now: Instant) -> Vec<ServerRow> {
             close_needed: server.close_needed(),
             remote_pid: server.pid,
             tls: server.tls.clone(),
-            application_name: client
-                .map_or_else(String::new, |client| client.application_name.clone()),
+            application_name: client.map_or_else(String::new, |client| client.application_name()),
             prepared_statements: server.prepared(),
         };
         ServerRow { state, connection }

@@ -554,7 +554,7 @@ pub static SETTINGS: &[Setting] = &[
         Kind::List,
         Some(""),
         field!(ignore_startup_parameters),
-        "Startup parameters that are accepted and dropped.",
+        "Startup parameters that are accepted and dropped. `options` in it: settings inside `options` that PostgreSQL does not know are dropped, the others applied.",
     ),
     live(
         "max_prepared_statements",

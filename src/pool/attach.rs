@@ -92,7 +92,7 @@ impl Lease {
             match reset {
                 Err(_) => tracing::warn!("{}: server_reset_query took too long", self.pool.name()),
                 Ok(Ok(_)) => {
-                    connection.state.statements.clear();
+                    connection.state.was_reset();
                     self.give_back(clock::now());
                 }
                 Ok(Err(error)) => {

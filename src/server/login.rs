@@ -57,6 +57,14 @@ pub struct Welcome {
     pub parameters: Vec<(Bytes, Bytes)>,
 }
 
+impl Welcome {
+    /// The value of a setting, whatever the name's case.
+    pub fn value(&self, name: &[u8]) -> Option<&Bytes> {
+        let mut all = self.parameters.iter();
+        all.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
 /// Why a server connection could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
@@ -239,6 +247,7 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
             }
         }
     }
+    state.logged_in();
     let socket = stream.socket();
     let identity = Identity {
         id: id::next(),

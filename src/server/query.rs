@@ -90,8 +90,16 @@ pub type Rows = Vec<Vec<Option<String>>>;
 /// # Errors
 /// After [`QueryError::Refused`] the connection is ready for the next question; after the others it is of no use.
 pub async fn simple(connection: &mut Connection, sql: &str) -> Result<Rows, QueryError> {
+    simple_bytes(connection, sql.as_bytes()).await
+}
+
+/// As [`simple`], for SQL in whatever encoding.
+///
+/// # Errors
+/// As [`simple`].
+pub async fn simple_bytes(connection: &mut Connection, sql: &[u8]) -> Result<Rows, QueryError> {
     let mut out = BytesMut::with_capacity(sql.len() + 6);
-    frontend::query::write(&mut out, sql.as_bytes());
+    frontend::query::write(&mut out, sql);
     connection.stream.write_all(&out).await?;
     connection.stream.flush().await?;
     answer(connection).await

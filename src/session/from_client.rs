@@ -38,6 +38,12 @@ impl Session {
         server: Option<&mut ServerState>,
         out: &mut Outbox,
     ) -> FromClient {
+        if self.restore
+            && let Some(server) = &server
+            && self.is_quiet()
+        {
+            self.restore_startup(server, out);
+        }
         if let Some(lost) = &mut self.lost {
             let verdict = lost.client_message(head, have, &mut self.statements, &self.cache, out);
             if lost.is_over() {

@@ -53,7 +53,7 @@ impl Session {
             | backend::CopyBothResponse::TAG
             | backend::FunctionCallResponse::TAG
             | backend::ParameterDescription::TAG => self.middle(head.tag),
-            backend::ReadyForQuery::TAG => self.ready_for_query(head, have, server),
+            backend::ReadyForQuery::TAG => self.ready_for_query(head, have, server, out),
             backend::CommandComplete::TAG => self.command_complete(head, have, server),
             ErrorResponse::TAG => self.error(head, have, server, out),
             backend::CopyInResponse::TAG => self.copy_in_response(head.tag, server),
@@ -133,6 +133,7 @@ impl Session {
                 server.parameters.note(name, value);
                 if !matches!(self.pending.front(), Some(Expect::Parameters)) {
                     self.parameters.note(name, value);
+                    self.renamed |= name == b"application_name";
                 }
                 self.visible()
             }
@@ -146,19 +147,33 @@ impl Session {
         have: &[u8],
         server: &mut ServerState,
     ) -> FromServer {
-        if self.rules.follow_statements {
-            let enough = head.len.min(32);
-            if have.len() < enough {
-                return FromServer::NeedMore(enough);
-            }
-            if matches!(up_to_nul(body(have)), b"DISCARD ALL" | b"DEALLOCATE ALL") {
-                self.statements.clear();
-                server.statements.clear();
-            }
+        let enough = head.len.min(32);
+        if have.len() < enough {
+            return FromServer::NeedMore(enough);
+        }
+        let tag = body(have);
+        // Most commands begin otherwise: SELECT, INSERT, UPDATE, BEGIN, COMMIT.
+        if let [b'D' | b'R', ..] = tag {
+            self.heed_command(up_to_nul(tag), server);
         }
         match self.pending.front() {
             Some(Expect::Execute { .. }) => self.complete(),
             _ => self.middle(head.tag),
+        }
+    }
+
+    /// Commands that change what the session on the server holds.
+    fn heed_command(&mut self, tag: &[u8], server: &mut ServerState) {
+        if matches!(self.pending.front(), Some(Expect::Parameters)) {
+            return;
+        }
+        if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") && self.rules.follow_statements {
+            self.statements.clear();
+            server.statements.clear();
+        }
+        if matches!(tag, b"DISCARD ALL" | b"RESET") {
+            server.in_force.disturb();
+            self.reset_seen = true;
         }
     }
 
@@ -176,7 +191,13 @@ impl Session {
         }
     }
 
-    fn ready_for_query(&mut self, head: Head, have: &[u8], server: &mut ServerState) -> FromServer {
+    fn ready_for_query(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) -> FromServer {
         if have.len() < head.len {
             return FromServer::NeedMore(head.len);
         }
@@ -203,6 +224,10 @@ impl Session {
         if self.rules.mode == PoolMode::Statement && status != TransactionStatus::Idle {
             return FromServer::Refuse(Refusal::TransactionInStatementMode);
         }
+        if self.reset_seen && status == TransactionStatus::Idle {
+            self.reset_seen = false;
+            self.after_reset(server, out);
+        }
         let over = self.rules.mode != PoolMode::Session && self.is_quiet();
         FromServer::Forward(if over { Then::Release } else { Then::Ready })
     }
@@ -224,6 +249,9 @@ impl Session {
                 return FromServer::LastWords(error);
             }
             if matches!(self.pending.front(), Some(Expect::Parameters)) {
+                if let Some(startup) = &self.startup {
+                    startup.doubt();
+                }
                 let words = error.message();
                 return FromServer::Refuse(Refusal::InvalidParameter(words));
             }

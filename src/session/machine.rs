@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use pgweir_codec::backend::TransactionStatus;
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::{self, TransactionStatus};
 use pgweir_codec::frontend;
 
 use super::Outbox;
@@ -19,6 +19,7 @@ use super::lost::Lost;
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
+use super::startup::{self, InForce, Startup};
 use crate::config::{PoolMode, PrepareUnnamed};
 
 /// Most requests of one client that may be unanswered while more are read from it. Far above any driver's pipeline.
@@ -47,13 +48,37 @@ pub struct ServerState {
     pub statements: ServerStatements,
     /// Its reported settings.
     pub parameters: Parameters,
+    /// What they were when the connection was new: where `RESET` returns to.
+    defaults: Parameters,
+    /// What a client asked for at startup and is in force here.
+    pub in_force: InForce,
 }
 
 impl ServerState {
     /// A fresh server session.
     pub fn new(tracked: Arc<Tracked>, max_prepared_statements: u32) -> Self {
         let statements = ServerStatements::new(max_prepared_statements);
-        Self { statements, parameters: Parameters::new(tracked) }
+        let parameters = Parameters::new(tracked);
+        Self { statements, defaults: parameters.clone(), parameters, in_force: InForce::default() }
+    }
+
+    /// The login is over: what is known of the settings now is what `RESET` returns to.
+    pub fn logged_in(&mut self) {
+        self.defaults = self.parameters.clone();
+    }
+
+    /// Somebody ran a reset query that no client saw.
+    pub fn was_reset(&mut self) {
+        self.statements.clear();
+        self.in_force.disturb();
+    }
+
+    /// Writes what takes away all that clients have set and that is known; `false` if there is nothing. For questions
+    /// of our own, which must not run by a client's `search_path` or `role`.
+    pub fn write_cleaning(&mut self, sql: &mut BytesMut) -> bool {
+        self.in_force.become_of(None, sql);
+        self.defaults.write_changes(&self.parameters, sql);
+        !sql.is_empty()
     }
 }
 
@@ -105,6 +130,16 @@ pub struct Session {
     pub(super) status: TransactionStatus,
     pub(super) statements: ClientStatements,
     pub(super) parameters: Parameters,
+    /// What it asked for at startup, but its name.
+    pub(super) startup: Option<Arc<Startup>>,
+    /// The `application_name` that it gave at startup.
+    pub(super) startup_name: Option<Bytes>,
+    /// A `RESET` came by since the last ReadyForQuery that said idle.
+    pub(super) reset_seen: bool,
+    /// What it asked for at startup is to be set again before its next message (it keeps its server).
+    pub(super) restore: bool,
+    /// It has changed its `application_name`.
+    pub(super) renamed: bool,
     pub(super) lost: Option<Box<Lost>>,
     pub(super) tally: Tally,
 }
@@ -127,9 +162,26 @@ impl Session {
             status: TransactionStatus::Idle,
             statements: ClientStatements::default(),
             parameters,
+            startup: None,
+            startup_name: None,
+            reset_seen: false,
+            restore: false,
+            renamed: false,
             lost: None,
             tally: Tally::default(),
         }
+    }
+
+    /// What the client asked for at startup, and its `application_name` if it gave one: what `RESET` returns to.
+    pub fn with_startup(mut self, startup: Option<Arc<Startup>>, name: Option<Bytes>) -> Self {
+        self.startup = startup;
+        self.startup_name = name;
+        self
+    }
+
+    /// Whether the client has changed its `application_name` since the last call.
+    pub fn take_renamed(&mut self) -> bool {
+        std::mem::take(&mut self.renamed)
     }
 
     /// The client's reported settings.
@@ -172,11 +224,54 @@ impl Session {
     pub fn attached(&mut self, server: &mut ServerState, out: &mut Outbox) {
         self.untouched = self.pending.is_empty();
         self.replay = Replay::No;
+        self.restore = false;
+        self.reset_seen = false;
         let mut sql = BytesMut::new();
-        if self.parameters.write_changes(&server.parameters, &mut sql) {
-            frontend::query::write(&mut out.to_server, &sql);
+        let extras = self.startup.as_ref().filter(|startup| !startup.extras().is_empty());
+        if !server.in_force.suits(extras) {
+            server.in_force.become_of(extras, &mut sql);
+        }
+        self.parameters.write_changes(&server.parameters, &mut sql);
+        self.send_hidden(&sql, out);
+    }
+
+    /// Sends a query of our own ahead of the client's next message.
+    fn send_hidden(&mut self, sql: &[u8], out: &mut Outbox) {
+        if !sql.is_empty() {
+            frontend::query::write(&mut out.to_server, sql);
             self.pending.push(Expect::Parameters);
         }
+    }
+
+    /// The client has run `RESET` or `DISCARD ALL`, and the transaction is over. What went back to the server's own
+    /// values goes back to what the client asked for at startup, and the client is told.
+    pub(super) fn after_reset(&mut self, server: &ServerState, out: &mut Outbox) {
+        let name =
+            self.startup_name.as_ref().zip(self.parameters.tracked().index(b"application_name"));
+        let name = name.map(|(value, index)| (index, value.clone()));
+        let given = self.startup.iter().flat_map(|startup| startup.tracked()).cloned();
+        for (index, value) in given.chain(name).collect::<Vec<_>>() {
+            let now = self.parameters.at(index);
+            if now != Some(&value) && now == server.defaults.at(index) {
+                if let Some(name) = self.parameters.tracked().names().get(index) {
+                    backend::parameter_status::write(&mut out.to_client, name.as_bytes(), &value);
+                    self.renamed |= name == "application_name";
+                }
+                self.parameters.set(index, value);
+            }
+        }
+        self.restore = self.rules.mode == PoolMode::Session;
+    }
+
+    /// In session mode: sets again what a `RESET` has taken away, before the client's next message.
+    pub(super) fn restore_startup(&mut self, server: &ServerState, out: &mut Outbox) {
+        self.restore = false;
+        let mut sql = BytesMut::new();
+        if let Some(startup) = &self.startup {
+            startup::write_restore(startup, &mut sql);
+        }
+        self.parameters.write_changes(&server.parameters, &mut sql);
+        self.send_hidden(&sql, out);
     }
 
     /// Bytes have left for the server: from now on nothing can be taken back.

@@ -12,6 +12,7 @@
 //! - `prepared` — named statements that follow a client over many servers
 //! - `unnamed` — which unnamed statements are kept under a name
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
+//! - `startup` — what a client asked for at startup: settings that hold for its session
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
 mod from_client;
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod parameters;
 pub mod pipeline;
 pub mod prepared;
+pub mod startup;
 #[cfg(test)]
 mod tests;
 pub mod unnamed;

@@ -70,6 +70,23 @@ impl Parameters {
         self.values.get(self.tracked.index(name)?)?.as_ref()
     }
 
+    /// Notes a value by its place in the list of tracked settings.
+    pub fn set(&mut self, index: usize, value: Bytes) {
+        if let Some(slot) = self.values.get_mut(index) {
+            *slot = Some(value);
+        }
+    }
+
+    /// The known value, by its place in the list of tracked settings.
+    pub fn at(&self, index: usize) -> Option<&Bytes> {
+        self.values.get(index)?.as_ref()
+    }
+
+    /// The list.
+    pub fn tracked(&self) -> &Tracked {
+        &self.tracked
+    }
+
     /// All known values with their reported names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         let names = self.tracked.names.iter().map(String::as_str);
@@ -98,6 +115,13 @@ impl Parameters {
                 continue;
             }
             any = true;
+            // SET would take a list for one name (servers report search_path from 18 on).
+            if name.eq_ignore_ascii_case("search_path") {
+                sql.put_slice(b"SELECT pg_catalog.set_config('search_path',");
+                write_literal(mine, sql);
+                sql.put_slice(b",false);");
+                continue;
+            }
             sql.put_slice(b"SET ");
             sql.put_slice(name.as_bytes());
             sql.put_u8(b'=');
@@ -109,7 +133,7 @@ impl Parameters {
 }
 
 /// A string constant that means the same whatever standard_conforming_strings says.
-fn write_literal(value: &[u8], sql: &mut BytesMut) {
+pub(super) fn write_literal(value: &[u8], sql: &mut BytesMut) {
     if value.contains(&b'\\') {
         sql.put_u8(b'E');
     }

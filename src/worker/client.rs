@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use pgweir_codec::startup::LONG_KEY;
@@ -37,8 +37,6 @@ pub struct Identity {
     pub key: CancelKey,
     /// What it uses.
     pub service: Arc<Service>,
-    /// What it called itself at login.
-    pub application_name: String,
 }
 
 /// See the module's words.
@@ -51,6 +49,8 @@ pub struct ClientInfo {
     pub prepared: AtomicU32,
     /// The worker it lives on.
     pub worker: AtomicU32,
+    /// What it calls itself now.
+    application_name: Mutex<Box<str>>,
 }
 
 /// What may change comes on top of what a client is.
@@ -112,8 +112,9 @@ impl CancelKey {
 
 impl ClientInfo {
     /// A client that has just logged in.
-    pub fn new(identity: Identity) -> Self {
+    pub fn new(identity: Identity, application_name: &[u8]) -> Self {
         Self {
+            application_name: Mutex::new(String::from_utf8_lossy(application_name).into()),
             identity,
             clock: Clock::default(),
             prepared: AtomicU32::new(0),
@@ -139,6 +140,17 @@ impl ClientInfo {
     /// Whether it waits for a server.
     pub fn is_waiting(&self) -> bool {
         self.clock.phase() == Phase::Waiting
+    }
+
+    /// What it calls itself now.
+    pub fn application_name(&self) -> String {
+        self.application_name.lock().unwrap_or_else(PoisonError::into_inner).to_string()
+    }
+
+    /// It has given itself another name.
+    pub fn rename(&self, application_name: &[u8]) {
+        *self.application_name.lock().unwrap_or_else(PoisonError::into_inner) =
+            String::from_utf8_lossy(application_name).into();
     }
 
     /// How it stands in the log.

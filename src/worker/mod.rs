@@ -9,6 +9,7 @@
 //! - `login` — from the first byte to ReadyForQuery
 //! - `relay` — a logged-in client: carries out what `session` says
 //! - `service`, `route` — what a client may use, and where each transaction goes
+//! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `derivations` — the slow part of SCRAM, off these threads
 //! - `cancel` — cancel requests
@@ -29,4 +30,5 @@ pub mod route;
 pub mod seats;
 pub mod service;
 pub mod shared;
+pub mod startups;
 pub mod thread;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::startups::Startups;
 use crate::auth::credentials::Credentials;
 use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
 use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
@@ -135,6 +136,8 @@ pub struct Service {
     credentials: std::sync::Mutex<Credentials>,
     /// Pools of earlier offers that transactions still run on.
     retired: std::sync::Mutex<Vec<Arc<Pool>>>,
+    /// What its clients have asked for at startup and its servers have accepted.
+    pub startups: Startups,
     /// Ends the task that follows the hosts of the present offer.
     following: std::sync::Mutex<CancellationToken>,
     /// Clients that are logged in.
@@ -284,6 +287,7 @@ impl Services {
                     offer,
                     credentials: std::sync::Mutex::new(credentials),
                     retired: std::sync::Mutex::default(),
+                    startups: Startups::default(),
                     following: std::sync::Mutex::new(self.stop.child_token()),
                     clients: AtomicU32::new(0),
                     deserted: std::sync::Mutex::default(),
@@ -346,6 +350,7 @@ impl Services {
             .cloned()
             .collect();
         service.offer.send_replace(Arc::new(new));
+        service.startups.clear();
         for pool in gone {
             pool.retire();
             lock(&service.retired).push(pool);

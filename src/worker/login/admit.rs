@@ -7,7 +7,7 @@ use pgweir_codec::backend::{self, Authentication, TransactionStatus};
 
 use super::Guest;
 use super::end::End;
-use super::startup::Request;
+use super::request::Request;
 use crate::config::{Database, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
@@ -15,10 +15,12 @@ use crate::pool::AttachError;
 use crate::server::Welcome;
 use crate::session::Session;
 use crate::session::parameters::Parameters;
+use crate::session::startup::{Setting, Startup};
 use crate::worker::client::{CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
 use crate::worker::service::{Access, Service};
 use crate::worker::shared::Place;
+use crate::worker::startups;
 use crate::worker::thread::Client;
 
 impl Guest<'_> {
@@ -38,29 +40,26 @@ impl Guest<'_> {
         for (name, value) in &welcome.parameters {
             parameters.note(name, value);
         }
-        for (name, value) in &request.settings {
-            parameters.note(name, value);
+        let startup = self.accept(request.settings, &welcome, &mut access, service).await?;
+        for (index, value) in startup.iter().flat_map(|startup| startup.tracked()) {
+            parameters.set(*index, value.clone());
         }
-        if self.live.config.settings.application_name_add_host {
-            let mut own = request.settings.iter().rev();
-            let own = own.find(|(name, _)| name.eq_ignore_ascii_case(APPLICATION_NAME));
-            let name = own.map_or(&b"app"[..], |(_, value)| value);
-            parameters.note(APPLICATION_NAME, &[name, b" - ", self.peer().as_bytes()].concat());
+        let called = self.called(request.application_name);
+        if let Some(name) = &called {
+            parameters.note(b"application_name", name);
         }
         let key = self.shared.draw_key(request.minor, None);
         let mut out = BytesMut::with_capacity(1024);
         // Which host said so is chance; libpq's target_session_attrs looks at it.
         let standby = hot_standby(access.offer().tracking.as_ref().map(|tracking| tracking.attrs));
         let values = welcome.parameters.iter().map(|(name, value)| {
-            let own = parameters.value(name).map(|own| &own[..]);
+            let own = parameters.value(name).or_else(|| startup.as_ref()?.value(name));
+            let own = own.map(|own| &own[..]);
             let entry = standby.filter(|_| name == "in_hot_standby");
             (&name[..], entry.or(own).unwrap_or(value))
         });
         write_welcome(&mut out, values, &key);
 
-        let application_name = parameters.value(b"application_name");
-        let application_name =
-            application_name.map(|name| String::from_utf8_lossy(name).into_owned());
         let socket = self.stream.socket();
         let identity = Identity {
             holder: self.holder.clone(),
@@ -73,13 +72,15 @@ impl Guest<'_> {
             accepted_wall: self.accepted_wall,
             key,
             service: service.clone(),
-            application_name: application_name.unwrap_or_default(),
         };
-        let info = Arc::new(ClientInfo::new(identity));
+        let name = parameters.value(b"application_name").cloned();
+        let info = Arc::new(ClientInfo::new(identity, name.as_deref().unwrap_or_default()));
         let registered = self.shared.register(info.clone());
         self.send(&out).await?;
         let rules = access.offer().rules();
-        let session = Session::new(rules, self.shared.statements.clone(), parameters);
+        let name = name.filter(|_| called.is_some());
+        let session = Session::new(rules, self.shared.statements.clone(), parameters)
+            .with_startup(startup, name);
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
         let relay = Relay::new(stream, info, access, session, &self.inbox);
         // Boxed here: the task that awaits this keeps room for the result for as long as it lives.
@@ -87,9 +88,16 @@ impl Guest<'_> {
     }
 }
 
-const APPLICATION_NAME: &[u8] = b"application_name";
-
 impl Guest<'_> {
+    /// What the client is to be called, if anything, with the far end in it if `application_name_add_host` says so.
+    fn called(&self, own: Option<Bytes>) -> Option<Bytes> {
+        if !self.live.config.settings.application_name_add_host {
+            return own;
+        }
+        let name = own.as_deref().unwrap_or(b"app");
+        Some([name, b" - ", self.peer().as_bytes()].concat().into())
+    }
+
     /// The far end as pgbouncer writes it: `HOST:PORT`, or `unix(PID):PORT`.
     fn peer(&self) -> String {
         let socket = self.stream.socket();
@@ -100,6 +108,30 @@ impl Guest<'_> {
                 format!("unix({}):{port}", socket.peer_pid().unwrap_or(0))
             }
         }
+    }
+}
+
+impl Guest<'_> {
+    /// What the client asked for, as a server has accepted it. What the servers have anyhow is left out.
+    async fn accept(
+        &self,
+        mut settings: Vec<Setting>,
+        welcome: &Welcome,
+        access: &mut Access,
+        service: &Service,
+    ) -> Result<Option<Arc<Startup>>, End> {
+        settings.retain(|setting| {
+            let theirs = welcome.value(&setting.name);
+            !theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(&setting.value))
+        });
+        if settings.is_empty() {
+            return Ok(None);
+        }
+        let accepted = startups::accept(service, access, settings, &self.shared.tracked).await;
+        accepted.map(Some).map_err(|error| {
+            tracing::warn!("{} {error}", self.label);
+            End::Refused(Box::new(error.response()))
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
 use super::end::{End, denied, fatal, refused, turned_away};
-use super::startup::Request;
+use super::request::Request;
 use crate::auth::client::{ClientLogin, ClientStep, Exchange, Proven};
 use crate::auth::hba::{Visit, Way, way};
 use crate::auth::identity::{Claim, Shown};
@@ -21,6 +21,7 @@ use crate::server::query;
 use crate::session::parameters::Parameters;
 use crate::worker::service::{Access, forced_credentials};
 use crate::worker::shared::Live;
+use crate::worker::startups;
 
 impl Guest<'_> {
     pub(super) async fn authenticate(
@@ -200,6 +201,7 @@ impl Guest<'_> {
         let connection = lease.connection();
         connection.bring_here().map_err(|error| failed(error.to_string()))?;
         // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
+        startups::clean(connection).await.map_err(|error| failed(error.to_string()))?;
         let mut settings = BytesMut::new();
         let mut own = Parameters::new(self.shared.tracked.clone());
         for (name, value) in welcome.iter().flat_map(|welcome| &welcome.parameters) {

@@ -7,7 +7,7 @@ use pgweir_codec::startup::StartupMessage;
 
 use super::admit::write_welcome;
 use super::end::{End, refused};
-use super::startup::Request;
+use super::request::Request;
 use super::{Guest, Proof};
 use crate::config::AuthType;
 use crate::worker::client::CancelKey;

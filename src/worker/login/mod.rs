@@ -4,7 +4,8 @@
 //! SSLRequest and one GSSENCRequest, then a startup packet, then the authentication exchange, then the welcome. Until
 //! a client has proven who it is, what it may make us keep is bounded by the limits below.
 //!
-//! - `startup` — encryption, the startup packet, what it asks for
+//! - `startup` — encryption, up to the startup packet
+//! - `request` — what it asks for
 //! - `authenticate` — is it really it?
 //! - `admit` — the welcome
 //! - `console` — clients of the console
@@ -15,6 +16,7 @@ mod authenticate;
 mod console;
 mod end;
 mod packets;
+mod request;
 mod startup;
 
 use std::io;
@@ -27,7 +29,7 @@ use pgweir_codec::sqlstate::SqlState;
 use tokio::io::AsyncWriteExt;
 
 use self::end::{End, fatal, refused};
-use self::startup::Request;
+use self::request::Request;
 use super::console::{self as console_trait, Right};
 use super::seats::{Limits, Seat, Seats, Taken};
 use super::service::{Service, forced_credentials};

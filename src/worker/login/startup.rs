@@ -1,37 +1,23 @@
 //! Up to the startup packet, and what it asks for: encryption, who for which database, settings, protocol version.
 
-use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use pgweir_codec::sqlstate::SqlState;
-use pgweir_codec::startup::{self, CancelRequest, StartupMessage, StartupPacket};
+use pgweir_codec::startup::{CancelRequest, StartupMessage, StartupPacket};
 use tokio::io::AsyncWriteExt;
 
 use super::Guest;
-use super::end::{End, fatal, refused};
+use super::end::{End, refused};
+use super::request::Request;
 use crate::config::SslMode;
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls::{ALPN, Acceptor};
 use crate::worker::cancel;
 
-/// Longest user or database name, bytes: pgbouncer's MAX_USERNAME and MAX_DBNAME.
-const NAME_LIMIT: usize = 128;
-
 /// Type of the TLS record that a handshake begins with (RFC 8446, section 5.1). As the first byte of a length word it
 /// would be far above what a startup packet may have.
 const HANDSHAKE: u8 = 0x16;
-
-/// What a startup packet asks for.
-pub(super) struct Request {
-    pub(super) user: String,
-    pub(super) database: String,
-    /// The minor version of protocol 3 that the connection goes on with: 0 or 2.
-    pub(super) minor: u16,
-    /// Tracked settings.
-    pub(super) settings: Vec<(Bytes, Bytes)>,
-}
 
 impl Guest<'_> {
     /// Up to the startup packet: encryption, and what is no client at all.
@@ -162,74 +148,6 @@ impl Guest<'_> {
                 self.label
             );
         }
-    }
-
-    pub(super) fn read_request(&self, message: &StartupMessage) -> Result<Request, End> {
-        let (mut user, mut database, mut settings) = (None, None, Vec::new());
-        let ignored: HashSet<&str> = self
-            .live
-            .config
-            .settings
-            .ignore_startup_parameters
-            .iter()
-            .map(String::as_str)
-            .collect();
-        for (name, value) in &message.parameters {
-            let text = || String::from_utf8_lossy(value).into_owned();
-            match &name[..] {
-                b"user" => user = Some(text()),
-                b"database" => database = Some(text()),
-                b"replication" => match &value.to_ascii_lowercase()[..] {
-                    b"false" | b"off" | b"no" | b"0" => {}
-                    _ => {
-                        let text = "replication connections are not supported yet";
-                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, text);
-                        return Err(End::Refused(Box::new(
-                            response.hint("Connect to the server directly."),
-                        )));
-                    }
-                },
-                option if startup::is_protocol_option(option) => {}
-                name if self.shared.tracked.index(name).is_some() => {
-                    settings.push((Bytes::copy_from_slice(name), value.clone()));
-                }
-                name => {
-                    let name = String::from_utf8_lossy(name);
-                    if !ignored.contains(&*name) {
-                        let text = format!("unsupported startup parameter: {name}");
-                        let hint = format!(
-                            "Add {name} to ignore_startup_parameters if it may be left out."
-                        );
-                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, &text).hint(&hint);
-                        return Err(End::Refused(Box::new(response)));
-                    }
-                }
-            }
-        }
-        let user = user.filter(|user| !user.is_empty());
-        let user = user.ok_or_else(|| {
-            refused(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "no username supplied")
-        })?;
-        if user.len() >= NAME_LIMIT {
-            return Err(refused(
-                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-                "username too long",
-            ));
-        }
-        let database =
-            database.filter(|database| !database.is_empty()).unwrap_or_else(|| user.clone());
-        if database.len() >= NAME_LIMIT {
-            return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
-        }
-        Ok(Request { user, database, settings, minor: message.spoken_minor() })
-    }
-
-    /// Who asks for another protocol version than we speak, or for protocol options, is told what it gets.
-    pub(super) async fn negotiate(&mut self, message: &StartupMessage) -> Result<(), End> {
-        let Some(told) = message.negotiate() else { return Ok(()) };
-        let mut out = BytesMut::new();
-        told.encode(&mut out);
-        self.send(&out).await
     }
 }
 

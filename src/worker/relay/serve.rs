@@ -164,6 +164,11 @@ impl Relay {
             _ => Phase::Holding,
         };
         self.info.enter(phase, self.now);
+        if self.session.take_renamed()
+            && let Some(name) = self.session.parameters().value(b"application_name")
+        {
+            self.info.rename(name);
+        }
         let tally = self.session.take_tally();
         if tally.client_parses + tally.server_parses + tally.binds > 0 {
             let metrics = lease.pool().metrics();

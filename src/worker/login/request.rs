@@ -1,0 +1,129 @@
+//! What a startup packet asks for: who for which database, settings, protocol version.
+
+use bytes::{Bytes, BytesMut};
+use pgweir_codec::options;
+use pgweir_codec::sqlstate::SqlState;
+use pgweir_codec::startup::{self, StartupMessage};
+
+use super::Guest;
+use super::end::{End, fatal, refused};
+use crate::session::parameters::Tracked;
+use crate::session::startup::{Setting, normalise};
+
+/// Longest user or database name, bytes: pgbouncer's MAX_USERNAME and MAX_DBNAME.
+const NAME_LIMIT: usize = 128;
+
+/// What a startup packet asks for.
+pub(super) struct Request {
+    pub(super) user: String,
+    pub(super) database: String,
+    /// The minor version of protocol 3 that the connection goes on with: 0 or 2.
+    pub(super) minor: u16,
+    /// In order, but `application_name`.
+    pub(super) settings: Vec<Setting>,
+    pub(super) application_name: Option<Bytes>,
+}
+
+impl Guest<'_> {
+    pub(super) fn read_request(&self, message: &StartupMessage) -> Result<Request, End> {
+        let (mut user, mut database, mut settings) = (None, None, self.settings());
+        // As in PostgreSQL: what stands in the packet itself comes after what stands in its `options`.
+        let options = message.parameters.iter().filter(|(name, _)| name == OPTIONS);
+        for (_, value) in options {
+            settings.read_options(value)?;
+        }
+        for (name, value) in &message.parameters {
+            let text = || String::from_utf8_lossy(value).into_owned();
+            match &name[..] {
+                b"user" => user = Some(text()),
+                b"database" => database = Some(text()),
+                b"replication" => match &value.to_ascii_lowercase()[..] {
+                    b"false" | b"off" | b"no" | b"0" => {}
+                    _ => {
+                        let text = "replication connections are not supported yet";
+                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, text);
+                        return Err(End::Refused(Box::new(
+                            response.hint("Connect to the server directly."),
+                        )));
+                    }
+                },
+                OPTIONS => {}
+                option if startup::is_protocol_option(option) => {}
+                name => settings.push(name, value, false),
+            }
+        }
+        let user = user.filter(|user| !user.is_empty());
+        let user = user.ok_or_else(|| {
+            refused(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "no username supplied")
+        })?;
+        if user.len() >= NAME_LIMIT {
+            return Err(refused(
+                SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+                "username too long",
+            ));
+        }
+        let database =
+            database.filter(|database| !database.is_empty()).unwrap_or_else(|| user.clone());
+        if database.len() >= NAME_LIMIT {
+            return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
+        }
+        let (settings, application_name) = settings.finish();
+        Ok(Request { user, database, minor: message.spoken_minor(), settings, application_name })
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        let ignored = &self.live.config.settings.ignore_startup_parameters;
+        Settings { tracked: &self.shared.tracked, ignored, list: Vec::new() }
+    }
+
+    /// Who asks for another protocol version than we speak, or for protocol options, is told what it gets.
+    pub(super) async fn negotiate(&mut self, message: &StartupMessage) -> Result<(), End> {
+        let Some(told) = message.negotiate() else { return Ok(()) };
+        let mut out = BytesMut::new();
+        told.encode(&mut out);
+        self.send(&out).await
+    }
+}
+
+/// The startup parameter that holds settings as command-line switches.
+const OPTIONS: &[u8] = b"options";
+
+/// Settings as they are read from a startup packet.
+struct Settings<'a> {
+    tracked: &'a Tracked,
+    /// Setting `ignore_startup_parameters`; compared exactly, as in pgbouncer.
+    ignored: &'a [String],
+    list: Vec<Setting>,
+}
+
+impl Settings<'_> {
+    fn read_options(&mut self, value: &[u8]) -> Result<(), End> {
+        // As in pgbouncer: its name in the list stands for all settings in there that nobody knows.
+        let optional = self.ignores(OPTIONS);
+        let settings = options::parse(value).map_err(|options::BadOptions| {
+            let text = "unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed";
+            refused(SqlState::SYNTAX_ERROR, text)
+        })?;
+        settings.iter().for_each(|(name, value)| self.push(name, value, optional));
+        Ok(())
+    }
+
+    fn ignores(&self, name: &[u8]) -> bool {
+        self.ignored.iter().any(|ignored| ignored.as_bytes() == name)
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8], optional: bool) {
+        // As in pgbouncer: tracked ones cannot be ignored.
+        if self.tracked.index(name).is_some() || !self.ignores(name) {
+            self.list.push(Setting::new(name, value, optional));
+        }
+    }
+
+    /// In order; `application_name`, which no server refuses and which differs from client to client, apart.
+    fn finish(self) -> (Vec<Setting>, Option<Bytes>) {
+        let mut settings = normalise(self.list);
+        let at = settings.iter().position(|setting| setting.name == b"application_name"[..]);
+        let name = at.map(|at| settings.remove(at).value);
+        (settings, name)
+    }
+}
