@@ -247,6 +247,7 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
             }
         }
     }
+    state.parameters.share();
     state.logged_in();
     let socket = stream.socket();
     let identity = Identity {

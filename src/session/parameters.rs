@@ -4,7 +4,7 @@
 //! client and for each server, and brings a server to its client's values by one simple query of `SET`s when they are
 //! joined. The list is pgbouncer's fixed five and `track_extra_parameters`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -12,10 +12,18 @@ use bytes::{BufMut, Bytes, BytesMut};
 const ALWAYS: [&str; 5] =
     ["client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings", "application_name"];
 
+/// How many sets of values are remembered to be shared.
+const SHARED: usize = 16;
+
+/// The values of all tracked settings, in the order of [`Tracked`].
+type Values = [Option<Bytes>];
+
 /// Which settings are tracked: the list both sides' [`Parameters`] are indexed by.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Tracked {
     names: Vec<String>,
+    /// Sets of values that were met last. Most clients and servers have the same: they share one.
+    met: Mutex<Vec<Weak<Values>>>,
 }
 
 impl Tracked {
@@ -27,7 +35,7 @@ impl Tracked {
                 names.push(name.clone());
             }
         }
-        Arc::new(Self { names })
+        Arc::new(Self { names, met: Mutex::default() })
     }
 
     /// Where `name` stands in the list, whatever its case.
@@ -45,23 +53,39 @@ impl Tracked {
 #[derive(Clone, Debug)]
 pub struct Parameters {
     tracked: Arc<Tracked>,
-    values: Vec<Option<Bytes>>,
+    /// Shared until one side changes.
+    values: Arc<Values>,
 }
 
 impl Parameters {
     /// Nothing known yet.
     pub fn new(tracked: Arc<Tracked>) -> Self {
-        let values = vec![None; tracked.names.len()];
+        let values = vec![None; tracked.names.len()].into();
         Self { tracked, values }
     }
 
     /// Notes a reported value. Settings that are not tracked are passed over.
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
         let Some(index) = self.tracked.index(name) else { return };
-        if let Some(slot) = self.values.get_mut(index)
-            && slot.as_deref() != Some(value)
-        {
-            *slot = Some(Bytes::copy_from_slice(value));
+        if self.at(index).map(|known| &known[..]) != Some(value) {
+            self.set(index, Bytes::copy_from_slice(value));
+        }
+    }
+
+    /// Gives its own set of values up for one that others have too. To be called when the values are not going to
+    /// change soon: after a login.
+    pub fn share(&mut self) {
+        let mut met = self.tracked.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = met.iter().filter_map(Weak::upgrade).find(|known| *known == self.values);
+        match same {
+            Some(same) => self.values = same,
+            None => {
+                met.retain(|known| known.strong_count() > 0);
+                if met.len() == SHARED {
+                    met.remove(0);
+                }
+                met.push(Arc::downgrade(&self.values));
+            }
         }
     }
 
@@ -72,7 +96,7 @@ impl Parameters {
 
     /// Notes a value by its place in the list of tracked settings.
     pub fn set(&mut self, index: usize, value: Bytes) {
-        if let Some(slot) = self.values.get_mut(index) {
+        if let Some(slot) = Arc::make_mut(&mut self.values).get_mut(index) {
             *slot = Some(value);
         }
     }
@@ -90,13 +114,17 @@ impl Parameters {
     /// All known values with their reported names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Bytes)> {
         let names = self.tracked.names.iter().map(String::as_str);
-        names.zip(&self.values).filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        names.zip(&*self.values).filter_map(|(name, value)| Some((name, value.as_ref()?)))
     }
 
     /// Takes over every value that `other` knows: after a change was applied the server's spelling is canonical
     /// (`ISO` becomes `ISO, MDY`), and keeping it avoids a change at every transaction.
     pub fn adopt(&mut self, other: &Self) {
-        for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
+        if self.values == other.values {
+            self.values = other.values.clone();
+            return;
+        }
+        for (mine, theirs) in Arc::make_mut(&mut self.values).iter_mut().zip(&*other.values) {
             if theirs.is_some() && mine.is_some() {
                 mine.clone_from(theirs);
             }
@@ -107,9 +135,12 @@ impl Parameters {
     ///
     /// A value unknown on either side is left alone, as in pgbouncer; values are compared without regard to case.
     pub fn write_changes(&self, server: &Self, sql: &mut BytesMut) -> bool {
+        if Arc::ptr_eq(&self.values, &server.values) {
+            return false;
+        }
         let mut any = false;
         let names = &self.tracked.names;
-        for ((name, mine), theirs) in names.iter().zip(&self.values).zip(&server.values) {
+        for ((name, mine), theirs) in names.iter().zip(&*self.values).zip(&*server.values) {
             let (Some(mine), Some(theirs)) = (mine, theirs) else { continue };
             if mine == theirs || mine.eq_ignore_ascii_case(theirs) {
                 continue;
@@ -181,6 +212,19 @@ mod tests {
         assert_eq!(changes(&quote, &server), "SET application_name='it''s';");
         let backslash = of(&[("application_name", r"a\'b")]);
         assert_eq!(changes(&backslash, &server), r"SET application_name=E'a\\''b';");
+    }
+
+    #[test]
+    fn equal_sets_are_shared_until_one_side_changes() {
+        let mut first = of(&[("TimeZone", "UTC")]);
+        let mut second = Parameters::new(first.tracked.clone());
+        second.note(b"timezone", b"UTC");
+        first.share();
+        second.share();
+        assert!(Arc::ptr_eq(&first.values, &second.values));
+        second.note(b"TimeZone", b"CET");
+        assert_eq!(first.value(b"TimeZone").map(|value| &value[..]), Some(&b"UTC"[..]));
+        assert_eq!(changes(&second, &first), "SET TimeZone='CET';");
     }
 
     #[test]

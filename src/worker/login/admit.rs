@@ -73,6 +73,7 @@ impl Guest<'_> {
             key,
             service: service.clone(),
         };
+        parameters.share();
         let name = parameters.value(b"application_name").cloned();
         let info = Arc::new(ClientInfo::new(identity, name.as_deref().unwrap_or_default()));
         let registered = self.shared.register(info.clone());
