@@ -16,7 +16,7 @@ use super::state::{Admission, Placed, Ticket};
 use super::{Idle, Pool};
 use crate::net::clock;
 use crate::net::reactor::Reactor;
-use crate::server::{Connection, query};
+use crate::server::{self, Connection, OpenError, Target, Welcome, query};
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -100,6 +100,38 @@ impl Lease {
                 }
             }
         });
+    }
+
+    /// Opens a connection of another kind to the same host and takes it in this one's place, for one holder who will
+    /// close it: it counts as this one did, and never serves anybody else.
+    ///
+    /// # Errors
+    /// It cannot be opened; the old connection goes back to the pool.
+    pub async fn exchange(
+        mut self,
+        change: impl FnOnce(&mut Target),
+    ) -> Result<(Self, Welcome), OpenError> {
+        let old = self.connection().info.clone();
+        let target =
+            self.pool.rules().targets.iter().find(|target| target.host == old.host).cloned();
+        let Some(mut target) = target else {
+            let source = std::io::Error::other("the host is not in the configuration any more");
+            return Err(OpenError::Unreachable { host: old.host.clone(), source });
+        };
+        change(&mut target);
+        let (connection, welcome) = match server::open(&target).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.give_back(clock::now());
+                return Err(error);
+            }
+        };
+        self.pool.metrics().servers_opened.increment(1);
+        self.pool.replace(old.id, &connection.info);
+        if let Some(old) = self.connection.replace(Box::new(connection)) {
+            self.pool.dispose(*old, "makes room for a replication connection");
+        }
+        Ok((self, welcome))
     }
 
     /// The server is of no use any more.

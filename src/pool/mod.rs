@@ -263,6 +263,14 @@ impl Pool {
         rules.targets.get(index.checked_rem(count)?).cloned()
     }
 
+    /// A connection has taken another's place.
+    fn replace(&self, old: u64, new: &Arc<ServerInfo>) {
+        let mut servers = lock(&self.servers);
+        if let Some(Server { place, .. }) = servers.remove(&old) {
+            servers.insert(new.id, Server { info: new.clone(), place });
+        }
+    }
+
     /// Closes a connection that is in no list any more.
     fn dispose(&self, connection: Connection, reason: &str) {
         let info = &connection.info;

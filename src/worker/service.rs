@@ -685,10 +685,22 @@ impl Access {
     /// # Errors
     /// As [`Pool::attach`], and [`AttachError::NoHost`] after `failover_timeout`.
     pub async fn attach(&mut self, now: Instant) -> Result<crate::pool::Lease, AttachError> {
+        self.attach_as(crate::routing::Intent::Unstated, now).await
+    }
+
+    /// As [`Self::attach`], for this intent.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub async fn attach_as(
+        &mut self,
+        intent: crate::routing::Intent,
+        now: Instant,
+    ) -> Result<crate::pool::Lease, AttachError> {
         let deadline = now + self.offer.failover_timeout;
         let mut held = None;
         loop {
-            let primary = match self.choose(crate::routing::Intent::Unstated) {
+            let primary = match self.choose(intent) {
                 Choice::Removed => return Err(AttachError::DatabaseGone),
                 Choice::Hold { primary } => primary,
                 Choice::Pool(pool) => {

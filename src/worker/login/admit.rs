@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{self, Authentication, TransactionStatus};
+use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
-use super::end::End;
-use super::request::Request;
-use crate::config::{Database, TargetSessionAttrs};
+use super::end::{End, fatal};
+use super::request::{Replication, Request};
+use crate::config::{Database, PoolMode, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
-use crate::pool::AttachError;
-use crate::server::Welcome;
+use crate::pool::{AttachError, Lease};
+use crate::routing::{Intent, Target};
+use crate::server::{OpenError, Welcome};
 use crate::session::Session;
 use crate::session::parameters::Parameters;
 use crate::session::startup::{Setting, Startup};
@@ -32,10 +34,14 @@ impl Guest<'_> {
         place: Place,
     ) -> Result<Box<Client>, End> {
         let mut access = Access::new(service, self.holder.id);
-        let welcome = first_words(&mut access).await.map_err(|error| {
-            tracing::warn!("{} {error}", self.label);
-            End::Refused(Box::new(error.response()))
-        })?;
+        let own = match request.replication {
+            Some(replication) => Some(self.own_server(&mut access, replication).await?),
+            None => None,
+        };
+        let (own, welcome) = match own {
+            Some((lease, welcome)) => (Some(lease), Arc::new(welcome)),
+            None => (None, self.first_words(&mut access).await?),
+        };
         let mut parameters = Parameters::new(self.shared.tracked.clone());
         for (name, value) in &welcome.parameters {
             parameters.note(name, value);
@@ -48,7 +54,9 @@ impl Guest<'_> {
         if let Some(name) = &called {
             parameters.note(b"application_name", name);
         }
-        let key = self.shared.draw_key(request.minor, None);
+        let mut own = own;
+        let pid = own.as_mut().map(|lease| lease.connection().info.pid);
+        let key = self.shared.draw_key(request.minor, pid);
         let mut out = BytesMut::with_capacity(1024);
         // Which host said so is chance; libpq's target_session_attrs looks at it.
         let standby = hot_standby(access.offer().tracking.as_ref().map(|tracking| tracking.attrs));
@@ -78,18 +86,60 @@ impl Guest<'_> {
         let info = Arc::new(ClientInfo::new(identity, name.as_deref().unwrap_or_default()));
         let registered = self.shared.register(info.clone());
         self.send(&out).await?;
-        let rules = access.offer().rules();
+        let mut rules = access.offer().rules();
+        if own.is_some() {
+            rules.mode = PoolMode::Session;
+            rules.follow_statements = false;
+        }
         let name = name.filter(|_| called.is_some());
         let session = Session::new(rules, self.shared.statements.clone(), parameters)
             .with_startup(startup, name);
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
-        let relay = Relay::new(stream, info, access, session, &self.inbox);
+        let mut relay = Relay::new(stream, info, access, session, &self.inbox);
+        if let Some(lease) = own {
+            relay = relay.with_own_server(lease);
+        }
         // Boxed here: the task that awaits this keeps room for the result for as long as it lives.
         Ok(Box::new(Client { relay, registered, place }))
     }
 }
 
 impl Guest<'_> {
+    /// What a server of the service says at login.
+    async fn first_words(&self, access: &mut Access) -> Result<Arc<Welcome>, End> {
+        first_words(access).await.map_err(|error| {
+            tracing::warn!("{} {error}", self.label);
+            End::Refused(Box::new(error.response()))
+        })
+    }
+
+    /// A server for a replication connection, with all that the client asked for in its startup packet. It takes the
+    /// place of a pooled one, so that it waits and counts as any other; to the primary, where the entry follows it.
+    async fn own_server(
+        &self,
+        access: &mut Access,
+        replication: Replication,
+    ) -> Result<(Lease, Welcome), End> {
+        let refused = |error: &dyn std::fmt::Display, response| {
+            tracing::warn!("{} {error}", self.label);
+            End::Refused(Box::new(response))
+        };
+        let lease = access.attach_as(Intent::Hint(Target::Primary), clock::now()).await;
+        let lease = lease.map_err(|error| refused(&error, error.response()))?;
+        let exchanged = lease.exchange(|target| {
+            target.parameters.extend(replication.parameters);
+            target.connect_query = None;
+        });
+        exchanged.await.map_err(|error| {
+            let response = match &error {
+                OpenError::Refused { response, .. } => (**response).clone(),
+                other => fatal(SqlState::CONNECTION_FAILURE, "login failed")
+                    .detail(&other.client_message()),
+            };
+            refused(&error, response)
+        })
+    }
+
     /// What the client is to be called, if anything, with the far end in it if `application_name_add_host` says so.
     fn called(&self, own: Option<Bytes>) -> Option<Bytes> {
         if !self.live.config.settings.application_name_add_host {

@@ -62,8 +62,8 @@ impl Guest<'_> {
         Ok(Visit {
             user: &request.user,
             database: &request.database,
-            // Startup has refused it.
-            replication: false,
+            // In a line of its own, as in PostgreSQL: physical replication belongs to no database.
+            replication: request.replication.as_ref().is_some_and(|asked| asked.physical),
             address,
             tls: matches!(self.stream, Stream::Tls(_)),
         })

@@ -22,13 +22,53 @@ pub(super) struct Request {
     /// In order, but `application_name`.
     pub(super) settings: Vec<Setting>,
     pub(super) application_name: Option<Bytes>,
+    pub(super) replication: Option<Replication>,
+}
+
+/// A replication connection (manual, "Streaming Replication Protocol").
+#[derive(Debug)]
+pub(super) struct Replication {
+    /// Whether it is for physical replication, which belongs to no database.
+    pub(super) physical: bool,
+    /// What the client's startup packet says beyond user and database.
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+/// Whether the client asks for a replication connection.
+fn read_replication(message: &StartupMessage) -> Result<Option<Replication>, End> {
+    let mut all = message.parameters.iter().rev();
+    let Some((_, value)) = all.find(|(name, _)| name == &b"replication"[..]) else {
+        return Ok(None);
+    };
+    let physical = match &value.to_ascii_lowercase()[..] {
+        b"false" | b"off" | b"no" | b"0" => return Ok(None),
+        b"true" | b"on" | b"yes" | b"1" => true,
+        // This one PostgreSQL takes in small letters only.
+        b"database" if &value[..] == b"database" => false,
+        _ => {
+            let value = String::from_utf8_lossy(value);
+            let text = format!("invalid value for parameter \"replication\": \"{value}\"");
+            let response = fatal(SqlState::INVALID_PARAMETER_VALUE, &text);
+            let hint = "Valid values are: \"false\", 0, \"true\", 1, \"database\".";
+            return Err(End::Refused(Box::new(response.hint(hint))));
+        }
+    };
+    let ours =
+        |name: &[u8]| matches!(name, b"user" | b"database") || startup::is_protocol_option(name);
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    let parameters = message.parameters.iter().filter(|(name, _)| !ours(name));
+    let parameters = parameters.map(|(name, value)| (text(name), text(value))).collect();
+    Ok(Some(Replication { physical, parameters }))
 }
 
 impl Guest<'_> {
     pub(super) fn read_request(&self, message: &StartupMessage) -> Result<Request, End> {
         let (mut user, mut database, mut settings) = (None, None, self.settings());
+        let replication = read_replication(message)?;
         // As in PostgreSQL: what stands in the packet itself comes after what stands in its `options`.
-        let options = message.parameters.iter().filter(|(name, _)| name == OPTIONS);
+        // A replication connection takes everything to its own server as it is.
+        let options =
+            message.parameters.iter().filter(|(name, _)| name == OPTIONS && replication.is_none());
         for (_, value) in options {
             settings.read_options(value)?;
         }
@@ -37,19 +77,11 @@ impl Guest<'_> {
             match &name[..] {
                 b"user" => user = Some(text()),
                 b"database" => database = Some(text()),
-                b"replication" => match &value.to_ascii_lowercase()[..] {
-                    b"false" | b"off" | b"no" | b"0" => {}
-                    _ => {
-                        let text = "replication connections are not supported yet";
-                        let response = fatal(SqlState::FEATURE_NOT_SUPPORTED, text);
-                        return Err(End::Refused(Box::new(
-                            response.hint("Connect to the server directly."),
-                        )));
-                    }
-                },
+                b"replication" => {}
                 OPTIONS => {}
                 option if startup::is_protocol_option(option) => {}
-                name => settings.push(name, value, false),
+                name if replication.is_none() => settings.push(name, value, false),
+                _ => {}
             }
         }
         let user = user.filter(|user| !user.is_empty());
@@ -68,7 +100,14 @@ impl Guest<'_> {
             return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
         }
         let (settings, application_name) = settings.finish();
-        Ok(Request { user, database, minor: message.spoken_minor(), settings, application_name })
+        Ok(Request {
+            user,
+            database,
+            minor: message.spoken_minor(),
+            settings,
+            application_name,
+            replication,
+        })
     }
 
     fn settings(&self) -> Settings<'_> {

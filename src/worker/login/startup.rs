@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::Guest;
 use super::end::{End, refused};
-use super::request::Request;
+use super::request::{Replication, Request};
 use crate::config::SslMode;
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls::{ALPN, Acceptor};
@@ -142,9 +142,14 @@ impl Guest<'_> {
         if self.live.config.settings.log_connections {
             let tls = self.stream.tls_description();
             let tls = if tls.is_empty() { "no" } else { &tls };
-            let Request { database, user, .. } = request;
+            let Request { database, user, replication, .. } = request;
+            let replication = match replication {
+                None => "no",
+                Some(Replication { physical: true, .. }) => "physical",
+                Some(Replication { physical: false, .. }) => "logical",
+            };
             tracing::info!(
-                "{} login attempt: db={database} user={user} tls={tls} replication=no",
+                "{} login attempt: db={database} user={user} tls={tls} replication={replication}",
                 self.label
             );
         }

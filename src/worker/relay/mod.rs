@@ -60,6 +60,8 @@ pub struct Relay {
     to_client: Lane,
     out: Outbox,
     lease: Option<Lease>,
+    /// The server is of use to nobody else.
+    own_server: bool,
     waiting: Option<Waiting>,
     /// The transaction is over: the server goes back once all it has said was looked at.
     release: bool,
@@ -97,6 +99,7 @@ impl Relay {
             to_client: Lane::default(),
             out: Outbox::default(),
             lease: None,
+            own_server: false,
             waiting: None,
             release: false,
             want: [0, 0],
@@ -106,6 +109,15 @@ impl Relay {
             query_since: None,
             now,
         }
+    }
+
+    /// A client with a server of its own, which is closed with it: a replication connection.
+    pub fn with_own_server(mut self, mut lease: Lease) -> Self {
+        lease.connection().info.set_client(self.info.holder.id);
+        self.lease = Some(lease);
+        self.own_server = true;
+        self.info.enter(Phase::Holding, self.now);
+        self
     }
 
     /// Registers the client's socket with the calling thread's reactor.
@@ -143,7 +155,11 @@ impl Relay {
         if self.to_server.has_output() {
             let _ = self.to_server.poll_write(&mut cx, &mut lease.connection().stream);
         }
-        if self.session.is_quiet() && !self.to_server.mid_message() && !self.to_client.mid_message()
+        if self.own_server {
+            lease.close("client disconnect");
+        } else if self.session.is_quiet()
+            && !self.to_server.mid_message()
+            && !self.to_client.mid_message()
         {
             lease.reset_and_give_back();
         } else {
