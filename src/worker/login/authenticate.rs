@@ -1,6 +1,5 @@
 //! Is it really it? The authentication exchange, and the secret that it is held against.
 
-use bytes::BytesMut;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
@@ -18,7 +17,6 @@ use crate::metrics::AuthFailure;
 use crate::net::clock;
 use crate::net::stream::Stream;
 use crate::server::query;
-use crate::session::parameters::Parameters;
 use crate::worker::service::{Access, forced_credentials};
 use crate::worker::shared::Live;
 use crate::worker::startups;
@@ -197,24 +195,11 @@ impl Guest<'_> {
         let mut access = Access::new(&service, self.holder.id);
         let mut lease =
             access.attach(clock::now()).await.map_err(|error| failed(error.to_string()))?;
-        let welcome = lease.pool().welcome();
         let connection = lease.connection();
         connection.bring_here().map_err(|error| failed(error.to_string()))?;
         // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
         startups::clean(connection).await.map_err(|error| failed(error.to_string()))?;
-        let mut settings = BytesMut::new();
-        let mut own = Parameters::new(self.shared.tracked.clone());
-        for (name, value) in welcome.iter().flat_map(|welcome| &welcome.parameters) {
-            own.note(name, value);
-        }
-        let changed = own.write_changes(&connection.state.parameters, &mut settings);
-        let rows = async {
-            if changed {
-                query::simple(connection, &String::from_utf8_lossy(&settings)).await?;
-            }
-            query::with_parameter(connection, &ask.sql, user).await
-        };
-        let rows = match rows.await {
+        let rows = match query::with_parameter(connection, &ask.sql, user).await {
             Ok(rows) => rows,
             Err(error) => {
                 let reusable =
