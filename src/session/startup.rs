@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::parameters::{Tracked, write_literal};
+use super::parameters::write_literal;
 
 /// One setting of a startup packet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,8 +71,13 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Of settings in order, and their values in the server's spelling.
-    pub fn new(settings: Vec<Setting>, spelling: Vec<Bytes>, tracked: &Tracked) -> Arc<Self> {
+    /// Of settings in order, and their values in the server's spelling. `reported`: where a setting that the server
+    /// reports stands in the list of tracked ones. A tracked one that it does not report is an extra like any other.
+    pub fn new(
+        settings: Vec<Setting>,
+        spelling: Vec<Bytes>,
+        reported: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Arc<Self> {
         let mut startup = Self {
             extras: Vec::new(),
             tracked: Vec::new(),
@@ -81,7 +86,7 @@ impl Startup {
         };
         for (setting, spelled) in settings.into_iter().zip(spelling) {
             startup.spelled.push((setting.name.clone(), spelled.clone()));
-            match tracked.index(&setting.name) {
+            match reported(&setting.name) {
                 Some(index) => startup.tracked.push((index, spelled)),
                 None => startup.extras.push(setting),
             }
@@ -220,6 +225,7 @@ pub fn write_restore(startup: &Startup, sql: &mut BytesMut) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::parameters::Tracked;
 
     fn settings(list: &[(&str, &str)]) -> Vec<Setting> {
         let setting =
@@ -230,7 +236,7 @@ mod tests {
     fn startup(list: &[(&str, &str)]) -> Arc<Startup> {
         let settings = settings(list);
         let spelling = settings.iter().map(|setting| setting.value.clone()).collect();
-        Startup::new(settings, spelling, &Tracked::new(&[]))
+        Startup::new(settings, spelling, |name| Tracked::new(&[]).index(name))
     }
 
     fn change(in_force: &mut InForce, wanted: Option<&Arc<Startup>>) -> String {

@@ -553,7 +553,7 @@ fn startup(settings: &[(&str, &str)]) -> std::sync::Arc<Startup> {
         .map(|(name, value)| Setting::new(name.as_bytes(), value.as_bytes(), false))
         .collect();
     let spelling = settings.iter().map(|setting| setting.value.clone()).collect();
-    Startup::new(settings, spelling, &Tracked::new(&[]))
+    Startup::new(settings, spelling, |name| Tracked::new(&[]).index(name))
 }
 
 fn reported(name: &str, value: &str) -> BytesMut {

@@ -12,7 +12,6 @@ use crate::net::clock;
 use crate::pool::AttachError;
 use crate::server::Connection;
 use crate::server::query::{self, QueryError};
-use crate::session::parameters::Tracked;
 use crate::session::startup::{self, Setting, Startup};
 
 /// Most combinations of settings that are remembered per service; each is no longer than a startup packet. With more,
@@ -74,7 +73,6 @@ pub async fn accept(
     service: &Service,
     access: &mut Access,
     settings: Vec<Setting>,
-    tracked: &Tracked,
 ) -> Result<Arc<Startup>, StartupError> {
     if let Some(known) = service.startups.find(&settings) {
         return Ok(known);
@@ -82,7 +80,7 @@ pub async fn accept(
     let mut lease = access.attach(clock::now()).await.map_err(StartupError::NoServer)?;
     let connection = lease.connection();
     connection.bring_here().map_err(|error| StartupError::Broken(error.to_string()))?;
-    let accepted = attempt(connection, settings.clone(), tracked).await;
+    let accepted = attempt(connection, settings.clone()).await;
     let usable = match &accepted {
         Ok(_) => true,
         Err(StartupError::Refused(response)) => !response.is_fatal(),
@@ -98,14 +96,13 @@ pub async fn accept(
 async fn attempt(
     connection: &mut Connection,
     mut settings: Vec<Setting>,
-    tracked: &Tracked,
 ) -> Result<Arc<Startup>, StartupError> {
     clean(connection).await.map_err(failed)?;
     loop {
         let mut sql = BytesMut::new();
         startup::write_calls(settings.iter().map(|s| (&s.name, Some(&s.value))), &mut sql);
         if sql.is_empty() {
-            return Ok(Startup::new(settings, Vec::new(), tracked));
+            return Ok(Startup::new(settings, Vec::new(), |_| None));
         }
         match query::simple_bytes(connection, &sql).await {
             Ok(rows) => {
@@ -117,7 +114,11 @@ async fn attempt(
                 if spelling.len() != settings.len() {
                     return Err(StartupError::Broken("set_config gave no value".to_owned()));
                 }
-                let accepted = Startup::new(settings, spelling, tracked);
+                let known = &connection.state.parameters;
+                let reported = |name: &[u8]| {
+                    known.tracked().index(name).filter(|index| known.at(*index).is_some())
+                };
+                let accepted = Startup::new(settings, spelling, reported);
                 connection.state.in_force.now_of(&accepted);
                 return Ok(accepted);
             }
@@ -224,7 +225,7 @@ mod tests {
         let tracked = Tracked::new(&[]);
         let make = |number: usize| {
             let wanted = vec![setting(&format!("x{number}"), false)];
-            let startup = Startup::new(wanted.clone(), vec![Bytes::new()], &tracked);
+            let startup = Startup::new(wanted.clone(), vec![Bytes::new()], |_| None);
             (wanted, startup)
         };
         let (wanted, first) = make(0);

@@ -178,7 +178,7 @@ impl Guest<'_> {
         if settings.is_empty() {
             return Ok(None);
         }
-        let accepted = startups::accept(service, access, settings, &self.shared.tracked).await;
+        let accepted = startups::accept(service, access, settings).await;
         accepted.map(Some).map_err(|error| {
             tracing::warn!("{} {error}", self.label);
             End::Refused(Box::new(error.response()))
