@@ -69,7 +69,7 @@ async def errors(conn):
 async def cancels(conn):
     # A timeout makes asyncpg send a cancel request of its own.
     try:
-        await conn.fetch("select pg_sleep(60)", timeout=0.2)
+        await conn.fetch("select pg_sleep(60)", timeout=1)
         raise SystemExit("not cancelled")
     except asyncio.TimeoutError:
         pass

@@ -95,14 +95,24 @@ def errors(conn):
 
 
 def cancels(conn):
-    timer = threading.Timer(0.2, conn.cancel_safe)
-    timer.start()
+    done = threading.Event()
+
+    def cancel():
+        # Until the query runs there is nothing to cancel, so more than one may be needed.
+        while not done.wait(0.02):
+            conn.cancel_safe()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
     try:
         conn.execute("select pg_sleep(60)")
         raise SystemExit("not cancelled")
     except psycopg.errors.QueryCanceled:
-        conn.rollback()
-    timer.join()
+        pass
+    finally:
+        done.set()
+        thread.join()
+    conn.rollback()
     assert conn.execute("select 1").fetchone() == (1,)
     conn.commit()
 
