@@ -59,7 +59,7 @@ pub enum Reason {
     NoPassword,
     /// What is stored (its kind) cannot serve this method.
     WrongKind {
-        /// See [`Secret::kind`].
+        /// See [`kind`](super::secret::Secret::kind).
         stored: &'static str,
     },
     /// The password is wrong.

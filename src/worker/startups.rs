@@ -222,7 +222,6 @@ mod tests {
     #[test]
     fn what_is_known_is_bounded_shared_and_forgotten_when_in_doubt() {
         let startups = Startups::default();
-        let tracked = Tracked::new(&[]);
         let make = |number: usize| {
             let wanted = vec![setting(&format!("x{number}"), false)];
             let startup = Startup::new(wanted.clone(), vec![Bytes::new()], |_| None);
