@@ -45,6 +45,7 @@ fn main() {
     }
     let limits = fit_idle_clients(&mut options);
 
+    let load = report::load();
     let server = start_server();
     let echo = Echo::start(1 % report::cores());
     let certificate = Authority::new().server();
@@ -62,6 +63,7 @@ fn main() {
     let setting = report::Setting {
         pgbouncer: report::pgbouncer_version(),
         postgres: server.query("SELECT split_part(version(), ' on ', 1)").one().into(),
+        load,
         limits,
     };
 

@@ -14,6 +14,8 @@ pub(crate) struct Setting {
     pub(crate) pgbouncer: String,
     /// PostgreSQL's version.
     pub(crate) postgres: String,
+    /// The load before anything ran.
+    pub(crate) load: f64,
     /// What this machine did not allow.
     pub(crate) limits: Vec<String>,
 }
@@ -42,7 +44,7 @@ fn head(options: &Options, setting: &Setting) -> String {
          Written by `make bench`. Medians of {rounds} alternating rounds of {seconds} s on one PostgreSQL with a pool of \
          {servers} servers; a ratio is the median of each round's own ratio. CPU is the pooler's own (utime + stime of \
          its process). pgweir runs with one worker unless it says all.\n\n\
-         {date}, {cores} cores ({model}), Linux {kernel}, TCP with {tcp}, load {load} at the end\n\n\
+         {date}, {cores} cores ({model}), Linux {kernel}, TCP with {tcp}, load {before:.1} before and {after:.1} after\n\n\
          - pgweir {own}\n- {bouncer}\n- {postgres}\n",
         rounds = options.rounds,
         seconds = options.seconds,
@@ -52,15 +54,28 @@ fn head(options: &Options, setting: &Setting) -> String {
         model = cpu_model(),
         kernel = output("uname", &["-r"]),
         tcp = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control").unwrap().trim(),
-        load = std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap(),
+        before = setting.load,
+        after = load(),
         own = env!("CARGO_PKG_VERSION"),
         bouncer = setting.pgbouncer,
         postgres = setting.postgres,
     );
+    if setting.load > cores() as f64 / 2.0 {
+        text.push_str(
+            "- Other work ran on this machine: transactions per second and latency show that work as much as the poolers, \
+             and CPU per transaction is that of small batches.\n",
+        );
+    }
     for limit in &setting.limits {
         writeln!(text, "- {limit}").unwrap();
     }
     text
+}
+
+/// How many tasks ran or wanted to, on average of the last minute.
+pub(crate) fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap()
 }
 
 /// How many cores there are for us.
