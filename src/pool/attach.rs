@@ -227,7 +227,7 @@ impl Pool {
     /// At once, if it is known that none is to be had.
     pub fn attach(self: &Arc<Self>, client: u64, now: Instant) -> Result<Attaching, AttachError> {
         let (sender, answer) = oneshot::channel();
-        let ticket = {
+        let ticket = loop {
             let mut state = self.state();
             if state.admission() == Admission::Closed {
                 return Err(AttachError::HostGone);
@@ -237,7 +237,15 @@ impl Pool {
                 let reason = super::lock(&self.failing).clone().unwrap_or_default();
                 return Err(AttachError::Failing { pool: self.name.to_string(), reason });
             }
-            state.enqueue(Waiter { client, answer: sender }, now)
+            // Another worker may have given one back since the caller's `try_attach`.
+            if state.has_for_taking(|idle| now.saturating_duration_since(idle.since)) {
+                drop(state);
+                let Some(lease) = self.try_attach(now) else { continue };
+                // The receiver is at hand, so it is taken.
+                let _ = sender.send(Ok(lease));
+                return Ok(Attaching { pool: self.clone(), ticket: Ticket::NONE, answer });
+            }
+            break state.enqueue(Waiter { client, answer: sender }, now);
         };
         self.metrics.waits.increment(1);
         Self::open_more(self);

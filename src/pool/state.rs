@@ -50,6 +50,11 @@ pub enum Need {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// Of somebody who did not have to queue.
+    pub const NONE: Self = Self(0);
+}
+
 #[derive(Debug)]
 struct Waiting<W> {
     ticket: u64,
@@ -201,6 +206,19 @@ impl<C, W> State<C, W> {
     /// No attempt to open a connection before this.
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
+    }
+
+    /// Whether [`Self::take`] would give one out. To be asked under the same lock as [`Self::enqueue`]: a connection that
+    /// came to rest after the last attempt to take one would lie idle, and who queues would wait for nothing.
+    pub fn has_for_taking(&self, unused: impl Fn(&C) -> Duration) -> bool {
+        let fresh = |idle: &C| self.check_after.is_none_or(|limit| unused(idle) <= limit);
+        self.admission() == Admission::Open
+            && self.waiting.is_empty()
+            && if self.round_robin {
+                self.idle.iter().any(fresh)
+            } else {
+                self.idle.back().is_some_and(fresh)
+            }
     }
 
     /// Gives out an idle connection, if possible one that `near` likes. `unused` says for how long one was; those that
@@ -488,6 +506,22 @@ mod tests {
         assert!(matches!(state.release(7), Placed::To("second", 7)));
         assert!(matches!(state.release(7), Placed::Idle));
         assert_eq!(state.take(|_| Duration::ZERO, |_| true), Some(7));
+    }
+
+    #[test]
+    fn who_queues_learns_of_a_connection_that_came_to_rest_in_the_meantime() {
+        let now = start();
+        let unused = |_: &u32| Duration::ZERO;
+        let mut state = Books::new(sized(Some(1)), false);
+        assert!(!state.has_for_taking(unused));
+        state.enqueue("first", now);
+        assert!(begin(&mut state, now));
+        assert!(matches!(opened(&mut state, 7), Placed::To("first", 7)));
+        assert!(!state.has_for_taking(unused), "the second looks");
+        assert!(matches!(state.release(7), Placed::Idle));
+        assert!(state.has_for_taking(unused), "and looks again before queueing");
+        state.enqueue("second", now);
+        assert!(!state.has_for_taking(unused), "nobody overtakes who queues");
     }
 
     #[test]
