@@ -70,8 +70,6 @@ pub enum RowsError {
     OtherUser {
         /// Who was asked for.
         asked: String,
-        /// Who came.
-        found: String,
     },
     /// It gave several rows that differ.
     Ambiguous {
@@ -91,10 +89,12 @@ impl fmt::Display for RowsError {
                     "auth_query gives {found} columns; it must give exactly 2: user name and secret"
                 )
             }
-            Self::OtherUser { asked, found } => {
+            // What came is not told: it is a secret where the columns are the wrong way round.
+            Self::OtherUser { asked } => {
                 write!(
                     f,
-                    "auth_query was asked for user {asked:?} and gave {found:?}; compare with = $1, exactly"
+                    "auth_query was asked for user {asked:?} and gave another name; its columns are name and secret, \
+                     and it must compare with = $1, exactly"
                 )
             }
             Self::Ambiguous { asked, rows } => {
@@ -119,8 +119,7 @@ pub fn read_rows(asked: &str, rows: &[Vec<Option<String>>]) -> Result<Option<Sec
         return Err(RowsError::Columns { found: first.len() });
     };
     if name.as_deref() != Some(asked) {
-        let found = name.clone().unwrap_or_else(|| "NULL".to_owned());
-        return Err(RowsError::OtherUser { asked: asked.to_owned(), found });
+        return Err(RowsError::OtherUser { asked: asked.to_owned() });
     }
     if others.iter().any(|other| other != first) {
         return Err(RowsError::Ambiguous { asked: asked.to_owned(), rows: rows.len() });

@@ -87,7 +87,9 @@ impl Asked {
     /// auth_query gave this secret.
     pub fn learn(&self, secret: &Secret) {
         // A user without a password shows nothing of how passwords are stored there.
-        if *secret != Secret::none() {
+        // Nor does one that somebody gave more iterations than anybody computes.
+        let dear = matches!(secret, Secret::Scram(verifier) if verifier.iterations > scram::MAX_ITERATIONS);
+        if *secret != Secret::none() && !dear {
             self.0.get_or_init(|| Likeness::of(secret));
         }
     }

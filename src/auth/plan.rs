@@ -7,7 +7,7 @@ use super::md5;
 use super::mock::{Likeness, Looks};
 use super::random::Draws;
 use super::refusal::{Method, Reason};
-use super::scram::{ScramServer, hmac_of, salt_of};
+use super::scram::{MAX_ITERATIONS, ScramServer, hmac_of, salt_of};
 use super::secret::{Secret, Verifier};
 
 /// Whether an answer that is right lets the client in, and if not, why.
@@ -45,10 +45,15 @@ pub(super) fn plan(
             let verdict = if verdict == Err(Reason::UnknownUser) { verdict } else { Ok(()) };
             (Method::Trust, Check::Asked(verdict))
         }
-        Exchange::Plain => {
-            let secret = secret.unwrap_or_else(|| lookalike(user, looks));
-            (Method::Plain, Check::Plain(secret, verdict))
-        }
+        Exchange::Plain => match secret.unwrap_or_else(|| lookalike(user, looks)) {
+            // Whoever may set a password may choose its iterations; checking it is ours to compute.
+            Secret::Scram(verifier) if verifier.iterations > MAX_ITERATIONS => {
+                let stored = "a SCRAM secret of too many iterations";
+                let verdict = verdict.and(Err(Reason::WrongKind { stored }));
+                (Method::Plain, Check::Plain(lookalike(user, looks), verdict))
+            }
+            secret => (Method::Plain, Check::Plain(secret, verdict)),
+        },
         Exchange::Md5 => match secret.unwrap_or_else(|| lookalike(user, looks)) {
             // A SCRAM secret is of no use to md5: PostgreSQL and pgbouncer both change to SCRAM then.
             Secret::Scram(verifier) => scram(verifier, verdict, draws),

@@ -44,6 +44,8 @@ pub struct Rules {
 /// What pgweir knows of the session on one server connection. Lives as long as the connection.
 #[derive(Debug)]
 pub struct ServerState {
+    /// A client has had it, and may have left settings that nobody knows of.
+    pub had_client: bool,
     /// The statements it holds.
     pub statements: ServerStatements,
     /// Its reported settings.
@@ -59,7 +61,13 @@ impl ServerState {
     pub fn new(tracked: Arc<Tracked>, max_prepared_statements: u32) -> Self {
         let statements = ServerStatements::new(max_prepared_statements);
         let parameters = Parameters::new(tracked);
-        Self { statements, defaults: parameters.clone(), parameters, in_force: InForce::default() }
+        Self {
+            had_client: false,
+            statements,
+            defaults: parameters.clone(),
+            parameters,
+            in_force: InForce::default(),
+        }
     }
 
     /// The login is over: what is known of the settings now is what `RESET` returns to.
@@ -222,6 +230,7 @@ impl Session {
 
     /// A server was attached: brings it to the client's settings.
     pub fn attached(&mut self, server: &mut ServerState, out: &mut Outbox) {
+        server.had_client = true;
         self.untouched = self.pending.is_empty();
         self.replay = Replay::No;
         self.restore = false;

@@ -302,7 +302,10 @@ impl Services {
     fn renew(&self, service: &Service, config: &Config, tls: &Tls, credentials: Credentials) {
         {
             let mut known = lock(&service.credentials);
-            if *known == credentials || credentials == Credentials::Nothing {
+            // A login by certificate or trust shows nothing that a server could be shown; what others showed stays.
+            let weaker = credentials == Credentials::ScramSecret
+                && matches!(*known, Credentials::ScramKeys(_) | Credentials::Password(_));
+            if *known == credentials || credentials == Credentials::Nothing || weaker {
                 return;
             }
             *known = credentials.clone();

@@ -80,6 +80,11 @@ pub async fn accept(
     let mut lease = access.attach(clock::now()).await.map_err(StartupError::NoServer)?;
     let connection = lease.connection();
     connection.bring_here().map_err(|error| StartupError::Broken(error.to_string()))?;
+    // What cannot be cleaned counts as clean from here on, and must not go back.
+    if let Err(error) = clean(connection).await {
+        lease.close("could not be cleaned of a client's settings");
+        return Err(StartupError::Broken(error.to_string()));
+    }
     let accepted = attempt(connection, settings.clone()).await;
     let usable = match &accepted {
         Ok(_) => true,
@@ -92,12 +97,11 @@ pub async fn accept(
     Ok(service.startups.remember(settings, accepted?))
 }
 
-/// Sets them on a server. Those that may be left out, and that the server does not know, are.
+/// Sets them on a clean server. Those that may be left out, and that the server does not know, are.
 async fn attempt(
     connection: &mut Connection,
     mut settings: Vec<Setting>,
 ) -> Result<Arc<Startup>, StartupError> {
-    clean(connection).await.map_err(failed)?;
     loop {
         let mut sql = BytesMut::new();
         startup::write_calls(settings.iter().map(|s| (&s.name, Some(&s.value))), &mut sql);
@@ -158,6 +162,20 @@ pub async fn clean(connection: &mut Connection) -> Result<(), QueryError> {
     let mut sql = BytesMut::new();
     if connection.state.write_cleaning(&mut sql) {
         query::simple_bytes(connection, &sql).await?;
+    }
+    Ok(())
+}
+
+/// As [`clean`], and takes away what clients have left that is not known: what they `SET` in a transaction, their role,
+/// their temporary tables. Only for a server that a client has had since.
+///
+/// # Errors
+/// As [`query::simple`].
+pub async fn clean_of_all(connection: &mut Connection) -> Result<(), QueryError> {
+    clean(connection).await?;
+    if std::mem::take(&mut connection.state.had_client) {
+        query::simple(connection, "DISCARD ALL").await?;
+        connection.state.was_reset();
     }
     Ok(())
 }

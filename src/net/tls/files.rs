@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 use super::der;
 use super::error::TlsError;
+use super::trust;
 use crate::config::TlsSettings;
 
 /// `client_tls_*` or `server_tls_*`.
@@ -128,8 +129,11 @@ impl Side<'_> {
             });
         };
         let certificates = self.certificates("ca", &file)?;
+        let mut readable = RootCertStore::empty();
+        let (usable, _) = readable.add_parsable_certificates(certificates.iter().cloned());
         let mut roots = RootCertStore::empty();
-        let (usable, _) = roots.add_parsable_certificates(certificates.iter().cloned());
+        let signers = certificates.iter().filter(|certificate| trust::may_sign(certificate));
+        roots.add_parsable_certificates(signers.cloned());
         if usable == 0 {
             return Err(self.wrong("ca", &file, "none of its certificates can be read".to_owned()));
         }

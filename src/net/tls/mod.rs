@@ -57,12 +57,14 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
             let authorities = side.authorities()?;
             let Authorities { roots, certificates, file } = authorities;
             let algorithms = provider.signature_verification_algorithms;
-            let webpki =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-                    .build()
-                    .map_err(|error: VerifierBuilderError| {
-                        side.wrong("ca", &file, error.to_string())
-                    })?;
+            let wrong = |error: VerifierBuilderError| side.wrong("ca", &file, error.to_string());
+            let webpki = (!roots.is_empty())
+                .then(|| {
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                        .build()
+                })
+                .transpose()
+                .map_err(wrong)?;
             let verifier = ClientVerifier { webpki, authorities: certificates, algorithms };
             builder.with_client_cert_verifier(Arc::new(verifier))
         }

@@ -27,6 +27,23 @@ pub(super) fn beyond_webpki(
     })
 }
 
+/// Whether a certificate of the authorities' file may sign others, as OpenSSL's `X509_check_ca` has it: the file may also
+/// hold peers' own certificates, and those must not make others. webpki does not ask this of the ends of its chains.
+pub(super) fn may_sign(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    let Ok(usage) = parsed.key_usage() else { return false };
+    if usage.as_ref().is_some_and(|usage| !usage.value.key_cert_sign()) {
+        return false;
+    }
+    let of_old =
+        || der::is_version_1(certificate) && der::issuer(certificate) == der::subject(certificate);
+    match parsed.basic_constraints() {
+        Ok(Some(constraints)) => constraints.value.ca,
+        Ok(None) => usage.is_some() || of_old(),
+        Err(_) => false,
+    }
+}
+
 fn in_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
     match der::validity(certificate) {
         Some((from, _)) if now.as_secs() < from => Err(NotValidYet.into()),
@@ -46,7 +63,8 @@ fn signed_by_one_of(
     let signed = der::signed(certificate).ok_or(BadEncoding)?;
     // There may be several of that name: an old one and its successor.
     let mut verdict = Err(UnknownIssuer.into());
-    for authority in authorities.iter().filter(|known| der::subject(known) == Some(issuer)) {
+    let named = authorities.iter().filter(|known| der::subject(known) == Some(issuer));
+    for authority in named.filter(|known| may_sign(known)) {
         let Some(key) = der::public_key(authority) else { continue };
         let is_right = algorithms.all.iter().any(|algorithm| {
             algorithm.public_key_alg_id().as_ref() == key.algorithm

@@ -100,8 +100,8 @@ impl ServerCertVerifier for Verifier {
 /// Of clients, every certificate is checked against the authorities.
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
-    /// For all that webpki verifies.
-    pub(super) webpki: Arc<dyn ClientCertVerifier>,
+    /// For all that webpki verifies; `None` if the file has no authority, only clients' own certificates.
+    pub(super) webpki: Option<Arc<dyn ClientCertVerifier>>,
     /// The authorities, as they stand in the file.
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -109,7 +109,7 @@ pub(super) struct ClientVerifier {
 
 impl ClientCertVerifier for ClientVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.webpki.root_hint_subjects()
+        self.webpki.as_ref().map_or(&[], |webpki| webpki.root_hint_subjects())
     }
 
     fn verify_client_cert(
@@ -120,7 +120,10 @@ impl ClientCertVerifier for ClientVerifier {
     ) -> Result<ClientCertVerified, rustls::Error> {
         match trust::beyond_webpki(&self.authorities, &self.algorithms, certificate, now) {
             Some(verdict) => verdict.map(|()| ClientCertVerified::assertion()),
-            None => self.webpki.verify_client_cert(certificate, intermediates, now),
+            None => match &self.webpki {
+                Some(webpki) => webpki.verify_client_cert(certificate, intermediates, now),
+                None => Err(rustls::CertificateError::UnknownIssuer.into()),
+            },
         }
     }
 

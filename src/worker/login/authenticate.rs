@@ -127,6 +127,10 @@ impl Guest<'_> {
         let of_file = self.live.crowd.pick(user, &self.shared.mock_key);
         match lookup(user, database, &config.settings, &config.userlist) {
             Lookup::Known(secret) => Ok((Some(secret), of_file)),
+            // As where the database exists, and the query finds nobody.
+            Lookup::Unknown if config.settings.auth_user.is_some() => {
+                Ok((None, self.shared.asked.likeness()))
+            }
             Lookup::Unknown => Ok((None, of_file)),
             Lookup::Ask(ask) => {
                 let own = database.is_some_and(|database| database.name == ask.dbname);
@@ -198,7 +202,7 @@ impl Guest<'_> {
         let connection = lease.connection();
         connection.bring_here().map_err(|error| failed(error.to_string()))?;
         // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
-        startups::clean(connection).await.map_err(|error| failed(error.to_string()))?;
+        startups::clean_of_all(connection).await.map_err(|error| failed(error.to_string()))?;
         let rows = match query::with_parameter(connection, &ask.sql, user).await {
             Ok(rows) => rows,
             Err(error) => {

@@ -19,6 +19,11 @@ impl Guest<'_> {
         request: Request,
         message: &StartupMessage,
     ) -> Result<Proof, End> {
+        // HBA rules for replication are not those for the console.
+        if request.replication.is_some() {
+            let text = "the console has no replication connections";
+            return Err(refused(SqlState::FEATURE_NOT_SUPPORTED, text));
+        }
         self.negotiate(message).await?;
         self.log_attempt(&request);
         let (user, minor) = (request.user.clone(), request.minor);

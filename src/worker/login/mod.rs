@@ -213,6 +213,8 @@ impl Guest<'_> {
         let database = self.live.config.database(&request.database);
         place.sit(self.take_seat(&request, database.as_deref())?);
         let (secret, proven) = self.authenticate(&request, database.as_deref()).await?;
+        self.catch_up(&request.user)?;
+        let database = self.live.config.database(&request.database);
         // Only now: names of databases are not to be found out by trying.
         let database = database.ok_or_else(|| {
             refused(
@@ -229,6 +231,23 @@ impl Guest<'_> {
         }
         let service = self.service(&database, &request.user, secret.as_ref(), &proven);
         Ok(Proof::Client { request, database, service, place })
+    }
+
+    /// A RELOAD may have come by since the client was accepted: what it is given from here on goes by the configuration
+    /// now in force, and by the secret now in force it may have to prove itself again.
+    fn catch_up(&mut self, user: &str) -> Result<(), End> {
+        let now = self.shared.live();
+        if Arc::ptr_eq(&now, &self.live) {
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.live, now);
+        let listed = |live: &Live| live.config.userlist.users.get(user).cloned();
+        if listed(&before) == listed(&self.live) {
+            return Ok(());
+        }
+        let text = "the configuration has changed during the login";
+        let response = fatal(SqlState::CANNOT_CONNECT_NOW, text).hint("Try again.");
+        Err(End::Refused(Box::new(response)))
     }
 
     /// One of the places that the client's database and its user have.

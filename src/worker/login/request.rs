@@ -53,11 +53,16 @@ fn read_replication(message: &StartupMessage) -> Result<Option<Replication>, End
             return Err(End::Refused(Box::new(response.hint(hint))));
         }
     };
-    let ours =
-        |name: &[u8]| matches!(name, b"user" | b"database") || startup::is_protocol_option(name);
+    let ours = |name: &[u8]| {
+        matches!(name, b"user" | b"database" | b"replication") || startup::is_protocol_option(name)
+    };
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
-    let parameters = message.parameters.iter().filter(|(name, _)| !ours(name));
-    let parameters = parameters.map(|(name, value)| (text(name), text(value))).collect();
+    let others = message.parameters.iter().filter(|(name, _)| !ours(name));
+    // One, and only what the HBA rules are asked about: of several, PostgreSQL and we would not take the same.
+    let kind = if physical { "true" } else { "database" };
+    let parameters = std::iter::once(("replication".to_owned(), kind.to_owned()))
+        .chain(others.map(|(name, value)| (text(name), text(value))))
+        .collect();
     Ok(Some(Replication { physical, parameters }))
 }
 
