@@ -155,7 +155,7 @@ fn a_query_that_does_not_give_name_and_secret_of_that_user_is_a_mistake_of_the_o
     for (query, why) in [
         ("SELECT rolpassword FROM pg_authid WHERE rolname = $1", "gives 1 columns"),
         ("SELECT rolname, rolpassword, 1 FROM pg_authid WHERE rolname = $1", "gives 3 columns"),
-        ("SELECT 'bob', rolpassword FROM pg_authid WHERE rolname = $1", "gave \"bob\""),
+        ("SELECT 'bob', rolpassword FROM pg_authid WHERE rolname = $1", "gave another name"),
         ("SELECT $1, n::text FROM generate_series(1, 2) AS n", "2 different rows"),
         ("SELECT wibble($1)", "wibble"),
     ] {

@@ -143,6 +143,11 @@ impl Lane {
         self.mark.is_some() && !self.left
     }
 
+    /// How many marked bytes were looked at since.
+    pub fn kept(&self) -> usize {
+        self.mark.map_or(0, |mark| self.seen.saturating_sub(mark))
+    }
+
     /// Keeps what is marked beyond its leaving, until [`Lane::let_go`].
     pub fn hold(&mut self) {
         self.held = self.mark.is_some();

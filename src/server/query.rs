@@ -151,6 +151,12 @@ async fn answer(connection: &mut Connection) -> Result<Rows, QueryError> {
                 };
                 rows.push(row.columns.into_iter().map(text).collect());
             }
+            // As for a client's: the server holds no statements any more.
+            backend::CommandComplete::TAG
+                if matches!(&body[..], b"DISCARD ALL\0" | b"DEALLOCATE ALL\0") =>
+            {
+                connection.state.statements.clear();
+            }
             backend::ParameterStatus::TAG => {
                 let status = backend::ParameterStatus::decode(body)?;
                 connection.state.parameters.note(&status.name, &status.value);

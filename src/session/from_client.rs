@@ -65,13 +65,13 @@ impl Session {
         }
         match head.tag {
             frontend::Terminate::TAG => FromClient::Terminate,
-            frontend::CopyData::TAG => Self::copy_data(server.is_some()),
+            frontend::CopyData::TAG => self.copy_data(server.is_some()),
             frontend::CopyDone::TAG | frontend::CopyFail::TAG => {
                 if !std::mem::take(&mut self.copy_in) && !self.pending.is_empty() {
                     // Sent before the server has said that it wants data, as a pipeline may.
                     self.pending.push(Expect::CopyEnd);
                 }
-                Self::copy_data(server.is_some())
+                self.copy_data(server.is_some())
             }
             frontend::Flush::TAG => self.flush(server.is_some(), out),
             frontend::Sync::TAG => self.sync(server.is_some(), out),
@@ -99,8 +99,13 @@ impl Session {
     }
 
     /// Copy messages outside COPY are ignored, as PostgreSQL does: the client had not yet seen the error.
-    fn copy_data(attached: bool) -> FromClient {
-        if attached { FromClient::Forward { skip: 0 } } else { FromClient::Swallow }
+    /// Such a message must not keep a server that is about to go back.
+    fn copy_data(&self, attached: bool) -> FromClient {
+        if attached && !self.is_quiet() {
+            FromClient::Forward { skip: 0 }
+        } else {
+            FromClient::Swallow
+        }
     }
 
     fn forward(&mut self, expect: Expect) -> FromClient {
@@ -135,7 +140,7 @@ impl Session {
         self.flush_wanted = true;
         self.replay = Replay::No;
         self.end_of_batch(out);
-        if attached && !self.copy_in {
+        if attached && !self.copy_in && !self.is_quiet() {
             FromClient::Forward { skip: 0 }
         } else {
             FromClient::Swallow
@@ -229,7 +234,10 @@ impl Session {
     }
 
     /// What the unnamed statement with this Parse body is to stand for, if it is to be kept.
-    fn kept_unnamed(&self, body: &[u8]) -> Option<Arc<Statement>> {
+    fn kept_unnamed(&mut self, body: &[u8]) -> Option<Arc<Statement>> {
+        if std::mem::take(&mut self.as_sent) {
+            return None;
+        }
         let definition = body.get(1..).unwrap_or_default();
         if let Some(same) = self.statements.unnamed_is(definition) {
             return Some(same.clone());
@@ -315,7 +323,7 @@ impl Session {
                     let names = frontend::bind::peek_names(body(have));
                     let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
                     self.bound_ends = unnamed && self.unnamed_ends;
-                    self.forward_extended(Expect::Bind)
+                    self.forward_extended(Expect::Bind { kept: None })
                 }
             };
         }
@@ -341,7 +349,9 @@ impl Session {
             None => names.statement.is_empty() && self.unnamed_ends,
         };
         // An unknown name goes on as it is: the server then says so in its own words (26000).
-        let Some(statement) = statement else { return self.forward_extended(Expect::Bind) };
+        let Some(statement) = statement else {
+            return self.forward_extended(Expect::Bind { kept: None });
+        };
         self.ensure(&statement, server, out);
         let skip = 5 + names.rest_at;
         frontend::bind::write_renamed_head(
@@ -353,7 +363,8 @@ impl Session {
         );
         self.tally.binds += u64::from(!names.statement.is_empty());
         self.unsynced = true;
-        self.pending.push(Expect::Bind);
+        let kept = names.statement.is_empty().then(|| statement.clone());
+        self.pending.push(Expect::Bind { kept });
         FromClient::Forward { skip }
     }
 
@@ -392,12 +403,13 @@ impl Session {
             (None, statement) => {
                 FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()))
             }
-            (Some(_), None) => self.forward_extended(Expect::Describe),
+            (Some(_), None) => self.forward_extended(Expect::Describe { kept: None }),
             (Some(server), Some(statement)) => {
                 self.ensure(&statement, server, out);
                 frontend::describe::write(&mut out.to_server, target, statement.server_name());
                 self.unsynced = true;
-                self.pending.push(Expect::Describe);
+                let kept = name.is_empty().then_some(statement);
+                self.pending.push(Expect::Describe { kept });
                 FromClient::Swallow
             }
         }
@@ -408,6 +420,7 @@ impl Session {
     pub fn end_of_batch(&mut self, out: &mut Outbox) {
         if (self.flush_wanted || self.is_full()) && self.pending.write_due(&mut out.to_client) {
             self.untouched = false;
+            self.replay = Replay::No;
         }
         if self.pending.is_empty() {
             self.flush_wanted = false;

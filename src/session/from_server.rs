@@ -58,7 +58,7 @@ impl Session {
             ErrorResponse::TAG => self.error(head, have, server, out),
             backend::CopyInResponse::TAG => self.copy_in_response(head.tag, server),
             backend::RowDescription::TAG => match self.pending.front() {
-                Some(Expect::Describe) => self.complete(),
+                Some(Expect::Describe { .. }) => self.complete(),
                 _ => self.middle(head.tag),
             },
             backend::EmptyQueryResponse::TAG => match self.pending.front() {
@@ -76,11 +76,10 @@ impl Session {
                 _ => unexpected(head.tag),
             },
             backend::BindComplete::TAG => {
-                self.complete_if(matches!(self.pending.front(), Some(Expect::Bind)), head)
+                self.complete_if(matches!(self.pending.front(), Some(Expect::Bind { .. })), head)
             }
-            backend::NoData::TAG => {
-                self.complete_if(matches!(self.pending.front(), Some(Expect::Describe)), head)
-            }
+            backend::NoData::TAG => self
+                .complete_if(matches!(self.pending.front(), Some(Expect::Describe { .. })), head),
             backend::PortalSuspended::TAG => {
                 self.complete_if(matches!(self.pending.front(), Some(Expect::Execute { .. })), head)
             }
@@ -89,7 +88,8 @@ impl Session {
     }
 
     /// A message in the middle of an answer.
-    fn middle(&self, tag: u8) -> FromServer {
+    fn middle(&mut self, tag: u8) -> FromServer {
+        self.replay = Replay::No;
         match self.pending.front() {
             Some(Expect::Parameters) => FromServer::Swallow(Then::GoOn),
             Some(_) => FromServer::Forward(Then::GoOn),
@@ -256,7 +256,7 @@ impl Session {
                 return FromServer::Refuse(Refusal::InvalidParameter(words));
             }
         }
-        if self.replay == Replay::Possible && self.stored_form_refused(have, out) {
+        if self.replay == Replay::Possible && self.stored_form_refused(have, server, out) {
             return FromServer::Swallow(Then::GoOn);
         }
         self.replay = Replay::No;
@@ -277,37 +277,62 @@ impl Session {
         };
         self.skipping = !self.pending.has_sync();
         let skipped: Vec<Expect> = self.pending.take_skipped().collect();
-        for entry in skipped {
-            self.forget(entry, Some(server));
-        }
+        self.forget_all(skipped, server);
         if replaced { FromServer::Swallow(Then::GoOn) } else { FromServer::Forward(Then::GoOn) }
     }
 
-    /// Whether the error at hand says that a kept unnamed statement cannot be run from its stored form, and nothing but
-    /// that has happened. Then its whole batch is dropped, to be run again as it was sent.
-    fn stored_form_refused(&mut self, error: &[u8], out: &mut Outbox) -> bool {
-        if !self.pending.has_sync() || !self.keep_no_more(error) {
+    /// Whether the error at hand may come only of a kept unnamed statement's stored form, and nothing but that has
+    /// happened. Then its whole batch is dropped, to be run again as it was sent.
+    ///
+    /// Besides the stale plan that is what a Bind says of its values: types that the stored form has inferred are those
+    /// of the day it was parsed.
+    fn stored_form_refused(
+        &mut self,
+        error: &[u8],
+        server: &mut ServerState,
+        out: &mut Outbox,
+    ) -> bool {
+        let of_kept = matches!(self.pending.front(), Some(Expect::Bind { kept: Some(_) }));
+        if !of_kept || !self.pending.has_sync() {
+            return false;
+        }
+        self.as_sent = !self.keep_no_more(error);
+        if self.as_sent && !is_of_values(body(error)) {
+            self.as_sent = false;
             return false;
         }
         self.replay = Replay::Due;
         // The ParseComplete that was due.
         out.to_client.clear();
-        self.pending.take_skipped().for_each(drop);
+        let skipped: Vec<Expect> = self.pending.take_skipped().collect();
+        self.forget_all(skipped, server);
         true
     }
 
-    /// The error at hand answers a Bind: if that was of a kept unnamed statement which cannot be run from its stored
-    /// form, it is not kept from now on.
+    /// If the error at hand says that a kept unnamed statement cannot be run from its stored form, it is not kept from
+    /// now on.
     fn keep_no_more(&mut self, error: &[u8]) -> bool {
-        let kept = self.statements.find(b"").is_some();
-        let refused = kept && matches!(self.pending.front(), Some(Expect::Bind));
-        if !refused || !is_stale_plan(body(error)) {
+        let Some(Expect::Bind { kept: Some(kept) } | Expect::Describe { kept: Some(kept) }) =
+            self.pending.front()
+        else {
+            return false;
+        };
+        if !is_stale_plan(body(error)) {
             return false;
         }
-        if let Some(kept) = self.statements.remove(b"") {
-            kept.mark_unfit();
+        kept.mark_unfit();
+        let id = kept.id();
+        if self.statements.find(b"").is_some_and(|now| now.id() == id) {
+            self.statements.remove(b"");
         }
         true
+    }
+
+    /// Undoes what requests that were not carried out had been counted on to do, the last one first.
+    fn forget_all(&mut self, skipped: Vec<Expect>, server: &mut ServerState) {
+        for entry in skipped.into_iter().rev() {
+            self.forget(entry, Some(server));
+        }
     }
 
     /// Undoes what a request that was not carried out had been counted on to do.
@@ -361,6 +386,12 @@ fn may_be_long(tag: u8) -> bool {
             | backend::NotificationResponse::TAG
             | ErrorResponse::TAG
     )
+}
+
+/// Whether an ErrorResponse's body is about values or types: class 22 or 42.
+fn is_of_values(body: &[u8]) -> bool {
+    ErrorResponse::decode(Bytes::copy_from_slice(body))
+        .is_ok_and(|error| matches!(error.code().as_str().get(..2), Some("22" | "42")))
 }
 
 fn unexpected(tag: u8) -> FromServer {

@@ -77,7 +77,6 @@ impl ServerState {
 
     /// Somebody ran a reset query that no client saw.
     pub fn was_reset(&mut self) {
-        self.statements.clear();
         self.in_force.disturb();
     }
 
@@ -134,6 +133,8 @@ pub struct Session {
     /// Nothing that was done since the attachment has left for either side.
     pub(super) untouched: bool,
     pub(super) replay: Replay,
+    /// The next unnamed Parse goes on as it is, kept or not.
+    pub(super) as_sent: bool,
     /// The transaction status that the client was last told.
     pub(super) status: TransactionStatus,
     pub(super) statements: ClientStatements,
@@ -167,6 +168,7 @@ impl Session {
             bound_ends: false,
             untouched: false,
             replay: Replay::No,
+            as_sent: false,
             status: TransactionStatus::Idle,
             statements: ClientStatements::default(),
             parameters,
@@ -233,6 +235,7 @@ impl Session {
         server.had_client = true;
         self.untouched = self.pending.is_empty();
         self.replay = Replay::No;
+        self.as_sent = false;
         self.restore = false;
         self.reset_seen = false;
         let mut sql = BytesMut::new();
@@ -291,6 +294,18 @@ impl Session {
     /// Whether what was sent since the attachment may be wanted once more ([`Then::Replay`](super::Then::Replay)).
     pub fn may_replay(&self) -> bool {
         self.replay != Replay::No
+    }
+
+    /// Too much would have to be kept for it.
+    pub fn give_up_replay(&mut self) {
+        if self.replay == Replay::Possible {
+            self.replay = Replay::No;
+        }
+    }
+
+    /// Whether the client keeps its server until it leaves (session mode).
+    pub fn keeps_server(&self) -> bool {
+        self.rules.mode == PoolMode::Session
     }
 
     /// The server failed before a byte reached it: undoes all since the attachment, so that the same messages can be

@@ -26,9 +26,15 @@ pub enum Expect {
     /// `Parse`: ParseComplete.
     Parse(Parse),
     /// `Bind`: BindComplete.
-    Bind,
+    Bind {
+        /// The statement that the client's unnamed one stands for.
+        kept: Option<Arc<Statement>>,
+    },
     /// `Describe`: RowDescription or NoData (after ParameterDescription for a statement).
-    Describe,
+    Describe {
+        /// The statement that the client's unnamed one stands for.
+        kept: Option<Arc<Statement>>,
+    },
     /// `Execute`: rows or COPY data, then CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute {
         /// It does nothing but end a transaction.

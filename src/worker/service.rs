@@ -468,7 +468,6 @@ impl Services {
         let settings = &config.settings;
         let watched = database.target_session_attrs.is_some();
         let mode = config.pool_mode(database, user);
-        let resets = mode == PoolMode::Session || settings.server_reset_query_always;
         let with = |targets| PoolRules {
             targets,
             balance: database.load_balance_hosts,
@@ -497,7 +496,7 @@ impl Services {
                 after: settings.server_check_delay,
                 limit: settings.server_connect_timeout,
             }),
-            reset_query: if resets { settings.server_reset_query.clone() } else { String::new() },
+            reset_query: settings.server_reset_query.clone(),
         };
         // A host that is named twice is one host, here as for its monitor.
         let mut hosts: Vec<&HostAddr> = Vec::new();

@@ -137,8 +137,10 @@ impl Relay {
 
     /// Tells the client as far as it can be told without waiting.
     pub(super) fn refuse(&mut self, cx: &mut Context<'_>, response: &ErrorResponse) -> Exit {
+        let cut = self.to_client.is_cut();
         self.to_client.drop_input();
-        if !self.to_client.is_cut() {
+        // Behind half a row it would be taken for the rest of the row.
+        if !cut {
             response.encode(&mut self.out.to_client);
             self.insert_made();
             let _ = self.to_client.poll_write(cx, &mut self.client);

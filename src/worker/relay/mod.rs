@@ -29,7 +29,7 @@ use self::serve::run_behind;
 use super::client::ClientInfo;
 use super::phase::Phase;
 use super::service::Access;
-use crate::net::buffers::SMALL;
+use crate::net::buffers::{LARGE, SMALL};
 use crate::net::clock;
 use crate::net::lane::{Lane, Read};
 use crate::net::stream::Stream;
@@ -158,10 +158,15 @@ impl Relay {
         if self.own_server {
             lease.close("client disconnect");
         } else if self.session.is_quiet()
+            && !self.to_server.has_output()
             && !self.to_server.mid_message()
             && !self.to_client.mid_message()
         {
-            lease.reset_and_give_back();
+            if self.session.keeps_server() || self.access.offer().reset_always {
+                lease.reset_and_give_back();
+            } else {
+                lease.give_back(self.now);
+            }
         } else {
             lease.close("client disconnect while server was not ready");
         }
@@ -208,12 +213,15 @@ impl Relay {
                 Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down")))
             }
             Order::Overdue => self.overdue(cx),
+            // These two may have taken the place of an order to look.
             Order::NotifyWait => {
+                self.look_whether_doomed(cx)?;
                 self.notify_wait();
                 Ok(())
             }
             Order::CloseServer => self.part_with_server(cx),
             Order::Move(worker) => {
+                self.look_whether_doomed(cx)?;
                 let idle = self.lease.is_none() && self.waiting.is_none();
                 if idle && self.to_client.is_empty() { Err(Exit::Move(worker)) } else { Ok(()) }
             }
@@ -286,7 +294,7 @@ impl Relay {
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
             let verdict = self.session.client_message(head, have, state, &mut self.out);
-            if self.query_since.is_none() {
+            if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
                 self.info.clock.request(!self.session.in_transaction(), self.info.age(self.now));
             }
@@ -321,6 +329,9 @@ impl Relay {
             self.session.end_of_batch(&mut self.out);
             self.insert_made();
         }
+        if self.session.may_replay() && self.to_server.kept() > LARGE {
+            self.session.give_up_replay();
+        }
         if self.session.may_replay() {
             self.to_server.hold();
         } else {
@@ -350,4 +361,10 @@ impl Relay {
             total(lease.pool().metrics()).increment(bytes as u64);
         }
     }
+}
+
+/// Whether nobody answers a message of this kind: it asks for nothing new.
+fn is_part_of_another(tag: u8) -> bool {
+    use frontend::{CopyData, CopyDone, CopyFail, Flush};
+    matches!(tag, Flush::TAG | CopyData::TAG | CopyDone::TAG | CopyFail::TAG)
 }

@@ -46,6 +46,9 @@ impl Relay {
                 }
             }
         }
+        if self.release {
+            self.give_back_if_done();
+        }
         if self.lease.is_some() && !self.to_client.has_output() {
             moved |= self.read_from_server(cx)?;
         }
@@ -138,10 +141,18 @@ impl Relay {
         if !self.session.may_replay() {
             self.to_server.let_go();
         }
-        if self.release && self.to_client.unseen().is_empty() && !self.to_client.mid_message() {
+        self.give_back_if_done();
+        Ok(())
+    }
+
+    /// Gives the server back if its transaction is over, all it has said was looked at, and it was sent no half message:
+    /// a COPY that fails ends the transaction while the client is still in the middle of its data.
+    fn give_back_if_done(&mut self) {
+        let server_is_done = self.to_client.unseen().is_empty() && !self.to_client.mid_message();
+        let client_is_done = !self.to_server.has_output() && !self.to_server.mid_message();
+        if self.release && server_is_done && client_is_done && self.session.is_quiet() {
             self.give_back();
         }
-        Ok(())
     }
 
     pub(super) fn follow_up(&mut self, then: Then) {
@@ -163,7 +174,11 @@ impl Relay {
             _ if self.session.in_transaction() => Phase::InTransaction,
             _ => Phase::Holding,
         };
-        self.info.enter(phase, self.now);
+        match phase {
+            // The next of a pipeline, and a transaction of its own.
+            Phase::Running if over => self.info.clock.run(true, self.info.age(self.now)),
+            phase => self.info.enter(phase, self.now),
+        }
         if self.session.take_renamed()
             && let Some(name) = self.session.parameters().value(b"application_name")
         {
