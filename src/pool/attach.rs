@@ -4,6 +4,7 @@
 //! (error, panic, cancelled future) it is closed, never reused, because nobody knows what is still in flight on it.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -57,6 +58,11 @@ impl Lease {
     /// The connection.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a lease holds its connection until it ends")
+    }
+
+    /// The connection alone, for somebody who places it.
+    pub(super) fn take(&mut self) -> Option<Box<Connection>> {
+        self.connection.take()
     }
 
     /// Gives it back: nothing is in flight on it, no transaction is open.
@@ -161,9 +167,9 @@ const RESET_LIMIT: Duration = Duration::from_secs(30);
 /// A place in a pool's queue; resolves to a server.
 #[derive(Debug)]
 pub struct Attaching {
-    pool: Arc<Pool>,
-    ticket: Ticket,
-    answer: oneshot::Receiver<Result<Lease, AttachError>>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) ticket: Ticket,
+    pub(super) answer: oneshot::Receiver<Result<Lease, AttachError>>,
 }
 
 impl Future for Attaching {
@@ -190,8 +196,20 @@ impl Drop for Attaching {
 impl Pool {
     /// An idle server, if there is one and nobody waits for it. Prefers one whose socket lives on this thread.
     pub fn try_attach(self: &Arc<Self>, now: Instant) -> Option<Lease> {
+        let unused = |idle: &Idle| now.saturating_duration_since(idle.since);
+        self.take_good(now, unused).map(|idle| Lease::new(self.clone(), idle.connection))
+    }
+
+    /// An idle server that is fit for use, as far as can be told without asking it. `unused`: for how long one was.
+    pub(super) fn take_good(
+        &self,
+        now: Instant,
+        unused: impl Fn(&Idle) -> Duration,
+    ) -> Option<Idle> {
+        let here = Reactor::here();
         loop {
-            let Idle { mut connection, since } = self.take_idle(now)?;
+            let taken = self.state().take(&unused, |idle| idle.connection.home() == here);
+            let Idle { mut connection, since, .. } = taken?;
             if !connection.is_silent()
                 || connection.info.is_doomed()
                 || connection.info.close_needed()
@@ -211,14 +229,8 @@ impl Pool {
                 self.dispose(*connection, "server lifetime over");
                 continue;
             }
-            return Some(Lease::new(self.clone(), connection));
+            return Some(Idle { connection, since, keeper: None });
         }
-    }
-
-    fn take_idle(&self, now: Instant) -> Option<Idle> {
-        let here = Reactor::here();
-        let unused = |idle: &Idle| now.saturating_duration_since(idle.since);
-        self.state().take(unused, |idle| idle.connection.home() == here)
     }
 
     /// Queues for a server, on behalf of this client; 0 if it is not logged in yet, and must not hear of the queue.
@@ -253,7 +265,18 @@ impl Pool {
     }
 
     /// A connection comes back fit for use.
-    pub(super) fn put_back(self: &Arc<Self>, mut connection: Box<Connection>, now: Instant) {
+    pub(super) fn put_back(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
+        self.rest(connection, now, now, None);
+    }
+
+    /// A connection, unused since then, comes to rest, if possible kept for this client; `false` if it did not.
+    pub(super) fn rest(
+        self: &Arc<Self>,
+        mut connection: Box<Connection>,
+        since: Instant,
+        now: Instant,
+        keeper: Option<NonZeroU64>,
+    ) -> bool {
         let reason = if connection.info.is_doomed() {
             Some("server host is gone")
         } else if connection.info.close_needed() {
@@ -263,30 +286,41 @@ impl Pool {
         } else {
             let lifetime = lock_rules(self).server_lifetime;
             let age = now.saturating_duration_since(connection.info.opened);
-            let old = age >= lifetime && self.state().retire(age, lifetime, now);
+            // With a lifetime of 0 it goes after its first use, and this one had none.
+            let due = age >= lifetime && !(lifetime.is_zero() && keeper.is_some());
+            let old = due && self.state().retire(age, lifetime, now);
             old.then_some("server lifetime over")
         };
         if let Some(reason) = reason {
             self.state().closed();
             self.dispose(*connection, reason);
-            return Self::open_more(self);
+            Self::open_more(self);
+            return false;
         }
         loop {
-            let placed = self.state().release(Idle { connection, since: now });
+            let idle = Idle { connection, since, keeper };
+            let placed = match keeper {
+                None => self.state().release(idle),
+                Some(_) => self.state().keep(idle, now),
+            };
             match placed {
-                Placed::Idle => return self.membership.rested(),
+                Placed::Idle => {
+                    self.membership.rested();
+                    return true;
+                }
                 Placed::Close(idle) => {
-                    return self.dispose(*idle.connection, "not needed any more");
+                    self.dispose(*idle.connection, "not needed any more");
+                    return false;
                 }
                 Placed::To(waiter, idle) => {
                     match waiter.send(Ok(Lease::new(self.clone(), idle.connection))) {
-                        Ok(()) => return,
+                        Ok(()) => return false,
                         // He left in this very moment.
                         Err(Ok(mut lease)) => match lease.connection.take() {
                             Some(back) => connection = back,
-                            None => return,
+                            None => return false,
                         },
-                        Err(Err(_)) => return,
+                        Err(Err(_)) => return false,
                     }
                 }
             }

@@ -7,7 +7,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::attach::Lease;
+use super::error::AttachError;
 use super::{Check, Idle, Pool, PoolRules};
 use crate::net::clock;
 use crate::server::query::{self, QueryError};
@@ -79,6 +82,23 @@ async fn run(mut checking: Checking, rules: Arc<PoolRules>) {
             tracing::warn!("{}: server_check_query failed: {reason}", lease.pool().name());
             lease.close("test query failed");
         }
+    }
+}
+
+/// Checks a server that is nobody else's, for one client.
+pub(super) async fn run_for(mut lease: Lease, answer: oneshot::Sender<Result<Lease, AttachError>>) {
+    let rules = lease.pool().rules();
+    let told = match failure(&mut lease, rules.check.as_ref()).await {
+        None => answer.send(Ok(lease)),
+        Some(reason) => {
+            tracing::warn!("{}: server_check_query failed: {reason}", lease.pool().name());
+            lease.close("test query failed");
+            answer.send(Err(AttachError::HostGone))
+        }
+    };
+    // The client has gone meanwhile.
+    if let Err(Ok(lease)) = told {
+        lease.give_back(clock::now());
     }
 }
 

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 /// What a client is to do when it is next awake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Look at the server held: it may be doomed.
+    /// Look at the server held, or kept for it: it may be doomed, or have ended.
     LookAtServer,
     /// End: `KILL_CLIENT`.
     Kill,

@@ -74,11 +74,19 @@ impl Pool {
     }
 
     fn close_stale(&self, rules: &PoolRules, now: Instant) {
+        let mut keepers = Vec::new();
         let (gone, old) = {
             let mut state = self.state();
             let mut spare = state.spare();
             let mut gone = state.take_idle(|idle| {
                 let reason = stale(idle, rules, now, spare > 0);
+                if reason == Some(DIRTY)
+                    && let Some(keeper) = idle.keeper.take()
+                {
+                    // Its client hears it first; if that does not look, it goes the next time.
+                    keepers.push(keeper);
+                    return None;
+                }
                 spare = spare.saturating_sub(u32::from(reason.is_some()));
                 reason
             });
@@ -87,12 +95,20 @@ impl Pool {
             let age = |idle: &Idle| now.saturating_duration_since(idle.connection.info.opened);
             (gone, state.take_oldest(age, rules.server_lifetime, now))
         };
+        for keeper in keepers {
+            if let Some(holder) = self.holders.get(&keeper.get()) {
+                holder.order(Order::LookAtServer);
+            }
+        }
         self.dispose_idle(gone);
         self.dispose_idle(old.map(|idle| (idle, "server lifetime over")).into_iter().collect());
         // A lowered limit over several pools.
         while self.membership.is_over() && self.evict() {}
     }
 }
+
+/// A server spoke, or closed, that should have been silent.
+const DIRTY: &str = "idle server got dirty";
 
 /// Why an idle connection is not to stay. `spare`: the pool keeps enough without it.
 fn stale(idle: &mut Idle, rules: &PoolRules, now: Instant, spare: bool) -> Option<&'static str> {
@@ -103,7 +119,7 @@ fn stale(idle: &mut Idle, rules: &PoolRules, now: Instant, spare: bool) -> Optio
     } else if info.close_needed() {
         Some("database configuration changed")
     } else if !idle.connection.is_silent() {
-        Some("idle server got dirty")
+        Some(DIRTY)
     } else {
         let too_long = rules.server_idle_timeout.is_some_and(|limit| unused >= limit);
         (too_long && spare).then_some("server idle timeout")

@@ -10,6 +10,7 @@
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
 //! - `check` — looking whether a connection that was unused for long is still good
+//! - `keep` — servers that are kept for clients which were told their process ids
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
 //! - `control` — PAUSE, RECONNECT, a host that is gone
 //! - `holder` — how a client that holds a server is reached from outside
@@ -20,6 +21,7 @@ pub mod control;
 pub mod error;
 pub mod holder;
 pub mod janitor;
+pub mod keep;
 pub mod limits;
 mod open;
 pub mod places;
@@ -27,11 +29,12 @@ pub mod state;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use self::attach::Waiter;
 use self::holder::Holders;
@@ -118,6 +121,8 @@ pub type Suspect = Arc<dyn Fn(&HostAddr) + Send + Sync>;
 struct Idle {
     connection: Box<Connection>,
     since: Instant,
+    /// The client that it is kept for, until that client was told that something is wrong with it.
+    keeper: Option<NonZeroU64>,
 }
 
 /// A connection of the pool, whoever holds it.
@@ -141,6 +146,8 @@ pub struct Pool {
     next_target: AtomicUsize,
     /// Notified whenever a connection is closed or comes to rest.
     settled: Notify,
+    /// Logins that may get a server to keep at the same time; see [`keep`].
+    keeping: Semaphore,
     metrics: PoolMetrics,
     holders: Arc<Holders>,
     suspect: Suspect,
@@ -178,6 +185,7 @@ impl Pool {
             failures: AtomicUsize::new(0),
             next_target: AtomicUsize::new(0),
             settled: Notify::new(),
+            keeping: Semaphore::new(state::OPENING_AT_ONCE as usize),
             metrics,
             holders,
             suspect,

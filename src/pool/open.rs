@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::attach::{Lease, Waiter};
 use super::error::AttachError;
 use super::places::Place;
@@ -18,11 +20,23 @@ impl Pool {
     /// the calling thread's reactor.
     pub(super) fn open_more(pool: &Arc<Self>) {
         Self::check_more(pool);
+        let mut full = false;
         while pool.wants_more() {
-            let Some(place) = pool.membership.take_or_claim() else { return };
+            let Some(place) = pool.membership.take_or_claim() else {
+                full = true;
+                break;
+            };
             if Self::open_with(pool, place).is_some() {
-                return;
+                break;
             }
+        }
+        Self::free_kept(pool, full);
+    }
+
+    /// For whom nothing can be opened there are those that are kept for others.
+    fn free_kept(pool: &Arc<Self>, full: bool) {
+        if pool.state().free_kept(full, clock::now()) {
+            Self::check_more(pool);
         }
     }
 
@@ -62,8 +76,33 @@ impl Pool {
         if need == Need::Reserve {
             tracing::warn!("{}: taking connection from reserve_pool", pool.name);
         }
-        runtime.spawn(Opening { pool: Some(pool.clone()), place: Some(place) }.run());
+        runtime.spawn(Opening::new(pool, place, None).run());
         None
+    }
+
+    /// Begins to open a connection for a client that logs in, if one may be opened without anybody having to wait or to
+    /// make room for it. Whoever queues meanwhile goes first: then nothing comes.
+    pub(super) fn open_to_keep(pool: &Arc<Self>, now: Instant) -> Option<oneshot::Receiver<Lease>> {
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        // A place that is taken for nothing may be missed elsewhere.
+        if !pool.state().may_open_to_keep(now) {
+            return None;
+        }
+        let place = pool.membership.take()?;
+        let begun = {
+            let mut state = pool.state();
+            let may = state.may_open_to_keep(now);
+            if may {
+                state.begin_opening();
+            }
+            may
+        };
+        if !begun {
+            return None;
+        }
+        let (keeper, opened) = oneshot::channel();
+        runtime.spawn(Opening::new(pool, place, Some(keeper)).run());
+        Some(opened)
     }
 }
 
@@ -72,9 +111,15 @@ struct Opening {
     pool: Option<Arc<Pool>>,
     /// Goes over to the connection, or to whoever is next.
     place: Option<Place>,
+    /// Who is to have it, if nobody queues then.
+    keeper: Option<oneshot::Sender<Lease>>,
 }
 
 impl Opening {
+    fn new(pool: &Arc<Pool>, place: Place, keeper: Option<oneshot::Sender<Lease>>) -> Self {
+        Self { pool: Some(pool.clone()), place: Some(place), keeper }
+    }
+
     async fn run(mut self) {
         let Some(pool) = self.pool.clone() else { return };
         let rules = pool.rules();
@@ -103,7 +148,15 @@ impl Opening {
                 if !rules.same_servers(&pool.rules()) {
                     connection.info.need_close();
                 }
-                Lease::new(pool.clone(), Box::new(connection)).give_back(clock::now());
+                let lease = Lease::new(pool.clone(), Box::new(connection));
+                let keeper = self.keeper.take().filter(|_| pool.state().waiting() == 0);
+                let unwanted = match keeper {
+                    Some(keeper) => keeper.send(lease).err(),
+                    None => Some(lease),
+                };
+                if let Some(lease) = unwanted {
+                    lease.give_back(clock::now());
+                }
                 Pool::open_more(&pool);
             }
             (Err(error), place) => {
@@ -163,6 +216,7 @@ impl Pool {
             (self.suspect)(error.host());
         }
         self.retry_later();
+        Self::free_kept(self, false);
     }
 
     /// Tries again when the pause is over, if somebody still waits then.

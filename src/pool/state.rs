@@ -3,13 +3,16 @@
 //! Pure: connections (`C`) and those who wait (`W`) are whatever the caller likes. Two rules hold at any time:
 //! connections never exceed the size (after the size was lowered: none is added), and while somebody waits nothing
 //! is idle that could be given out, so that nobody is overtaken. (What has to be checked first may be.)
+//!
+//! Idle connections may be *kept* for one client each, which was told their process ids and has not asked for anything
+//! yet. Others are given a new connection sooner than one of these, but one of these sooner than none.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How many connections are opened at the same time once one has succeeded. Before that only one is tried, so that a
 /// wrong password costs one refused login and not a pool's worth.
-const OPENING_AT_ONCE: u32 = 4;
+pub(super) const OPENING_AT_ONCE: u32 = 4;
 
 /// Whether the pool gives out connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub struct State<C, W> {
     closed: bool,
     /// Least recently used first.
     idle: VecDeque<C>,
+    /// Idle too, but each kept for a client; the one kept longest first.
+    kept: VecDeque<C>,
     attached: u32,
     /// How many of the attached are being checked for those who wait.
     testing: u32,
@@ -111,6 +116,7 @@ impl<C, W> State<C, W> {
             paused: false,
             closed: false,
             idle: VecDeque::new(),
+            kept: VecDeque::new(),
             attached: 0,
             testing: 0,
             opening: 0,
@@ -158,9 +164,9 @@ impl<C, W> State<C, W> {
         }
     }
 
-    /// Connections that are idle.
+    /// Connections that are idle, kept ones included.
     pub fn idle(&self) -> u32 {
-        u32::try_from(self.idle.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.idle.len() + self.kept.len()).unwrap_or(u32::MAX)
     }
 
     /// Connections that clients hold.
@@ -195,7 +201,7 @@ impl<C, W> State<C, W> {
 
     /// Whether no connection is left that could serve somebody.
     pub fn has_none(&self) -> bool {
-        self.idle.is_empty() && self.attached == 0
+        self.idle() + self.attached == 0
     }
 
     /// The limit, without the reserve.
@@ -338,6 +344,68 @@ impl<C, W> State<C, W> {
         self.retry_at = Some(retry_at);
     }
 
+    /// Whether one more connection may be opened for a client that logs in, and only to be kept for it. Where the size has
+    /// no limit every idle client would take one of PostgreSQL's: not there.
+    pub fn may_open_to_keep(&self, now: Instant) -> bool {
+        self.may_open(now)
+            && self.waiting.is_empty()
+            && (self.proven || self.opening == 0)
+            && self.sizes.size.is_some_and(|size| self.total() < size)
+    }
+
+    /// A connection that was attached and never used is kept for a client. If somebody waits for whom there will be no
+    /// other, he is served instead.
+    pub fn keep(&mut self, connection: C, now: Instant) -> Placed<C, W> {
+        let surplus = self.most().is_some_and(|most| self.total() > most);
+        let needed = self.waiting.len() > self.coming(now);
+        if needed || surplus || self.admission() != Admission::Open {
+            return self.release(connection);
+        }
+        self.attached -= 1;
+        self.kept.push_back(connection);
+        Placed::Idle
+    }
+
+    /// How many connections those who wait will get without a kept one: on their way, or still to be opened.
+    fn coming(&self, now: Instant) -> usize {
+        let room = match self.sizes.size {
+            _ if !self.may_open(now) => 0,
+            Some(size) => size.saturating_sub(self.total()) as usize,
+            None => usize::MAX,
+        };
+        self.on_their_way().saturating_add(room)
+    }
+
+    fn on_their_way(&self) -> usize {
+        (self.opening + self.testing) as usize + self.idle.len()
+    }
+
+    /// What is kept, for a look.
+    pub fn all_kept(&mut self) -> impl Iterator<Item = &mut C> {
+        self.kept.iter_mut()
+    }
+
+    /// Takes out what was kept for somebody, if it is still there. It counts as attached from now on.
+    pub fn take_kept(&mut self, is_his: impl Fn(&C) -> bool) -> Option<C> {
+        let index = self.kept.iter().position(is_his)?;
+        let taken = self.kept.remove(index);
+        self.attached += u32::from(taken.is_some());
+        taken
+    }
+
+    /// Lets as many kept connections go as there are people waiting who will get no other; they are idle like any other
+    /// then, to be checked ([`Self::take_for_check`]). `full`: none may be opened, because of limits over several pools.
+    /// `false` if there is nothing to do.
+    pub fn free_kept(&mut self, full: bool, now: Instant) -> bool {
+        if self.admission() != Admission::Open {
+            return false;
+        }
+        let coming = if full { self.on_their_way() } else { self.coming(now) };
+        let lacking = self.waiting.len().saturating_sub(coming).min(self.kept.len());
+        self.idle.extend(self.kept.drain(..lacking));
+        lacking > 0
+    }
+
     /// A connection comes back fit for use.
     pub fn release(&mut self, connection: C) -> Placed<C, W> {
         let surplus = self.most().is_some_and(|most| self.total() > most);
@@ -405,10 +473,12 @@ impl<C, W> State<C, W> {
     /// Takes out the idle connections that are not to stay, longest idle first, with the reason for each.
     pub fn take_idle<R>(&mut self, mut reason: impl FnMut(&mut C) -> Option<R>) -> Vec<(C, R)> {
         let mut gone = Vec::new();
-        for mut connection in std::mem::take(&mut self.idle) {
-            match reason(&mut connection) {
-                Some(reason) => gone.push((connection, reason)),
-                None => self.idle.push_back(connection),
+        for list in [&mut self.idle, &mut self.kept] {
+            for mut connection in std::mem::take(list) {
+                match reason(&mut connection) {
+                    Some(reason) => gone.push((connection, reason)),
+                    None => list.push_back(connection),
+                }
             }
         }
         gone
@@ -421,16 +491,23 @@ impl<C, W> State<C, W> {
         lifetime: Duration,
         now: Instant,
     ) -> Option<C> {
-        let (index, oldest) = self.idle.iter().map(&age).enumerate().max_by_key(|(_, age)| *age)?;
-        let due = oldest >= lifetime && self.retire(oldest, lifetime, now);
-        if due { self.idle.remove(index) } else { None }
+        let (index, oldest) = self.all_idle().map(&age).enumerate().max_by_key(|(_, age)| *age)?;
+        if oldest < lifetime || !self.retire(oldest, lifetime, now) {
+            return None;
+        }
+        match index.checked_sub(self.idle.len()) {
+            None => self.idle.remove(index),
+            Some(index) => self.kept.remove(index),
+        }
     }
 
     /// Takes out idle connections beyond a lowered size.
     pub fn surplus(&mut self) -> Vec<C> {
         let Some(most) = self.most() else { return Vec::new() };
-        let count = self.total().saturating_sub(most).min(self.idle());
-        self.idle.drain(..count as usize).collect()
+        let count = self.total().saturating_sub(most) as usize;
+        let idle = count.min(self.idle.len());
+        let kept = (count - idle).min(self.kept.len());
+        self.idle.drain(..idle).chain(self.kept.drain(..kept)).collect()
     }
 
     /// How many connections may go without leaving fewer than should be kept.
@@ -438,19 +515,19 @@ impl<C, W> State<C, W> {
         (self.idle() + self.attached).saturating_sub(self.sizes.min)
     }
 
-    /// What is idle.
+    /// What is idle, kept ones included.
     pub fn all_idle(&self) -> impl Iterator<Item = &C> {
-        self.idle.iter()
+        self.idle.iter().chain(&self.kept)
     }
 
-    /// The connection that was idle longest.
+    /// The connection that was idle longest; a kept one only if no other is.
     pub fn longest_idle(&self) -> Option<&C> {
-        self.idle.front()
+        self.all_idle().next()
     }
 
-    /// Takes out the connection that was idle longest.
+    /// Takes out the connection that was idle longest; a kept one only if no other is.
     pub fn take_longest_idle(&mut self) -> Option<C> {
-        self.idle.pop_front()
+        self.idle.pop_front().or_else(|| self.kept.pop_front())
     }
 
     /// The limit with the reserve.
@@ -681,6 +758,86 @@ mod tests {
         assert!(matches!(state.release(1), Placed::Close(1)), "the reserve is gone");
     }
 
+    /// A pool of this size whose only connection is number 1, just opened.
+    fn with_one_kept(size: u32, now: Instant) -> Books {
+        let mut state = Books::new(sized(Some(size)), false);
+        assert!(state.may_open_to_keep(now));
+        state.begin_opening();
+        assert!(!state.may_open_to_keep(now), "none has succeeded yet");
+        state.opened();
+        assert!(matches!(state.keep(1, now), Placed::Idle));
+        assert_eq!((state.idle(), state.attached(), state.total()), (1, 0, 1));
+        state
+    }
+
+    #[test]
+    fn what_is_kept_goes_to_its_client_and_to_others_only_when_nothing_else_is_on_its_way() {
+        let (now, unused) = (start(), |_: &u32| Duration::ZERO);
+        let mut state = with_one_kept(2, now);
+        assert_eq!(state.take(unused, |_| true), None, "others are not given it at once");
+        assert!(!state.free_kept(false, now), "nobody waits");
+        state.enqueue("first", now);
+        assert!(!state.free_kept(false, now), "one can be opened for him");
+        assert!(begin(&mut state, now));
+        assert!(!state.free_kept(true, now), "one is being opened for him");
+        assert_eq!((state.take_kept(|c| *c == 9), state.take_kept(|c| *c == 1)), (None, Some(1)));
+        assert_eq!(state.attached(), 1);
+        assert!(matches!(state.keep(1, now), Placed::Idle));
+        assert!(matches!(opened(&mut state, 2), Placed::To("first", 2)));
+        state.enqueue("second", now);
+        state.enqueue("third", now);
+        state.enqueue("fourth", now);
+        assert!(matches!(state.keep(2, now), Placed::To("second", 2)), "who waits goes first");
+        assert!(!begin(&mut state, now) && state.free_kept(false, now));
+        assert!(!state.free_kept(false, now), "that was all");
+        assert_eq!(state.take_kept(|c| *c == 1), None, "it is kept for nobody any more");
+        assert_eq!((state.take_for_check(), state.take_for_check()), (Some(1), None));
+        assert_eq!(state.take(unused, |_| true), None);
+        assert!(!state.may_open_to_keep(now), "two wait");
+    }
+
+    #[test]
+    fn what_is_kept_is_let_go_when_none_can_be_opened_for_who_waits() {
+        let now = start();
+        for reason in ["other pools", "a failure"] {
+            let mut state = with_one_kept(2, now);
+            state.enqueue("waits", now);
+            if reason == "a failure" {
+                assert!(begin(&mut state, now));
+                state.open_failed(now + Duration::from_secs(15));
+            }
+            assert!(state.free_kept(reason == "other pools", now), "{reason}");
+            assert_eq!(state.take_for_check(), Some(1), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_closed_like_anything_idle() {
+        let now = start();
+        let mut state = with_one_kept(1, now);
+        assert!(!state.may_open_to_keep(now) && !state.has_none(), "that is the size");
+        state.resize(sized(None), false);
+        assert!(!state.may_open_to_keep(now), "there would be no end to it");
+        assert_eq!(state.take_idle(|_| Some(())), [(1, ())]);
+        let mut state = with_one_kept(1, now);
+        assert_eq!(state.longest_idle().copied(), Some(1));
+        assert_eq!(state.take_longest_idle(), Some(1));
+        assert!(state.has_none());
+        let mut state = with_one_kept(1, now);
+        let (age, lifetime) = (Duration::from_secs(9), Duration::from_secs(8));
+        assert_eq!(state.take_oldest(|_| age, age + age, now), None);
+        assert_eq!(state.take_oldest(|_| age, lifetime, now), Some(1));
+        let mut state = with_one_kept(1, now);
+        state.resize(sized(Some(0)), false);
+        assert_eq!(state.surplus(), [1]);
+        let mut state = with_one_kept(1, now);
+        state.set_paused(true);
+        state.enqueue("waits", now);
+        assert!(!state.free_kept(true, now), "nothing is given out in a pause");
+        assert_eq!(state.take_kept(|_| true), Some(1));
+        assert!(matches!(state.keep(1, now), Placed::Close(1)));
+    }
+
     #[test]
     fn the_minimum_is_opened_one_at_a_time_and_never_above_the_size() {
         let now = start();
@@ -718,12 +875,14 @@ mod tests {
 
     proptest! {
         /// Random events: the size is never exceeded, nothing that could be given out is idle while somebody waits,
-        /// nothing gets lost. `stale`: whatever is idle has to be checked first.
+        /// nothing gets lost. `stale`: whatever is idle has to be checked first. What is kept is idle only while as many
+        /// others can be had as wait. `full`: none can be opened for these.
         #[test]
         fn the_rules_hold_whatever_happens(
             size in 1_u32..5,
             stale: bool,
-            events in proptest::collection::vec(0_u8..9, 0..200),
+            full: bool,
+            events in proptest::collection::vec(0_u8..12, 0..200),
         ) {
             let now = start();
             let mut state: State<u32, u32> = State::new(sized(Some(size)), false);
@@ -740,6 +899,15 @@ mod tests {
                     },
                     1 => back = held.pop(),
                     2 => { begin(&mut state, now); }
+                    9 => if let Some(connection) = held.pop() {
+                        match state.keep(connection, now) {
+                            Placed::To(_, connection) => { held.push(connection); queued.remove(0); }
+                            Placed::Idle => {}
+                            Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
+                        }
+                    },
+                    10 => held.extend(state.take_kept(|_| true)),
+                    11 if state.may_open_to_keep(now) => state.begin_opening(),
                     3 if state.opening() > 0 => {
                         state.opened();
                         named += 1;
@@ -765,16 +933,20 @@ mod tests {
                         Placed::Close(_) => prop_assert!(false, "nothing was paused or shrunk"),
                     }
                 }
+                let freed = state.free_kept(full, now);
                 while let Some(connection) = state.take_for_check() {
-                    prop_assert!(stale, "what is fresh is given out");
+                    prop_assert!(stale || freed, "what is fresh is given out");
                     checked.push(connection);
                 }
                 prop_assert!(state.total() <= size);
                 prop_assert_eq!(state.attached() as usize, held.len() + checked.len());
                 prop_assert_eq!(state.testing() as usize, checked.len());
                 prop_assert_eq!(state.waiting() as usize, queued.len());
-                let served = if stale { state.opening() + state.testing() } else { 0 };
-                prop_assert!(state.idle() == 0 || state.waiting() <= served);
+                let (kept, coming) = (state.all_kept().count(), state.opening() + state.testing());
+                let room = if full { 0 } else { size - state.total() };
+                let served = if stale { coming } else { 0 };
+                prop_assert!(state.idle() as usize == kept || state.waiting() <= served);
+                prop_assert!(kept == 0 || state.waiting() <= coming + room);
             }
         }
     }

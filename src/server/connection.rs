@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
+use pgweir_codec::backend::ErrorResponse;
 use pgweir_codec::frontend;
+use pgweir_codec::head::Head;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -177,7 +179,12 @@ pub struct Connection {
     pub info: Arc<ServerInfo>,
     /// Where its socket is registered.
     pub(super) home: Reactor,
+    /// What [`Self::is_silent`] has heard.
+    pub(super) heard: Vec<u8>,
 }
+
+/// How much of what a server says while it is idle is listened to. Its last words are a few hundred bytes.
+const WORDS_LIMIT: usize = 16 * 1024;
 
 impl Connection {
     /// The reactor its socket is registered with.
@@ -202,8 +209,35 @@ impl Connection {
     /// does say, its end included, makes it unfit. Costs no system call unless something came.
     pub fn is_silent(&mut self) -> bool {
         let mut byte = [0];
+        self.heard.is_empty() && self.hear(&mut byte).is_pending()
+    }
+
+    /// What an idle server has said before it ended: its ErrorResponse, if that is fatal.
+    pub fn last_words(&mut self) -> Option<ErrorResponse> {
+        let mut space = [0; 1024];
+        while self.heard.len() < WORDS_LIMIT
+            && let Poll::Ready(Ok(1..)) = self.hear(&mut space)
+        {}
+        let mut heard = Bytes::copy_from_slice(&self.heard);
+        while let Ok(Some(head)) = Head::peek(&heard)
+            && head.len <= heard.len()
+        {
+            let message = heard.split_to(head.len);
+            if head.tag == ErrorResponse::TAG {
+                let words = ErrorResponse::decode(message.slice(Head::SIZE..)).ok();
+                return words.filter(ErrorResponse::is_fatal);
+            }
+        }
+        None
+    }
+
+    /// Reads what has come, without waiting.
+    fn hear(&mut self, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(space);
         let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        let heard = Pin::new(&mut self.stream).poll_read(&mut cx, &mut buf);
+        self.heard.extend_from_slice(buf.filled());
+        heard.map_ok(|()| buf.filled().len())
     }
 
     /// Takes leave (Terminate) as far as that is possible without waiting, and closes.

@@ -262,7 +262,8 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
         opened_wall: clock::wall(),
     };
     let info = Arc::new(ServerInfo::new(identity));
-    let mut connection = Connection { stream, state, info, home: Reactor::here() };
+    let mut connection =
+        Connection { stream, state, info, home: Reactor::here(), heard: Vec::new() };
     if let Some(sql) = &target.connect_query {
         match query::simple(&mut connection, sql).await {
             Ok(_) => {}
