@@ -12,6 +12,7 @@ use super::request::{Replication, Request};
 use crate::config::{Database, PoolMode, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
+use crate::pool::keep::Kept;
 use crate::pool::{AttachError, Lease};
 use crate::routing::{Intent, Target};
 use crate::server::{OpenError, Welcome};
@@ -20,7 +21,7 @@ use crate::session::parameters::Parameters;
 use crate::session::startup::{Setting, Startup};
 use crate::worker::client::{CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
-use crate::worker::service::{Access, Service};
+use crate::worker::service::{Access, Choice, Service};
 use crate::worker::shared::Place;
 use crate::worker::startups;
 use crate::worker::thread::Client;
@@ -38,15 +39,31 @@ impl Guest<'_> {
             Some(replication) => Some(self.own_server(&mut access, replication).await?),
             None => None,
         };
-        let (own, welcome) = match own {
-            Some((lease, welcome)) => (Some(lease), Arc::new(welcome)),
-            None => (None, self.first_words(&mut access).await?),
+        let (mut own, welcome, first) = match own {
+            Some((lease, welcome)) => (Some(lease), Arc::new(welcome), None),
+            None => {
+                let (welcome, first) = self.first_words(&mut access).await?;
+                (None, welcome, first)
+            }
         };
         let mut parameters = Parameters::new(self.shared.tracked.clone());
         for (name, value) in &welcome.parameters {
             parameters.note(name, value);
         }
-        let startup = self.accept(request.settings, &welcome, &mut access, service).await?;
+        let settings = differing(request.settings, &welcome);
+        let keeps = own.is_none() && access.offer().mode == PoolMode::Session;
+        // While its settings are tried it must not hold on to a server.
+        let mut kept = match first {
+            Some(lease) if keeps && settings.is_empty() => {
+                lease.keep_for(self.holder.id, clock::now())
+            }
+            Some(lease) => {
+                lease.give_back(clock::now());
+                None
+            }
+            None => None,
+        };
+        let startup = self.accept(settings, &mut access, service).await?;
         for (index, value) in startup.iter().flat_map(|startup| startup.tracked()) {
             parameters.set(*index, value.clone());
         }
@@ -54,8 +71,11 @@ impl Guest<'_> {
         if let Some(name) = &called {
             parameters.note(b"application_name", name);
         }
-        let mut own = own;
-        let pid = own.as_mut().map(|lease| lease.connection().info.pid);
+        if keeps && kept.is_none() {
+            kept = self.keep_server(&mut access).await;
+        }
+        let (kept, pid) = kept.unzip();
+        let pid = own.as_mut().map(|lease| lease.connection().info.pid).or(pid);
         let key = self.shared.draw_key(request.minor, pid);
         let mut out = BytesMut::with_capacity(1024);
         // Which host said so is chance; libpq's target_session_attrs looks at it.
@@ -99,18 +119,30 @@ impl Guest<'_> {
         if let Some(lease) = own {
             relay = relay.with_own_server(lease);
         }
+        if let Some(kept) = kept {
+            relay = relay.with_kept(kept);
+        }
         // Boxed here: the task that awaits this keeps room for the result for as long as it lives.
         Ok(Box::new(Client { relay, registered, place }))
     }
 }
 
 impl Guest<'_> {
-    /// What a server of the service says at login.
-    async fn first_words(&self, access: &mut Access) -> Result<Arc<Welcome>, End> {
+    /// What a server of the service says at login; and that server, if one had to be asked.
+    async fn first_words(&self, access: &mut Access) -> Result<(Arc<Welcome>, Option<Lease>), End> {
         first_words(access).await.map_err(|error| {
             tracing::warn!("{} {error}", self.label);
             End::Refused(Box::new(error.response()))
         })
+    }
+
+    /// A server for a client that will keep the one that it first uses, with its process id. None while servers are
+    /// scarce: the client is then told a process id that is nobody's.
+    async fn keep_server(&self, access: &mut Access) -> Option<(Kept, u32)> {
+        match access.choose(Intent::Unstated) {
+            Choice::Pool(pool) => pool.keep_for(self.holder.id).await,
+            Choice::Hold { .. } | Choice::Removed => None,
+        }
     }
 
     /// A server for a replication connection, with all that the client asked for in its startup packet. It takes the
@@ -163,18 +195,13 @@ impl Guest<'_> {
 }
 
 impl Guest<'_> {
-    /// What the client asked for, as a server has accepted it. What the servers have anyhow is left out.
+    /// What the client asked for, as a server has accepted it.
     async fn accept(
         &self,
-        mut settings: Vec<Setting>,
-        welcome: &Welcome,
+        settings: Vec<Setting>,
         access: &mut Access,
         service: &Service,
     ) -> Result<Option<Arc<Startup>>, End> {
-        settings.retain(|setting| {
-            let theirs = welcome.value(&setting.name);
-            !theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(&setting.value))
-        });
         if settings.is_empty() {
             return Ok(None);
         }
@@ -186,15 +213,28 @@ impl Guest<'_> {
     }
 }
 
-/// What a server of the service says at login. A pool that has had one needs none now.
-async fn first_words(access: &mut Access) -> Result<Arc<Welcome>, AttachError> {
+/// What the client asked for and the servers do not have anyhow.
+fn differing(mut settings: Vec<Setting>, welcome: &Welcome) -> Vec<Setting> {
+    settings.retain(|setting| {
+        let theirs = welcome.value(&setting.name);
+        !theirs.is_some_and(|theirs| theirs.eq_ignore_ascii_case(&setting.value))
+    });
+    settings
+}
+
+/// What a server of the service says at login, and that server. A pool that has had one needs none now.
+async fn first_words(access: &mut Access) -> Result<(Arc<Welcome>, Option<Lease>), AttachError> {
     if let Some(known) = access.offer().pools.iter().find_map(|pool| pool.welcome()) {
-        return Ok(known);
+        return Ok((known, None));
     }
     let lease = access.attach(clock::now()).await?;
-    let pool = lease.pool().clone();
-    lease.give_back(clock::now());
-    pool.welcome().ok_or(AttachError::HostGone)
+    match lease.pool().welcome() {
+        Some(welcome) => Ok((welcome, Some(lease))),
+        None => {
+            lease.give_back(clock::now());
+            Err(AttachError::HostGone)
+        }
+    }
 }
 
 /// What an entry says of `in_hot_standby`, if it stands for one kind of host.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -10,7 +11,8 @@ use pgweir_codec::sqlstate::SqlState;
 
 use super::{Exit, Relay};
 use crate::pool::attach::Attaching;
-use crate::pool::{AttachError, Lease};
+use crate::pool::keep::{Claim, Kept};
+use crate::pool::{AttachError, Lease, Pool};
 use crate::routing::Intent;
 use crate::worker::phase::Phase;
 use crate::worker::service::{Choice, Held, hold};
@@ -34,20 +36,60 @@ pub(super) struct Waiting {
 impl Relay {
     pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
         self.transaction_since = Some(self.now);
+        let kept = self.kept.take();
         match self.access.choose(intent) {
-            Choice::Pool(pool) => match pool.try_attach(self.now) {
-                Some(lease) => self.attached(cx, lease, self.now),
-                None => {
-                    let wait = pool.attach(self.info.holder.id, self.now);
-                    self.wait(cx, intent, self.now, None, wait)
+            Choice::Pool(pool) => {
+                if let Some(kept) = kept
+                    && let Some(done) = self.claim(cx, kept, &pool, intent)
+                {
+                    return done;
                 }
-            },
+                match pool.try_attach(self.now) {
+                    Some(lease) => self.attached(cx, lease, self.now),
+                    None => {
+                        let wait = pool.attach(self.info.holder.id, self.now);
+                        self.wait(cx, intent, self.now, None, wait)
+                    }
+                }
+            }
             Choice::Hold { primary } => {
                 self.begin_hold(intent, self.now, None, primary);
                 Ok(())
             }
             Choice::Removed => Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
         }
+    }
+
+    /// The first use of the server that was kept for the client; `None` if it is to have another one.
+    fn claim(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: Kept,
+        pool: &Arc<Pool>,
+        intent: Intent,
+    ) -> Option<Result<(), Exit>> {
+        match kept.claim(pool, self.now) {
+            Claim::Server(lease) => Some(self.attached(cx, lease, self.now)),
+            Claim::Checking(checking) => Some(self.wait(cx, intent, self.now, None, Ok(checking))),
+            Claim::Ended(words) => self.kept_ended(cx, *words).err().map(Err),
+            Claim::Gone => None,
+        }
+    }
+
+    /// A look at the server that is kept for the client: has it ended?
+    pub(super) fn look_at_kept(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        let Some(words) = self.kept.as_ref().and_then(Kept::ended) else { return Ok(()) };
+        self.kept = None;
+        words.map_or(Ok(()), |words| self.kept_ended(cx, words))
+    }
+
+    /// PostgreSQL has ended the server that is kept for the client, which ends the client as it would have without us.
+    /// Not where the entry follows roles: a switch-over says the same, and there is nothing to lose yet.
+    fn kept_ended(&mut self, cx: &mut Context<'_>, words: ErrorResponse) -> Result<(), Exit> {
+        if self.access.offer().tracking.is_some() {
+            return Ok(());
+        }
+        Err(self.refuse(cx, &words.with_severity(Severity::Fatal)))
     }
 
     pub(super) fn wait(

@@ -35,6 +35,7 @@ use crate::net::lane::{Lane, Read};
 use crate::net::stream::Stream;
 use crate::pool::Lease;
 use crate::pool::holder::Order;
+use crate::pool::keep::Kept;
 use crate::session::{FromClient, Outbox, Session};
 
 /// Why a client's task ends.
@@ -62,6 +63,8 @@ pub struct Relay {
     lease: Option<Lease>,
     /// The server is of use to nobody else.
     own_server: bool,
+    /// Claim to the server whose process id it was told, until it first asks for one.
+    kept: Option<Kept>,
     waiting: Option<Waiting>,
     /// The transaction is over: the server goes back once all it has said was looked at.
     release: bool,
@@ -100,6 +103,7 @@ impl Relay {
             out: Outbox::default(),
             lease: None,
             own_server: false,
+            kept: None,
             waiting: None,
             release: false,
             want: [0, 0],
@@ -117,6 +121,12 @@ impl Relay {
         self.lease = Some(lease);
         self.own_server = true;
         self.info.enter(Phase::Holding, self.now);
+        self
+    }
+
+    /// A client that was told the process id of a server which is kept for it.
+    pub fn with_kept(mut self, kept: Kept) -> Self {
+        self.kept = Some(kept);
         self
     }
 
@@ -149,6 +159,7 @@ impl Relay {
     /// The client is gone: what becomes of its server.
     fn part(&mut self) {
         self.waiting = None;
+        self.kept = None;
         let Some(mut lease) = self.lease.take() else { return };
         // What it sent before it left still goes to the server: it may be a COMMIT.
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -229,6 +240,7 @@ impl Relay {
     }
 
     fn look_whether_doomed(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        self.look_at_kept(cx)?;
         let doomed = self.lease.as_mut().is_some_and(|lease| lease.connection().info.is_doomed());
         if doomed { self.server_lost(cx, None, "server host is gone") } else { Ok(()) }
     }
