@@ -568,7 +568,7 @@ pub static SETTINGS: &[Setting] = &[
         Kind::Choice(PREPARE_UNNAMED),
         Some("auto"),
         field!(prepare_unnamed),
-        "Unnamed statements (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, WITH) that PostgreSQL parses once per server and not at each use: auto takes texts seen several times in one pool, on takes all, off takes none. Needs max_prepared_statements. Once kept, a text may get a generic plan: see plan_cache_mode in PostgreSQL's manual.",
+        "Unnamed statements (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, WITH) that PostgreSQL parses once per server and not at each use: auto takes texts seen several times in one pool, on takes all, off takes none. Not texts with string constants. Needs max_prepared_statements. Once kept, a text may get a generic plan: see README, Prepared statements.",
     ),
     live(
         "auth_type",
