@@ -258,3 +258,22 @@ fn settings_that_a_client_left_on_a_server_are_put_back_before_the_query() {
     assert_eq!(psql(&ann(&weir, "app"), WHO).ok(), "ann", "not as the client before left it");
     weir.stop();
 }
+
+#[test]
+fn strangers_leave_nothing_behind_however_many_databases_they_name() {
+    let server = server();
+    let weir = asking(&server)
+        .database(&format!("* = host=127.0.0.1 port={}", server.port()))
+        .setting("query_wait_timeout", 5)
+        .start();
+    for number in 0..5 {
+        let login = weir.login("nobody", &format!("made_up_{number}")).password("x");
+        psql(&login, "SELECT 1").failed();
+    }
+    let pools = weir.console("SHOW POOLS");
+    for number in 0..5 {
+        assert_eq!(pools.find("database", &format!("made_up_{number}")), None);
+    }
+    assert_eq!(psql(&ann(&weir, "app"), WHO).ok(), "ann");
+    weir.stop();
+}

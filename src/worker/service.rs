@@ -247,7 +247,15 @@ impl Services {
         }
     }
 
-    /// Forgets a service that nobody has used for long, unless somebody is about to.
+    /// A service that was made for somebody who has not shown who he is, and whose database has no entry of its own, came
+    /// to nothing: it is forgotten at once, or strangers could make as many as they can think of names.
+    pub fn was_in_vain(&self, service: Arc<Service>) {
+        if !service.is_in_use() && service.pools().iter().all(|pool| pool.servers().is_empty()) {
+            self.forget(service);
+        }
+    }
+
+    /// Forgets a service that nobody uses, unless somebody is about to.
     fn forget(&self, service: Arc<Service>) {
         let key = (service.database.clone(), service.user.clone());
         drop(service);
@@ -255,9 +263,7 @@ impl Services {
         let forgotten = self.by_name.remove_if(&key, |_, kept| Arc::strong_count(kept) == 1);
         if let Some(((database, user), service)) = forgotten {
             lock(&service.following).cancel();
-            tracing::info!(
-                "{database}/{user}: forgotten, as it was without clients and servers for long"
-            );
+            tracing::info!("{database}/{user}: forgotten, as it has no clients and no servers");
         }
     }
 

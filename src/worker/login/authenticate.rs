@@ -197,8 +197,16 @@ impl Guest<'_> {
         let service =
             self.shared.services.find(config, server_tls, &database, &ask.as_user, credentials);
         let mut access = Access::new(&service, self.holder.id);
-        let mut lease =
-            access.attach(clock::now()).await.map_err(|error| failed(error.to_string()))?;
+        let mut lease = match access.attach(clock::now()).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                drop(access);
+                if !config.databases.contains_key(&ask.dbname) {
+                    self.shared.services.was_in_vain(service);
+                }
+                return Err(failed(error.to_string()));
+            }
+        };
         let connection = lease.connection();
         connection.bring_here().map_err(|error| failed(error.to_string()))?;
         // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
