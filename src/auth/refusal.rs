@@ -19,7 +19,7 @@ pub struct AuthError {
     pub reason: Reason,
 }
 
-/// How a client is asked: follows from the [`Exchange`] and from what is stored.
+/// How a client is asked: follows from the [`Exchange`](super::client::Exchange) and from what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Not at all.
