@@ -208,14 +208,20 @@ fn a_server_that_was_unused_for_long_is_checked_before_its_first_use_and_stays_t
     weir.wait_log("test query failed");
 }
 
+/// It once closed each new connection before anybody could use it.
 #[test]
-fn a_server_for_one_use_only_is_not_used_up_by_a_login() {
+fn with_a_server_lifetime_of_0_each_server_serves_one_client() {
     let server = Setup::new().start();
     let weir = start(&server, |setup| setup.setting("server_lifetime", 0));
-    let clients: Vec<_> = (0..3).map(|_| login(&weir)).collect();
-    for (mut client, welcome) in clients {
-        assert_eq!(own_pid(&mut client), welcome.pid);
+    let mut served = Vec::new();
+    for _ in 0..3 {
+        let (mut client, _) = login(&weir);
+        served.push(own_pid(&mut client));
+        drop(client);
+        weir.wait_show("SHOW POOLS", "sv_active", "0");
     }
+    served.dedup();
+    assert_eq!(served.len(), 3, "{served:?}");
 }
 
 #[test]

@@ -85,6 +85,14 @@ impl Lease {
         pool.put_back(connection, now);
     }
 
+    /// Gives back one that nobody has had yet.
+    pub(super) fn give_back_unused(mut self, now: Instant) {
+        if let Some(connection) = self.connection.take() {
+            let pool = self.pool.clone();
+            pool.rest(connection, now, now, false, None);
+        }
+    }
+
     /// Runs `server_reset_query` on it, then gives it back.
     pub fn reset_and_give_back(mut self) {
         let query = self.pool.rules().reset_query.clone();
@@ -266,15 +274,17 @@ impl Pool {
 
     /// A connection comes back fit for use.
     pub(super) fn put_back(self: &Arc<Self>, connection: Box<Connection>, now: Instant) {
-        self.rest(connection, now, now, None);
+        self.rest(connection, now, now, true, None);
     }
 
-    /// A connection, unused since then, comes to rest, if possible kept for this client; `false` if it did not.
+    /// A connection, unused since then, comes to rest, if possible kept for this client; `false` if it did not. `used`: a
+    /// client has had it.
     pub(super) fn rest(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
         since: Instant,
         now: Instant,
+        used: bool,
         keeper: Option<NonZeroU64>,
     ) -> bool {
         let reason = if connection.info.is_doomed() {
@@ -286,8 +296,8 @@ impl Pool {
         } else {
             let lifetime = lock_rules(self).server_lifetime;
             let age = now.saturating_duration_since(connection.info.opened);
-            // With a lifetime of 0 it goes after its first use, and this one had none.
-            let due = age >= lifetime && !(lifetime.is_zero() && keeper.is_some());
+            // With a lifetime of 0 it goes after its first use, not before.
+            let due = age >= lifetime && (used || !lifetime.is_zero());
             let old = due && self.state().retire(age, lifetime, now);
             old.then_some("server lifetime over")
         };

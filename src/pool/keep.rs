@@ -74,7 +74,7 @@ impl Lease {
         let client = NonZeroU64::new(client)?;
         let (pool, info) = (self.pool().clone(), self.connection().info.clone());
         let connection = self.take()?;
-        let kept = pool.rest(connection, since, now, Some(client));
+        let kept = pool.rest(connection, since, now, false, Some(client));
         Pool::open_more(&pool);
         kept.then(|| (Kept { pool, server: info.id }, info.pid))
     }
@@ -125,7 +125,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(Idle { connection, since, .. }) = self.pool.take_kept(self.server) {
-            self.pool.rest(connection, since, clock::now(), None);
+            self.pool.rest(connection, since, clock::now(), false, None);
         }
     }
 }

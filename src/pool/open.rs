@@ -155,7 +155,7 @@ impl Opening {
                     None => Some(lease),
                 };
                 if let Some(lease) = unwanted {
-                    lease.give_back(clock::now());
+                    lease.give_back_unused(clock::now());
                 }
                 Pool::open_more(&pool);
             }
