@@ -81,7 +81,7 @@ impl Pool {
     }
 
     /// Begins to open a connection for a client that logs in, if one may be opened without anybody having to wait or to
-    /// make room for it. Whoever queues meanwhile goes first: then nothing comes.
+    /// make room for it. Who queues and would get no other goes first: then nothing comes.
     pub(super) fn open_to_keep(pool: &Arc<Self>, now: Instant) -> Option<oneshot::Receiver<Lease>> {
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         // A place that is taken for nothing may be missed elsewhere.
@@ -111,7 +111,7 @@ struct Opening {
     pool: Option<Arc<Pool>>,
     /// Goes over to the connection, or to whoever is next.
     place: Option<Place>,
-    /// Who is to have it, if nobody queues then.
+    /// Who is to have it, if nobody queues then for whom there will be no other.
     keeper: Option<oneshot::Sender<Lease>>,
 }
 
@@ -149,7 +149,7 @@ impl Opening {
                     connection.info.need_close();
                 }
                 let lease = Lease::new(pool.clone(), Box::new(connection));
-                let keeper = self.keeper.take().filter(|_| pool.state().waiting() == 0);
+                let keeper = self.keeper.take().filter(|_| !pool.state().lacks(clock::now()));
                 let unwanted = match keeper {
                     Some(keeper) => keeper.send(lease).err(),
                     None => Some(lease),

@@ -348,7 +348,7 @@ impl<C, W> State<C, W> {
     /// no limit every idle client would take one of PostgreSQL's: not there.
     pub fn may_open_to_keep(&self, now: Instant) -> bool {
         self.may_open(now)
-            && self.waiting.is_empty()
+            && self.waiting.len() < self.coming(now)
             && (self.proven || self.opening == 0)
             && self.sizes.size.is_some_and(|size| self.total() < size)
     }
@@ -357,13 +357,17 @@ impl<C, W> State<C, W> {
     /// other, he is served instead.
     pub fn keep(&mut self, connection: C, now: Instant) -> Placed<C, W> {
         let surplus = self.most().is_some_and(|most| self.total() > most);
-        let needed = self.waiting.len() > self.coming(now);
-        if needed || surplus || self.admission() != Admission::Open {
+        if self.lacks(now) || surplus || self.admission() != Admission::Open {
             return self.release(connection);
         }
         self.attached -= 1;
         self.kept.push_back(connection);
         Placed::Idle
+    }
+
+    /// Whether somebody waits who will get no connection without a kept one.
+    pub fn lacks(&self, now: Instant) -> bool {
+        self.waiting.len() > self.coming(now)
     }
 
     /// How many connections those who wait will get without a kept one: on their way, or still to be opened.
