@@ -193,6 +193,15 @@ fn through_tls_the_words_are_the_same() {
     );
 }
 
+/// Whether all threads of a process are stopped: the signal takes its time with those that run.
+fn is_stopped(pid: rustix::process::Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    tasks.flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+    })
+}
+
 /// The server is gone when the client's next message is written to it: its words were sent before, and are still read.
 #[test]
 fn a_write_to_a_server_that_has_said_good_bye_still_brings_its_words() {
@@ -204,6 +213,7 @@ fn a_write_to_a_server_that_has_said_good_bye_still_brings_its_words() {
             let pid = begin(IdleInTransaction, &mut client, &server);
             // pgweir sleeps while the server ends and the client goes on.
             rustix::process::kill_process(weir.pid(), Signal::STOP).unwrap();
+            wait::until("every thread of pgweir has stopped", WAIT, || is_stopped(weir.pid()));
             server.query(&format!("SELECT pg_terminate_backend({pid}, 20000)"));
             let big = "SELECT 1 /* ".to_owned() + &"x".repeat(1_000_000) + "*/";
             client.start(&big);
