@@ -213,8 +213,8 @@ fn messages_that_break_the_rules_end_their_own_client_only() {
         ("a server's message", b"Z\0\0\0\x05I", UNKNOWN),
     ] {
         let (mut rude, _) = Raw::login(weir.port(), 0, &[]).unwrap();
-        rude.send(bytes);
-        rude.send(b"S\0\0\0\x04");
+        rude.send_in_vain(bytes);
+        rude.send_in_vain(b"S\0\0\0\x04");
         let answer = rude.answer();
         assert_eq!((&*answer.code(), &*answer.message()), ("08P01", told), "{what}");
         // What is no business of ours is the server's to refuse, and it goes on.

@@ -136,6 +136,11 @@ impl Raw {
         self.socket.write_all(bytes).expect("the connection is closed");
     }
 
+    /// The same to somebody who may have closed already: what he said before is read afterwards.
+    pub fn send_in_vain(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
+
     /// Sends a simple query.
     #[track_caller]
     pub fn start(&mut self, sql: &str) {
