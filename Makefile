@@ -27,8 +27,8 @@ bench:
 	cargo bench --workspace --benches
 
 demo: setup
-	cargo build --release --bin pgweir
-	cargo run --release --quiet --example demo
+	cargo build --profile demo --bin pgweir
+	cargo run --profile demo --quiet --example demo
 
 setup:
 	@tools/setup.sh
