@@ -429,6 +429,13 @@ mod tests {
         error
     }
 
+    #[test]
+    fn nobody_can_make_us_compute_what_his_secret_asks_for() {
+        let secret = scram_secret().replacen("4096", "2147483647", 1);
+        let (step, _) = run(login(Exchange::Plain, Some(&secret)), "pencil");
+        assert!(matches!(refused(step).reason, Reason::WrongKind { .. }));
+    }
+
     fn scram_secret() -> String {
         "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:\
          wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="

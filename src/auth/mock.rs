@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::random::MockKey;
-use super::scram::{self, ITERATIONS};
+use super::scram::{self, ITERATIONS, MAX_ITERATIONS};
 use super::secret::Secret;
 use crate::config::Userlist;
 
@@ -35,9 +35,11 @@ impl Likeness {
     /// What PostgreSQL makes of a password, unless it is told otherwise.
     pub const POSTGRESQL: Self = Self::Scram { salt_bytes: SALT_BYTES, iterations: ITERATIONS };
 
-    /// That of a secret.
+    /// That of a secret. One that somebody gave more iterations than anybody computes is no example to follow: what
+    /// strangers look like is computed for them, too.
     pub fn of(secret: &Secret) -> Self {
         match secret {
+            Secret::Scram(verifier) if verifier.iterations > MAX_ITERATIONS => Self::POSTGRESQL,
             Secret::Plain(_) => Self::Plain,
             Secret::Md5(_) => Self::Md5,
             Secret::Scram(verifier) => {
@@ -87,9 +89,7 @@ impl Asked {
     /// auth_query gave this secret.
     pub fn learn(&self, secret: &Secret) {
         // A user without a password shows nothing of how passwords are stored there.
-        // Nor does one that somebody gave more iterations than anybody computes.
-        let dear = matches!(secret, Secret::Scram(verifier) if verifier.iterations > scram::MAX_ITERATIONS);
-        if *secret != Secret::none() && !dear {
+        if *secret != Secret::none() {
             self.0.get_or_init(|| Likeness::of(secret));
         }
     }
