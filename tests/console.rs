@@ -5,6 +5,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::raw::Raw;
 use common::{Setup, Signal, Weir, Wire, psql, wait};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -180,4 +181,20 @@ fn shutdown_ends_at_once_or_when_no_server_is_in_use() {
     assert_eq!(client.query("SELECT 1").unwrap().one(), "1", "the transaction goes on");
     client.query("COMMIT").unwrap();
     assert!(weir.wait_end().success());
+}
+
+#[test]
+fn no_words_are_put_behind_half_a_row() {
+    let (_server, weir) = start();
+    let (mut client, _) = Raw::login(weir.port(), 0, &[]).unwrap();
+    client.start("SELECT repeat('x', 50000000)");
+    assert_eq!(client.read().unwrap().0, b'T');
+    client.begins_to_answer();
+    weir.console(&format!("KILL_CLIENT {}", weir.console("SHOW CLIENTS").get(0, "id")));
+    let rest = client.rest();
+    let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
+    assert_eq!((rest[0], length), (b'D', 50_000_010));
+    assert!(rest.len() < length, "the row was cut");
+    assert!(rest[11..].iter().all(|byte| *byte == b'x'), "and nothing stands for the rest of it");
+    weir.stop();
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use common::home::{Home, own_name};
+use common::raw::Raw;
 use common::tls::Authority;
 use common::weir::run_pgweir;
 use common::{Login, Postgres, Setup, Weir, WeirSetup, Wire, psql};
@@ -294,4 +295,20 @@ fn check_names_file_and_line_of_what_is_wrong_in_hba_and_ident_files() {
     ] {
         assert!(said.contains(&words), "{words}\n{said}");
     }
+}
+
+#[test]
+fn rules_for_replication_let_nobody_into_the_console() {
+    let server = Setup::new().start();
+    let weir = asking(&server)
+        .setting("admin_users", "admin")
+        .user("admin", "secret")
+        .hba("host pgbouncer all all reject")
+        .hba("host replication all 127.0.0.1/32 trust")
+        .start();
+    let mut guest = Raw::connect(weir.port());
+    guest.startup(0, &[("user", "admin"), ("database", "pgbouncer"), ("replication", "true")]);
+    let refused = guest.welcome().err().unwrap();
+    assert_eq!(refused.message(), "the console has no replication connections");
+    weir.stop();
 }

@@ -145,3 +145,16 @@ fn where_the_entry_follows_roles_it_goes_to_the_primary() {
         assert_eq!(client.value("SELECT pg_is_in_recovery()"), "f", "{attrs}");
     }
 }
+
+#[test]
+fn of_several_replication_parameters_one_counts_for_the_rules_and_for_the_server() {
+    let server = setup().start();
+    let weir = weir(&server).start();
+    // For PostgreSQL the first would count: then this were SQL in a database, let in by the rules for physical replication.
+    let parameters = [("replication", "database"), ("replication", "true")];
+    let (mut client, _) = Raw::login(weir.port(), 0, &parameters).unwrap();
+    assert_eq!(client.query("IDENTIFY_SYSTEM").rows.len(), 1);
+    let refused = client.query("SELECT 1");
+    assert!(refused.message().contains("physical replication"), "{refused:?}");
+    weir.wait_log("replication=physical");
+}

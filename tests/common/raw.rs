@@ -197,14 +197,34 @@ impl Raw {
                     return Some((message[0], message.slice(5..)));
                 }
             }
-            let mut block = [0; 8192];
-            match self.socket.read(&mut block) {
-                Ok(0) => return None,
-                Ok(count) => self.input.extend_from_slice(&block[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no answer: {error}"),
+            if !self.receive() {
+                return None;
             }
         }
+    }
+
+    /// Reads once; `false` when the other side has closed.
+    fn receive(&mut self) -> bool {
+        let mut block = [0; 8192];
+        match self.socket.read(&mut block) {
+            Ok(count) => {
+                self.input.extend_from_slice(&block[..count]);
+                count > 0
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+
+    /// Waits until bytes of the next message have come, and leaves them.
+    pub fn begins_to_answer(&mut self) {
+        while self.input.is_empty() && self.receive() {}
+    }
+
+    /// All that comes until the other side closes, as it is.
+    pub fn rest(&mut self) -> BytesMut {
+        while self.receive() {}
+        self.input.split()
     }
 }
 

@@ -256,6 +256,42 @@ fn clients_must_show_a_certificate_of_the_authority_when_it_is_verified() {
 }
 
 #[test]
+fn a_peer_that_stands_in_the_file_of_authorities_makes_no_others() {
+    let files = Files::new();
+    // As two peers that are known by their own certificates.
+    let params = CertificateParams::new(vec!["joe".to_owned()]).unwrap();
+    let key = KeyPair::generate().unwrap();
+    files.write("pinned.pem", params.self_signed(&key).unwrap().pem());
+    files.write("pinned.key", key.serialize_pem());
+    let issuer = Issuer::new(params, key);
+    let minted_key = KeyPair::generate().unwrap();
+    let minted = CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
+    files.write("minted.pem", minted.signed_by(&minted_key, &issuer).unwrap().pem());
+    files.write("minted.key", minted_key.serialize_pem());
+    // Of the first version too, which cannot say that it is no authority's.
+    files.openssl("req -new -key DIR/minted.key -out DIR/minted.csr -subj /CN=db.example");
+    files.openssl("x509 -req -in DIR/minted.csr -CA DIR/pinned.pem -CAkey DIR/pinned.key -set_serial 7 -days 9 -out DIR/minted-1.pem");
+    let pinned = ("pinned.pem", "pinned.key");
+    for (identity, right) in [
+        (pinned, true),
+        (("minted.pem", "minted.key"), false),
+        (("minted-1.pem", "minted.key"), false),
+    ] {
+        let of_server = files.settings(SslMode::VerifyFull, SERVER, Some("pinned.pem"));
+        let client = files.settings(SslMode::Require, Some(identity), None);
+        let client = client_config(&client).unwrap();
+        let server = acceptor(&of_server).unwrap().config;
+        assert_eq!(handshake(client, server, "db.example").is_ok(), right, "client {identity:?}");
+
+        let verified = files.settings(SslMode::VerifyCa, None, Some("pinned.pem"));
+        let client = client_config(&verified).unwrap();
+        let server = files.settings(SslMode::Require, Some(identity), None);
+        let server = acceptor(&server).unwrap().config;
+        assert_eq!(handshake(client, server, "db.example").is_ok(), right, "server {identity:?}");
+    }
+}
+
+#[test]
 fn the_protocol_name_is_agreed_on_and_another_one_refused() {
     let files = Files::new();
     let server = acceptor(&files.settings(SslMode::Prefer, SERVER, None)).unwrap().config;
