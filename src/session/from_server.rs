@@ -9,6 +9,7 @@ use pgweir_codec::sqlstate::SqlState;
 use super::Outbox;
 use super::machine::{Replay, ServerState, Session, body, up_to_nul};
 use super::pipeline::{Expect, Local, Parse};
+use super::prepared::Statement;
 use super::verdict::{FromServer, Refusal, Then};
 use crate::config::PoolMode;
 
@@ -240,6 +241,7 @@ impl Session {
         out: &mut Outbox,
     ) -> FromServer {
         self.copy_in = false;
+        // A longer one is passed on as it streams, and changes nothing but what every error does.
         if head.len <= ERROR_LIMIT {
             let error = match ErrorResponse::decode(Bytes::copy_from_slice(body(have))) {
                 Ok(error) => error,
@@ -252,15 +254,13 @@ impl Session {
                 if let Some(startup) = &self.startup {
                     startup.doubt();
                 }
-                let words = error.message();
-                return FromServer::Refuse(Refusal::InvalidParameter(words));
+                return FromServer::Refuse(Refusal::InvalidParameter(error.message()));
+            }
+            if self.stored_form_refused(&error, server, out) {
+                return FromServer::Swallow(Then::GoOn);
             }
         }
-        if self.replay == Replay::Possible && self.stored_form_refused(have, server, out) {
-            return FromServer::Swallow(Then::GoOn);
-        }
         self.replay = Replay::No;
-        self.keep_no_more(have);
         let replaced = match self.pending.front() {
             None => return unexpected(head.tag),
             // The answer goes on until ReadyForQuery.
@@ -281,26 +281,31 @@ impl Session {
         if replaced { FromServer::Swallow(Then::GoOn) } else { FromServer::Forward(Then::GoOn) }
     }
 
-    /// Whether the error at hand may come only of a kept unnamed statement's stored form, and nothing but that has
-    /// happened. Then its whole batch is dropped, to be run again as it was sent.
+    /// Whether the error may come only of a kept unnamed statement's stored form, and nothing but that has happened. Then
+    /// its whole batch is dropped, to be run again as it was sent.
     ///
     /// Besides the stale plan that is what a Bind says of its values: types that the stored form has inferred are those
-    /// of the day it was parsed.
+    /// of the day it was parsed. A stale statement is not kept from then on, whether the batch can be run again or not.
     fn stored_form_refused(
         &mut self,
-        error: &[u8],
+        error: &ErrorResponse,
         server: &mut ServerState,
         out: &mut Outbox,
     ) -> bool {
-        let of_kept = matches!(self.pending.front(), Some(Expect::Bind { kept: Some(_) }));
-        if !of_kept || !self.pending.has_sync() {
+        let (kept, bound) = match self.pending.front() {
+            Some(Expect::Bind { kept: Some(kept) }) => (kept.clone(), true),
+            Some(Expect::Describe { kept: Some(kept) }) => (kept.clone(), false),
+            _ => return false,
+        };
+        let stale = is_stale_plan(error);
+        if stale {
+            self.keep_no_more(&kept);
+        }
+        let possible = bound && self.replay == Replay::Possible && self.pending.has_sync();
+        if !possible || !(stale || is_of_values(error)) {
             return false;
         }
-        self.as_sent = !self.keep_no_more(error);
-        if self.as_sent && !is_of_values(body(error)) {
-            self.as_sent = false;
-            return false;
-        }
+        self.as_sent = true;
         self.replay = Replay::Due;
         // The ParseComplete that was due.
         out.to_client.clear();
@@ -309,23 +314,12 @@ impl Session {
         true
     }
 
-    /// If the error at hand says that a kept unnamed statement cannot be run from its stored form, it is not kept from
-    /// now on.
-    fn keep_no_more(&mut self, error: &[u8]) -> bool {
-        let Some(Expect::Bind { kept: Some(kept) } | Expect::Describe { kept: Some(kept) }) =
-            self.pending.front()
-        else {
-            return false;
-        };
-        if !is_stale_plan(body(error)) {
-            return false;
-        }
+    /// A kept unnamed statement cannot be run from its stored form.
+    fn keep_no_more(&mut self, kept: &Statement) {
         kept.mark_unfit();
-        let id = kept.id();
-        if self.statements.find(b"").is_some_and(|now| now.id() == id) {
+        if self.statements.find(b"").is_some_and(|now| now.id() == kept.id()) {
             self.statements.remove(b"");
         }
-        true
     }
 
     /// Undoes what requests that were not carried out had been counted on to do, the last one first.
@@ -365,12 +359,15 @@ impl Session {
     }
 }
 
-/// Whether an ErrorResponse's body says "cached plan must not change result type", in whatever language.
-fn is_stale_plan(body: &[u8]) -> bool {
-    ErrorResponse::decode(Bytes::copy_from_slice(body)).is_ok_and(|error| {
-        error.code() == SqlState::FEATURE_NOT_SUPPORTED
-            && error.field(b'R').is_some_and(|routine| &routine[..] == b"RevalidateCachedQuery")
-    })
+/// Whether it says "cached plan must not change result type", in whatever language.
+fn is_stale_plan(error: &ErrorResponse) -> bool {
+    error.code() == SqlState::FEATURE_NOT_SUPPORTED
+        && error.field(b'R').is_some_and(|routine| &routine[..] == b"RevalidateCachedQuery")
+}
+
+/// Whether it is about values or types: class 22 or 42.
+fn is_of_values(error: &ErrorResponse) -> bool {
+    matches!(error.code().as_str().get(..2), Some("22" | "42"))
 }
 
 /// Rows, COPY data, descriptions and texts have no bound of their own.
@@ -386,12 +383,6 @@ fn may_be_long(tag: u8) -> bool {
             | backend::NotificationResponse::TAG
             | ErrorResponse::TAG
     )
-}
-
-/// Whether an ErrorResponse's body is about values or types: class 22 or 42.
-fn is_of_values(body: &[u8]) -> bool {
-    ErrorResponse::decode(Bytes::copy_from_slice(body))
-        .is_ok_and(|error| matches!(error.code().as_str().get(..2), Some("22" | "42")))
 }
 
 fn unexpected(tag: u8) -> FromServer {
