@@ -168,16 +168,8 @@ impl Relay {
         }
         if self.own_server {
             lease.close("client disconnect");
-        } else if self.session.is_quiet()
-            && !self.to_server.has_output()
-            && !self.to_server.mid_message()
-            && !self.to_client.mid_message()
-        {
-            if self.session.keeps_server() || self.access.offer().reset_always {
-                lease.reset_and_give_back();
-            } else {
-                lease.give_back(self.now);
-            }
+        } else if self.server_is_clean() {
+            self.return_to_pool(lease);
         } else {
             lease.close("client disconnect while server was not ready");
         }

@@ -9,6 +9,7 @@ use pgweir_codec::head::Head;
 
 use super::{Exit, Relay};
 use crate::net::lane::Read;
+use crate::pool::Lease;
 use crate::session::{FromServer, Refusal, Then};
 use crate::worker::phase::Phase;
 
@@ -145,13 +146,28 @@ impl Relay {
         Ok(())
     }
 
-    /// Gives the server back if its transaction is over, all it has said was looked at, and it was sent no half message:
-    /// a COPY that fails ends the transaction while the client is still in the middle of its data.
+    /// Gives the server back if its transaction is over and all it has said was looked at.
     fn give_back_if_done(&mut self) {
-        let server_is_done = self.to_client.unseen().is_empty() && !self.to_client.mid_message();
-        let client_is_done = !self.to_server.has_output() && !self.to_server.mid_message();
-        if self.release && server_is_done && client_is_done && self.session.is_quiet() {
+        if self.release && self.to_client.unseen().is_empty() && self.server_is_clean() {
             self.give_back();
+        }
+    }
+
+    /// Whether another client could have the server now: nothing is unanswered, and it was sent no half message. A COPY
+    /// that fails ends the transaction while the client is still in the middle of its data.
+    pub(super) fn server_is_clean(&self) -> bool {
+        self.session.is_quiet()
+            && !self.to_client.mid_message()
+            && !self.to_server.has_output()
+            && !self.to_server.mid_message()
+    }
+
+    /// Gives a clean server back, reset where that is asked for.
+    pub(super) fn return_to_pool(&mut self, lease: Lease) {
+        if self.session.keeps_server() || self.access.offer().reset_always {
+            lease.reset_and_give_back();
+        } else {
+            lease.give_back(self.now);
         }
     }
 
@@ -202,11 +218,8 @@ impl Relay {
         self.release = false;
         self.rewinds = 0;
         self.to_server.unmark();
-        let Some(lease) = self.lease.take() else { return };
-        if self.access.offer().reset_always {
-            lease.reset_and_give_back();
-        } else {
-            lease.give_back(self.now);
+        if let Some(lease) = self.lease.take() {
+            self.return_to_pool(lease);
         }
     }
 }
