@@ -247,7 +247,7 @@ impl Pool {
     /// At once, if it is known that none is to be had.
     pub fn attach(self: &Arc<Self>, client: u64, now: Instant) -> Result<Attaching, AttachError> {
         let (sender, answer) = oneshot::channel();
-        let ticket = loop {
+        let (ticket, more) = loop {
             let mut state = self.state();
             if state.admission() == Admission::Closed {
                 return Err(AttachError::HostGone);
@@ -265,10 +265,13 @@ impl Pool {
                 let _ = sender.send(Ok(lease));
                 return Ok(Attaching { pool: self.clone(), ticket: Ticket::NONE, answer });
             }
-            break state.enqueue(Waiter { client, answer: sender }, now);
+            let ticket = state.enqueue(Waiter { client, answer: sender }, now);
+            break (ticket, state.can_serve_more(now));
         };
         self.metrics.waits.increment(1);
-        Self::open_more(self);
+        if more {
+            Self::open_more(self);
+        }
         Ok(Attaching { pool: self.clone(), ticket, answer })
     }
 

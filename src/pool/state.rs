@@ -295,6 +295,14 @@ impl<C, W> State<C, W> {
         }
     }
 
+    /// Whether anything can be done for those who wait but to let them wait. In a busy pool of full size nothing can:
+    /// that is the common case, and costs no more than this look.
+    pub fn can_serve_more(&self, now: Instant) -> bool {
+        self.admission() == Admission::Open
+            && !self.waiting.is_empty()
+            && (self.idle() > 0 || self.wants(now).is_some())
+    }
+
     /// Whether one more connection is to be opened now for somebody who waits.
     pub fn wants(&self, now: Instant) -> Option<Need> {
         let at_once = if self.proven { OPENING_AT_ONCE } else { 1 };
