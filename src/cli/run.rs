@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,20 +22,20 @@ use crate::admin::control::{self, Control, ShutdownMode};
 use crate::admin::marks::Marks;
 use crate::admin::show::version;
 use crate::config::{Config, HostAddr, Settings};
-use crate::metrics::{LoginResult, Metrics};
+use crate::metrics::Metrics;
 use crate::net::clock;
-use crate::net::listen::{self, UnixSocket};
-use crate::net::options::TcpOptions;
+use crate::net::listen;
 use crate::net::reactor::Reactor;
 use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
 use crate::web::{self, Web};
 use crate::worker::deal::{self, Dealer};
+use crate::worker::doors::Door;
 use crate::worker::overdue;
 use crate::worker::service::{self, Services, View};
 use crate::worker::shared::Shared;
-use crate::worker::thread::{Accepted, Arrival, Job, Workers};
+use crate::worker::thread::Workers;
 
 /// Why it does not run.
 #[derive(Debug)]
@@ -64,12 +64,6 @@ impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         Self::System(error)
     }
-}
-
-/// Where clients come in.
-enum Door {
-    Tcp(TcpListener),
-    Unix(UnixSocket),
 }
 
 /// Runs until it is asked to end.
@@ -146,20 +140,16 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
 
     let count = worker_count(&settings);
     metrics.process().workers.set(f64::from(count));
-    let workers = Workers::start(count as usize, &shared)?;
-    let dealer = Arc::new(Mutex::new(Dealer::new(workers.all().to_vec(), &shared)));
-
     let (tasks, stop, close_doors) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
-    for door in doors {
+    let doors = doors.into_iter().map(|door| {
         // The Unix socket stays open to the end, for the console.
-        let until = if matches!(door, Door::Tcp(_)) {
-            close_doors.child_token()
-        } else {
-            stop.child_token()
-        };
-        tasks.spawn(accept(door, dealer.clone(), shared.clone(), until));
-    }
+        let until = if matches!(door, Door::Tcp(_)) { &close_doors } else { &stop };
+        (door, until.child_token())
+    });
+    let workers = Workers::start(count as usize, doors.collect(), &shared)?;
+    let dealer = Dealer::new(workers.all().to_vec(), workers.next().clone(), &shared);
+    let dealer = Arc::new(Mutex::new(dealer));
     for listener in webs {
         let (web, stop) = (web_of(&shared, &topology, &dealer), stop.clone());
         tasks.spawn(async move {
@@ -272,7 +262,7 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
     if let Some(dir) = &settings.unix_socket_dir {
         let group = settings.unix_socket_group.as_deref();
         let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode, group)?;
-        tracing::info!("listening on unix:{}", socket.path().display());
+        tracing::info!("listening on unix:{}", socket.file.path().display());
         doors.push(Door::Unix(socket));
     }
     if doors.is_empty() { Err(StartError::NowhereToListen) } else { Ok(doors) }
@@ -292,56 +282,6 @@ async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> 
         listeners.push(listener);
     }
     Ok(listeners)
-}
-
-/// How long to wait before accepting again after the system refused: out of descriptors or memory.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
-
-async fn accept(
-    door: Door,
-    dealer: Arc<Mutex<Dealer>>,
-    shared: Arc<Shared>,
-    until: CancellationToken,
-) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = knock(&door, &shared) => accepted,
-            () = until.cancelled() => return,
-        };
-        let socket = match accepted {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::warn!("cannot accept a client: {error}");
-                shared.metrics.process().login(LoginResult::Refused);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let arrival = Arrival { socket, accepted: clock::now(), accepted_wall: clock::wall() };
-        let worker = dealer.lock().await.choose().cloned();
-        let Some(worker) = worker else { return };
-        if worker.send(Job::Accepted(arrival)).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn knock(door: &Door, shared: &Shared) -> io::Result<Accepted> {
-    match door {
-        Door::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
-            let options = TcpOptions::of(&shared.live().config.settings);
-            if let Err(error) = options.apply(socket2::SockRef::from(&stream)) {
-                // It may be gone again; whoever reads from it will see.
-                tracing::debug!("cannot set options of a client's socket: {error}");
-            }
-            Ok(Accepted::Tcp(stream.into_std()?))
-        }
-        Door::Unix(socket) => {
-            let (stream, _) = UnixListener::accept(&socket.listener).await?;
-            Ok(Accepted::Unix(stream.into_std()?))
-        }
-    }
 }
 
 /// What recurs: the janitor's rounds and the dealer's.

@@ -1,12 +1,12 @@
-//! The listening sockets.
+//! The listening sockets. None is registered with a reactor yet.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
 
 /// Listens on one TCP address.
 ///
@@ -28,7 +28,7 @@ pub fn tcp(address: SocketAddr, backlog: u32, reuseport: bool) -> io::Result<Tcp
         }
         socket.bind(&address.into())?;
         socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        TcpListener::from_std(socket.into())
+        Ok(socket.into())
     };
     listen().map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
@@ -49,13 +49,18 @@ pub async fn resolve(entry: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((entry, port)).await?.collect())
 }
 
-/// A listening Unix-domain socket; its file goes with it.
+/// A listening Unix-domain socket.
 #[derive(Debug)]
 pub struct UnixSocket {
     /// The listener itself.
     pub listener: UnixListener,
-    path: PathBuf,
+    /// Its file.
+    pub file: SocketFile,
 }
+
+/// The file of a Unix-domain socket; dropping this removes it.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
 
 /// Listens on `DIR/.s.PGSQL.PORT`.
 ///
@@ -66,7 +71,7 @@ pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result
     let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()))
     };
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+    if UnixStream::connect(&path).is_ok() {
         let kind = io::ErrorKind::AddrInUse;
         return Err(io::Error::new(
             kind,
@@ -80,11 +85,12 @@ pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result
     }
     let group = group.map(group_id).transpose()?;
     let listener = UnixListener::bind(&path).map_err(with_path)?;
+    listener.set_nonblocking(true).map_err(with_path)?;
     if let Some(group) = group {
         std::os::unix::fs::chown(&path, None, Some(group)).map_err(with_path)?;
     }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(with_path)?;
-    Ok(UnixSocket { listener, path })
+    Ok(UnixSocket { listener, file: SocketFile(path) })
 }
 
 /// The number of a group: as it is, or of that name in /etc/group.
@@ -107,16 +113,16 @@ fn find_group(groups: &str, name: &str) -> Option<u32> {
     line.split(':').nth(2)?.parse().ok()
 }
 
-impl UnixSocket {
+impl SocketFile {
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0
     }
 }
 
-impl Drop for UnixSocket {
+impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -51,9 +51,8 @@ impl TcpOptions {
         if self.user_timeout.is_some() {
             socket.set_tcp_user_timeout(self.user_timeout)?;
         }
-        socket.set_keepalive(self.keepalive)?;
         if !self.keepalive {
-            return Ok(());
+            return socket.set_keepalive(false);
         }
         let mut values = socket2::TcpKeepalive::new();
         if let Some(idle) = self.idle {

@@ -47,6 +47,14 @@ impl Socket {
         matches!(self.io, Io::Unix(_))
     }
 
+    /// A TCP socket, to set options on.
+    pub fn tcp(&self) -> Option<socket2::SockRef<'_>> {
+        match &self.io {
+            Io::Tcp(stream) => Some(stream.into()),
+            Io::Unix(_) | Io::Nowhere => None,
+        }
+    }
+
     /// The peer's address; `None` for a Unix-domain socket.
     pub fn peer_addr(&self) -> Option<std::net::SocketAddr> {
         match &self.io {
@@ -83,7 +91,7 @@ impl Socket {
     ///
     /// # Errors
     /// The system's; the socket is then of no further use.
-    fn move_here(&mut self) -> io::Result<()> {
+    pub fn move_here(&mut self) -> io::Result<()> {
         self.io = match std::mem::replace(&mut self.io, Io::Nowhere) {
             Io::Tcp(stream) => Io::Tcp(TcpStream::from_std(stream.into_std()?)?),
             Io::Unix(stream) => Io::Unix(UnixStream::from_std(stream.into_std()?)?),

@@ -5,7 +5,7 @@
 //! busy gives some of its clients to one that is not.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
@@ -28,7 +28,19 @@ const HAS_ROOM: f64 = 0.5;
 pub struct Dealer {
     workers: Vec<Worker>,
     loads: Vec<Load>,
+    next: Arc<Next>,
     measured: Instant,
+}
+
+/// The worker that new clients go to.
+#[derive(Debug, Default)]
+pub struct Next(AtomicUsize);
+
+impl Next {
+    /// Its number.
+    pub fn index(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 struct Load {
@@ -39,28 +51,23 @@ struct Load {
 }
 
 impl Dealer {
-    /// For these workers.
-    pub fn new(workers: Vec<Worker>, shared: &Shared) -> Self {
+    /// For these workers, who look at `next` when a client comes.
+    pub fn new(workers: Vec<Worker>, next: Arc<Next>, shared: &Shared) -> Self {
         let load = |worker: &Worker| Load {
             busy: worker.busy(),
             ratio: 0.0,
             metrics: shared.metrics.worker(worker.index),
         };
         let loads = workers.iter().map(load).collect();
-        Self { workers, loads, measured: clock::now() }
-    }
-
-    /// The worker for a new client.
-    pub fn choose(&self) -> Option<&Worker> {
-        let index = first_with_room(&self.ratios())?;
-        self.workers.get(index)
+        Self { workers, loads, next, measured: clock::now() }
     }
 
     fn ratios(&self) -> Vec<f64> {
         self.loads.iter().map(|load| load.ratio).collect()
     }
 
-    /// Measures the load of the round that ends now, and moves clients if one worker has too much to do.
+    /// Measures the load of the round that ends now, chooses where new clients go from here on, and moves clients if
+    /// one worker has too much to do.
     pub fn round(&mut self, shared: &Arc<Shared>) {
         let now = clock::now();
         let elapsed = now.saturating_duration_since(self.measured).as_secs_f64();
@@ -72,7 +79,11 @@ impl Dealer {
             load.ratio = if elapsed > 0.0 { (spent / elapsed).min(1.0) } else { 0.0 };
             load.metrics.busy_ratio.set(load.ratio);
         }
-        if let Some((from, to)) = relief(&self.ratios()) {
+        let ratios = self.ratios();
+        if let Some(next) = first_with_room(&ratios) {
+            self.next.0.store(next, Ordering::Relaxed);
+        }
+        if let Some((from, to)) = relief(&ratios) {
             self.relieve(shared, from, to);
         }
     }

@@ -1,9 +1,10 @@
 //! Workers: threads that each drive their own clients, from login to good-bye.
 //!
 //! Every worker is an OS thread with a current-thread runtime. A client's task lives on one worker; its server
-//! connection is brought there when it is attached. Sockets are accepted by the control runtime and dealt out
-//! ([`deal`]): few workers while few suffice.
+//! connection is brought there when it is attached. The first worker accepts sockets ([`doors`]) and deals
+//! them out ([`deal`]): few workers while few suffice.
 //!
+//! - `doors` — the listening sockets
 //! - `deal` — which worker a new client goes to, and who moves when one worker is busier than the others
 //! - `thread` — a worker's thread and what it is sent
 //! - `login` — from the first byte to ReadyForQuery
@@ -22,6 +23,7 @@ pub mod client;
 pub mod console;
 pub mod deal;
 mod derivations;
+pub mod doors;
 mod login;
 pub mod overdue;
 pub mod phase;

@@ -3,13 +3,15 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::login;
-pub use super::login::{Accepted, Arrival};
+use super::deal::Next;
+use super::doors::{self, Door};
+use super::login::{self, Arrival};
 use super::relay::{Exit, Relay};
 use super::shared::{Place, Registered, Shared};
 use crate::metrics::LoginResult;
@@ -21,7 +23,7 @@ const INBOX: usize = 1024;
 
 /// What a worker is sent.
 pub enum Job {
-    /// A connection that was just accepted.
+    /// A connection that another worker has just accepted.
     Accepted(Arrival),
     /// A client that moves here from another worker.
     Moved(Box<Client>),
@@ -53,7 +55,7 @@ impl Worker {
     }
 
     /// How long it has not been asleep since it was started.
-    pub fn busy(&self) -> std::time::Duration {
+    pub fn busy(&self) -> Duration {
         self.metrics.worker_total_busy_duration(0)
     }
 }
@@ -62,16 +64,21 @@ impl Worker {
 pub struct Workers {
     workers: Vec<Worker>,
     threads: Vec<JoinHandle<()>>,
+    next: Arc<Next>,
     stop: CancellationToken,
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, the first of which keeps the doors: each until its token is cancelled.
     ///
     /// # Errors
     /// The system's: no thread, no epoll.
-    pub fn start(count: usize, shared: &Arc<Shared>) -> io::Result<Self> {
-        let stop = CancellationToken::new();
+    pub fn start(
+        count: usize,
+        doors: Vec<(Door, CancellationToken)>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
+        let (stop, next) = (CancellationToken::new(), Arc::new(Next::default()));
         let (mut workers, mut threads, mut inboxes) = (Vec::new(), Vec::new(), Vec::new());
         for index in 0..count {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -79,26 +86,35 @@ impl Workers {
             workers.push(Worker { index, jobs, metrics: runtime.metrics() });
             inboxes.push((runtime, inbox));
         }
+        let mut doors = Some(doors);
         for (index, (runtime, inbox)) in inboxes.into_iter().enumerate() {
             let context = Context {
                 index,
                 shared: shared.clone(),
                 workers: workers.clone(),
+                next: next.clone(),
+                tasks: TaskTracker::new(),
                 stop: stop.clone(),
             };
+            let doors = doors.take().unwrap_or_default();
             let thread =
                 std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                     Reactor::worker(index).enter();
-                    runtime.block_on(run(context, inbox));
+                    runtime.block_on(run(Arc::new(context), doors, inbox));
                 })?;
             threads.push(thread);
         }
-        Ok(Self { workers, threads, stop })
+        Ok(Self { workers, threads, next, stop })
     }
 
     /// The workers.
     pub fn all(&self) -> &[Worker] {
         &self.workers
+    }
+
+    /// Where new clients go.
+    pub fn next(&self) -> &Arc<Next> {
+        &self.next
     }
 
     /// Ends all of them; clients that are still there are told so.
@@ -112,27 +128,55 @@ impl Workers {
     }
 }
 
-struct Context {
+/// What the tasks of a worker know.
+pub(super) struct Context {
     index: usize,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     workers: Vec<Worker>,
+    next: Arc<Next>,
+    tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// How long the last clients of a worker may take to end.
-const LAST_MOMENT: std::time::Duration = std::time::Duration::from_millis(500);
+impl Context {
+    /// Takes in a client that was accepted here, or gives it to the worker whose turn it is.
+    pub(super) async fn deal(self: &Arc<Self>, arrival: Arrival) {
+        let next = self.next.index();
+        match self.workers.get(next).filter(|_| next != self.index) {
+            None => drop(self.tasks.spawn(arrive(self.clone(), arrival))),
+            Some(worker) => drop(worker.send(Job::Accepted(arrival)).await),
+        }
+    }
+}
 
-async fn run(context: Context, mut inbox: mpsc::Receiver<Job>) {
-    let context = Arc::new(context);
-    let tasks = TaskTracker::new();
+/// How long the last clients of a worker may take to end.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// A timer that becomes the next to expire costs a worker a wake-up of itself (tokio writes to its eventfd), and every
+/// login has one. While there is another that expires sooner, they cost nothing.
+const SOONER: Duration = Duration::from_secs(10);
+
+async fn run(
+    context: Arc<Context>,
+    doors: Vec<(Door, CancellationToken)>,
+    mut inbox: mpsc::Receiver<Job>,
+) {
+    let tasks = &context.tasks;
+    for (door, until) in doors {
+        tasks.spawn(doors::keep(door, context.clone(), until));
+    }
+    let mut sooner = tokio::time::interval(SOONER);
     loop {
         let job = tokio::select! {
             job = inbox.recv() => job,
             () = context.stop.cancelled() => None,
+            _ = sooner.tick() => continue,
         };
         match job {
-            Some(Job::Accepted(arrival)) => {
-                tasks.spawn(arrive(context.clone(), arrival));
+            Some(Job::Accepted(mut arrival)) => {
+                if arrival.socket.move_here().is_ok() {
+                    tasks.spawn(arrive(context.clone(), arrival));
+                }
             }
             Some(Job::Moved(client)) => {
                 tasks.spawn(go_on(context.clone(), client));

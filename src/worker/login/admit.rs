@@ -88,13 +88,12 @@ impl Guest<'_> {
         });
         write_welcome(&mut out, values, &key);
 
-        let socket = self.stream.socket();
         let identity = Identity {
             holder: self.holder.clone(),
             user: request.user,
             database: database.name.clone(),
-            remote: socket.peer_addr(),
-            local: socket.local_addr(),
+            remote: self.peer,
+            local: self.stream.socket().local_addr(),
             tls: self.stream.tls_description(),
             accepted: self.accepted,
             accepted_wall: self.accepted_wall,
@@ -183,12 +182,11 @@ impl Guest<'_> {
 
     /// The far end as pgbouncer writes it: `HOST:PORT`, or `unix(PID):PORT`.
     fn peer(&self) -> String {
-        let socket = self.stream.socket();
-        match socket.peer_addr() {
+        match self.peer {
             Some(address) => address.to_string(),
             None => {
                 let port = self.live.config.settings.listen_port;
-                format!("unix({}):{port}", socket.peer_pid().unwrap_or(0))
+                format!("unix({}):{port}", self.stream.socket().peer_pid().unwrap_or(0))
             }
         }
     }

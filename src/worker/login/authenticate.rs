@@ -29,7 +29,7 @@ impl Guest<'_> {
     ) -> Result<(Option<Secret>, Proven), End> {
         let live = self.live.clone();
         let user = request.user.as_str();
-        let visit = self.visit(request)?;
+        let visit = self.visit(request);
         match way(&live.config, &visit).map_err(|away| turned_away(&away))? {
             Way::Exchange(exchange) => self.exchange(exchange, user, database).await,
             Way::Certificate { map } => {
@@ -50,21 +50,15 @@ impl Guest<'_> {
         }
     }
 
-    fn visit<'r>(&self, request: &'r Request) -> Result<Visit<'r>, End> {
-        let socket = self.stream.socket();
-        let address = match socket.peer_addr() {
-            // It has gone; nobody shall take it for one of the Unix-domain socket.
-            None if !socket.is_unix() => return Err(End::Left),
-            address => address.map(|address| address.ip()),
-        };
-        Ok(Visit {
+    fn visit<'r>(&self, request: &'r Request) -> Visit<'r> {
+        Visit {
             user: &request.user,
             database: &request.database,
             // In a line of its own, as in PostgreSQL: physical replication belongs to no database.
             replication: request.replication.as_ref().is_some_and(|asked| asked.physical),
-            address,
+            address: self.peer.map(|peer| peer.ip()),
             tls: matches!(self.stream, Stream::Tls(_)),
-        })
+        }
     }
 
     /// The way of a message exchange.
@@ -102,9 +96,8 @@ impl Guest<'_> {
                     }
                 }
                 ClientStep::Accepted { send, proven } => {
-                    if let Some(bytes) = send {
-                        self.send(&bytes).await?;
-                    }
+                    // Together with the welcome, as PostgreSQL sends it, or with why there is none.
+                    self.outbox.extend(send);
                     return Ok((secret, proven));
                 }
                 ClientStep::Refused(error) => return Err(denied(&error)),

@@ -19,7 +19,7 @@ mod packets;
 mod request;
 mod startup;
 
-use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -44,33 +44,17 @@ use crate::net::stream::{Socket, Stream};
 use crate::net::{clock, id};
 use crate::pool::holder::Holder;
 
-/// A connection that was just accepted; its socket is not registered with any reactor.
+/// A connection that was just accepted.
 #[derive(Debug)]
 pub struct Arrival {
     /// The socket.
-    pub socket: Accepted,
+    pub socket: Socket,
+    /// Where it comes from; `None`: through a Unix-domain socket.
+    pub peer: Option<SocketAddr>,
     /// When it was accepted.
     pub accepted: Instant,
     /// The same for people.
     pub accepted_wall: SystemTime,
-}
-
-/// Either kind of socket.
-#[derive(Debug)]
-pub enum Accepted {
-    /// TCP.
-    Tcp(std::net::TcpStream),
-    /// A Unix-domain socket.
-    Unix(std::os::unix::net::UnixStream),
-}
-
-impl Accepted {
-    fn register(self) -> io::Result<Socket> {
-        Ok(match self {
-            Self::Tcp(stream) => tokio::net::TcpStream::from_std(stream)?.into(),
-            Self::Unix(stream) => tokio::net::UnixStream::from_std(stream)?.into(),
-        })
-    }
 }
 
 /// A client on its way in.
@@ -78,7 +62,10 @@ struct Guest<'a> {
     shared: &'a Arc<Shared>,
     live: Arc<Live>,
     stream: Stream,
+    peer: Option<SocketAddr>,
     inbox: BytesMut,
+    /// What goes out with the next that is sent.
+    outbox: BytesMut,
     /// What its SCRAM login may be bound to: the hash of the certificate that it was shown.
     end_point: Option<Arc<[u8]>>,
     holder: Arc<Holder>,
@@ -90,15 +77,16 @@ struct Guest<'a> {
 
 /// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
 pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
-    let Arrival { socket, accepted, accepted_wall } = arrival;
-    let stream = Stream::Plain(socket.register().ok()?);
+    let Arrival { socket, peer, accepted, accepted_wall } = arrival;
     let holder = Arc::new(Holder::new(id::next()));
     let live = shared.live();
     let mut guest = Guest {
         shared,
         live,
-        stream,
+        stream: Stream::Plain(socket),
+        peer,
         inbox: BytesMut::new(),
+        outbox: BytesMut::new(),
         end_point: None,
         holder,
         accepted,
@@ -124,12 +112,11 @@ pub(super) fn log_error(shared: &Shared, label: &str, text: &str) {
 
 impl Guest<'_> {
     fn name(&mut self, database: &str, user: &str) {
-        let peer = self
-            .stream
-            .socket()
-            .peer_addr()
-            .map_or_else(|| "unix".to_owned(), |address| address.to_string());
-        self.label = format!("C-{:#x}: {database}/{user}@{peer}", self.holder.id);
+        let id = self.holder.id;
+        self.label = match self.peer {
+            Some(peer) => format!("C-{id:#x}: {database}/{user}@{peer}"),
+            None => format!("C-{id:#x}: {database}/{user}@unix"),
+        };
     }
 
     /// Tells the client what there is to tell, logs and counts it.
@@ -164,12 +151,10 @@ impl Guest<'_> {
             let age = clock::now().saturating_duration_since(self.accepted).as_secs();
             tracing::info!("{} closing because: {reason} (age={age}s)", self.label);
         }
-        let mut out = BytesMut::new();
-        response.encode(&mut out);
+        response.encode(&mut self.outbox);
         let farewell = async {
-            self.stream.write_all(&out).await?;
-            self.stream.flush().await?;
-            self.stream.shutdown().await
+            self.send(&[]).await?;
+            self.stream.shutdown().await.map_err(End::from)
         };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
     }

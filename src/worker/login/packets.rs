@@ -13,6 +13,9 @@ use super::end::{End, refused, refused_packet};
 /// Longest message of an authentication exchange, bytes: PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH.
 const AUTH_LIMIT: usize = 65_535;
 
+/// Room for what a guest sends at a time, bytes: any message of a usual login.
+const ROOM: usize = 512;
+
 impl Guest<'_> {
     pub(super) async fn startup_packet(&mut self) -> Result<StartupPacket, End> {
         loop {
@@ -23,9 +26,7 @@ impl Guest<'_> {
                 let packet = self.inbox.split_to(need).freeze();
                 return StartupPacket::decode(packet).map_err(refused_packet);
             }
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
-                return Err(End::Left);
-            }
+            self.read_more().await?;
         }
     }
 
@@ -35,9 +36,7 @@ impl Guest<'_> {
             if let Some(first) = self.inbox.first() {
                 return Ok(*first);
             }
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
-                return Err(End::Left);
-            }
+            self.read_more().await?;
         }
     }
 
@@ -56,9 +55,7 @@ impl Guest<'_> {
                     return Ok(message.freeze());
                 }
             }
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
-                return Err(End::Left);
-            }
+            self.read_more().await?;
         }
     }
 
@@ -74,14 +71,27 @@ impl Guest<'_> {
                     return Ok((head.tag, message.freeze()));
                 }
             }
-            if self.stream.read_buf(&mut self.inbox).await? == 0 {
-                return Err(End::Left);
-            }
+            self.read_more().await?;
         }
     }
 
+    async fn read_more(&mut self) -> Result<(), End> {
+        self.inbox.reserve(ROOM);
+        match self.stream.read_buf(&mut self.inbox).await? {
+            0 => Err(End::Left),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends this, and before it what is in the outbox.
     pub(super) async fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.stream.write_all(bytes).await?;
+        if self.outbox.is_empty() {
+            self.stream.write_all(bytes).await?;
+        } else {
+            self.outbox.extend_from_slice(bytes);
+            self.stream.write_all(&self.outbox).await?;
+            self.outbox.clear();
+        }
         self.stream.flush().await?;
         Ok(())
     }
