@@ -68,6 +68,7 @@ fn silence_during_a_login_ends_after_client_login_timeout() {
         .tls(&Authority::new().server())
         .setting("auth_type", "md5")
         .setting("client_login_timeout", 1)
+        .setting("tcp_defer_accept", 0)
         .start();
     const TOLD: &str = "C57P01\0Mclient_login_timeout\0";
     let startup = b"\0\0\0\x1f\0\x03\0\0user\0app\0database\0app\0\0";

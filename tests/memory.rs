@@ -324,6 +324,7 @@ fn a_thousand_clients_that_connect_and_send_nothing() {
         .server(&server)
         .setting("pool_mode", "transaction")
         .setting("max_client_conn", 2 * CLIENTS)
+        .setting("tcp_defer_accept", 0)
         .tls(&Authority::new().server())
         .start();
     let mut other = Wire::tcp(weir.port(), "app", "app").unwrap();

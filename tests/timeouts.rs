@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use common::{Password, Postgres, ScriptedServer, Setup, Step, Weir, WeirSetup, Wire};
@@ -222,13 +222,43 @@ fn a_server_that_does_not_finish_the_login_is_given_up_after_server_connect_time
 
 #[test]
 fn a_client_that_says_nothing_is_closed_after_client_login_timeout() {
-    let (_server, weir) = start(|setup| setup.setting("client_login_timeout", 1));
+    let (_server, weir) =
+        start(|setup| setup.setting("client_login_timeout", 1).setting("tcp_defer_accept", 0));
     let mut socket = TcpStream::connect(("127.0.0.1", weir.port())).unwrap();
     socket.set_read_timeout(Some(common::wait::DEADLINE)).unwrap();
     let mut told = Vec::new();
     socket.read_to_end(&mut told).unwrap();
     let told = String::from_utf8_lossy(&told);
     assert!(told.starts_with('E') && told.contains("client_login_timeout"), "{told:?}");
+    weir.stop();
+}
+
+#[test]
+fn a_client_is_accepted_once_it_says_something_unless_tcp_defer_accept_is_off() {
+    let (_server, weir) = start(|setup| setup);
+    let sockets = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", weir.pid().as_raw_nonzero())).unwrap();
+        let links = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    };
+    let connect = || TcpStream::connect(("127.0.0.1", weir.port())).unwrap();
+    let mut first = client(&weir);
+    assert_eq!(first.query("SELECT 1").unwrap().one(), "1");
+    let before = sockets();
+    let mut silent = connect();
+    // It stands behind the silent one in the kernel's queue.
+    let _second = client(&weir);
+    assert_eq!(sockets(), before + 1, "the silent client was accepted");
+    silent.write_all(b"\0\0\0\x08\x04\xd2\x16\x2f").unwrap();
+    let mut answer = [0];
+    silent.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"N");
+    weir.console("SET tcp_defer_accept = 0");
+    let _third = client(&weir);
+    let _fourth = connect();
+    common::wait::until("a silent client to be accepted", common::wait::DEADLINE, || {
+        sockets() == before + 4
+    });
     weir.stop();
 }
 

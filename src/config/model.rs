@@ -158,6 +158,7 @@ pub struct Settings {
     pub unix_socket_mode: u32,
     pub so_reuseport: bool,
     pub tcp_keepalive: bool,
+    pub tcp_defer_accept: u32,
     pub tcp_keepcnt: Option<u32>,
     pub tcp_keepidle: Option<Duration>,
     pub tcp_keepintvl: Option<Duration>,

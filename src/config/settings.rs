@@ -277,6 +277,13 @@ pub static SETTINGS: &[Setting] = &[
         "TCP keepalive on new connections.",
     ),
     live(
+        "tcp_defer_accept",
+        COUNT,
+        Some("1"),
+        field!(tcp_defer_accept),
+        "Other than 0: a client is accepted only once it has sent something, or 45 s have passed.",
+    ),
+    live(
         "tcp_keepcnt",
         COUNT,
         Some("0"),
@@ -802,7 +809,6 @@ pub static SETTINGS: &[Setting] = &[
     later_boot("service_name", Kind::Text, Some("pgbouncer"), "Name of the Windows service."),
     later_boot("resolv_conf", Kind::Path, None, "The resolver's configuration file."),
     later("peer_id", COUNT, Some("0"), "This process's number among its peers. 0: no peers."),
-    later("tcp_defer_accept", COUNT, Some("1"), "TCP_DEFER_ACCEPT on listeners."),
     later_boot(
         "pkt_buf",
         BYTES,
@@ -978,6 +984,7 @@ fn blank() -> Settings {
         unix_socket_mode: Default::default(),
         so_reuseport: Default::default(),
         tcp_keepalive: Default::default(),
+        tcp_defer_accept: Default::default(),
         tcp_keepcnt: Default::default(),
         tcp_keepidle: Default::default(),
         tcp_keepintvl: Default::default(),

@@ -1,6 +1,7 @@
 //! Options of TCP sockets (`tcp_*`), alike for those of clients and of servers.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -66,6 +67,30 @@ impl TcpOptions {
         }
         socket.set_tcp_keepalive(&values)
     }
+}
+
+/// How long the kernel waits for a client's first bytes before it has the client accepted without any.
+const DEFERRED: libc::c_int = 45;
+
+/// Whether a listening TCP socket has clients accepted only once they have sent something (`tcp_defer_accept`,
+/// tcp(7)): a check that connects and closes again never gets as far.
+///
+/// # Errors
+/// The system's.
+#[expect(unsafe_code, reason = "no library has this option")]
+pub fn defer_accept(listener: BorrowedFd<'_>, defer: bool) -> io::Result<()> {
+    let seconds = if defer { DEFERRED } else { 0 };
+    // SAFETY: the kernel reads one c_int from where `seconds` is, and nothing after the call returns.
+    let failed = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of_val(&seconds) as libc::socklen_t,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]

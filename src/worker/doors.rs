@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::thread::Context;
 use crate::metrics::LoginResult;
 use crate::net::clock;
 use crate::net::listen::{SocketFile, UnixSocket};
-use crate::net::options::TcpOptions;
+use crate::net::options::{TcpOptions, defer_accept};
 use crate::net::stream::Socket;
 
 /// A listening socket, not registered with any reactor.
@@ -33,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts on the calling worker, until told to close.
 pub(super) async fn keep(door: Door, context: Arc<Context>, until: CancellationToken) {
-    let open = match Open::register(door) {
+    let mut open = match Open::register(door) {
         Ok(open) => open,
         Err(error) => {
             tracing::error!("cannot accept clients: {error}");
@@ -41,6 +42,7 @@ pub(super) async fn keep(door: Door, context: Arc<Context>, until: CancellationT
         }
     };
     loop {
+        open.tune(context.shared.live().config.settings.tcp_defer_accept > 0);
         let accepted = tokio::select! {
             accepted = open.accept() => accepted,
             () = until.cancelled() => return,
@@ -69,7 +71,8 @@ pub(super) async fn keep(door: Door, context: Arc<Context>, until: CancellationT
 
 /// A door on this thread's reactor.
 enum Open {
-    Tcp(TcpListener),
+    /// And whether it defers.
+    Tcp(TcpListener, Option<bool>),
     /// The file of the socket goes when this is dropped.
     Unix(UnixListener, #[expect(dead_code, reason = "kept for its end")] SocketFile),
 }
@@ -77,15 +80,27 @@ enum Open {
 impl Open {
     fn register(door: Door) -> io::Result<Self> {
         Ok(match door {
-            Door::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
+            Door::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?, None),
             Door::Unix(socket) => Self::Unix(UnixListener::from_std(socket.listener)?, socket.file),
         })
+    }
+
+    /// Follows `tcp_defer_accept`; a change takes effect with the client after the next.
+    fn tune(&mut self, defer: bool) {
+        let Self::Tcp(listener, defers) = self else { return };
+        if *defers == Some(defer) {
+            return;
+        }
+        *defers = Some(defer);
+        if let Err(error) = defer_accept(listener.as_fd(), defer) {
+            tracing::warn!("tcp_defer_accept: {error}");
+        }
     }
 
     /// The next client, and where it comes from.
     async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
         Ok(match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 (stream.into(), Some(peer))
             }
