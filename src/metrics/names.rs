@@ -155,7 +155,7 @@ table! {
     WORKERS = Gauge, None, "pgweir_workers", [],
         "Worker threads.";
     WORKER_BUSY_RATIO = Gauge, Ratio, "pgweir_worker_busy_ratio", ["worker"],
-        "Part of the time since the last look that the worker was not asleep.";
+        "Part of the time since the last look that the worker was on a core.";
     WORKER_CLIENTS = Gauge, None, "pgweir_worker_clients", ["worker"],
         "Clients that live on the worker.";
 }

@@ -1,7 +1,9 @@
 //! A worker's thread, and what it is sent.
 
+use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use super::shared::{Place, Registered, Shared};
 use crate::metrics::LoginResult;
 use crate::net::clock;
 use crate::net::reactor::Reactor;
+
+/// The calling thread's.
+const OWN_ACCOUNT: &str = "/proc/thread-self/schedstat";
 
 /// How many arrivals may be under way to one worker: beyond that, accepting waits.
 const INBOX: usize = 1024;
@@ -43,6 +48,8 @@ pub struct Worker {
     pub index: usize,
     jobs: mpsc::Sender<Job>,
     metrics: tokio::runtime::RuntimeMetrics,
+    /// The system's account of its thread (proc(5)), once that runs and where there is one.
+    account: Arc<OnceLock<File>>,
 }
 
 impl Worker {
@@ -54,10 +61,20 @@ impl Worker {
         self.jobs.send(job).await.map_err(|error| error.0)
     }
 
-    /// How long it has not been asleep since it was started.
+    /// How long it has worked since it was started: its CPU time, so that one who waits for a core that others use
+    /// does not look busy. Where the system does not tell, how long it has not been asleep.
     pub fn busy(&self) -> Duration {
-        self.metrics.worker_total_busy_duration(0)
+        let told = self.account.get().and_then(cpu_time);
+        told.unwrap_or_else(|| self.metrics.worker_total_busy_duration(0))
     }
+}
+
+/// The first number of a `schedstat` file: nanoseconds on a core.
+fn cpu_time(account: &File) -> Option<Duration> {
+    let mut text = [0; 64];
+    let len = account.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..len)?).ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// All workers and how to end them.
@@ -83,7 +100,8 @@ impl Workers {
         for index in 0..count {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let (jobs, inbox) = mpsc::channel(INBOX);
-            workers.push(Worker { index, jobs, metrics: runtime.metrics() });
+            let (metrics, account) = (runtime.metrics(), Arc::default());
+            workers.push(Worker { index, jobs, metrics, account });
             inboxes.push((runtime, inbox));
         }
         let mut doors = Some(doors);
@@ -97,9 +115,13 @@ impl Workers {
                 stop: stop.clone(),
             };
             let doors = doors.take().unwrap_or_default();
+            let account = workers.get(index).map(|worker| worker.account.clone());
             let thread =
                 std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                     Reactor::worker(index).enter();
+                    if let (Some(account), Ok(file)) = (account, File::open(OWN_ACCOUNT)) {
+                        let _ = account.set(file);
+                    }
                     runtime.block_on(run(Arc::new(context), doors, inbox));
                 })?;
             threads.push(thread);
@@ -230,4 +252,33 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
         tracing::info!("{} closing because: {reason} (age={age}s)", info.label());
     }
     drop(client.place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threads_cpu_time_is_told_to_other_threads_and_does_not_grow_while_it_sleeps() {
+        let (ready, wait) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            let account = File::open(OWN_ACCOUNT).unwrap();
+            let mut sum = 0_u64;
+            while cpu_time(&account).unwrap() < Duration::from_millis(20) {
+                sum = sum.wrapping_add(std::hint::black_box(sum));
+            }
+            ready.send(account).unwrap();
+            let _ = ended.recv();
+        });
+        let account = wait.recv().unwrap();
+        let worked = cpu_time(&account).unwrap();
+        assert!(worked >= Duration::from_millis(20));
+        let own = File::open(OWN_ACCOUNT).unwrap();
+        let before = cpu_time(&own).unwrap();
+        while cpu_time(&own).unwrap() < before + Duration::from_millis(20) {}
+        assert!(cpu_time(&account).unwrap() < worked + Duration::from_millis(20));
+        drop(end);
+        thread.join().unwrap();
+    }
 }
