@@ -117,7 +117,7 @@ fn fit_idle_clients(options: &mut Options) -> Vec<String> {
 
 /// All rounds of a workload. Who begins changes from round to round.
 fn run(workload: &Workload, poolers: &[Pooler], ends: &Ends, options: &Options) -> Outcome {
-    let (mut rounds, mut notes) = (Vec::new(), Vec::new());
+    let (mut rounds, mut notes, mut profiles) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..workload.rounds(options) {
         let mut samples = BTreeMap::new();
         for place in 0..poolers.len() {
@@ -131,8 +131,8 @@ fn run(workload: &Workload, poolers: &[Pooler], ends: &Ends, options: &Options) 
     for pooler in poolers.iter().filter(|_| options.profile && workload.can_be_profiled()) {
         let round = || drop(workload.round(pooler, ends, options, &mut notes));
         if let Some(profile) = profile::of(pooler.pid(), round) {
-            notes.push(format!("profile of {}: {profile}", pooler.who.name()));
+            profiles.push(format!("{}: {profile}", pooler.who.name()));
         }
     }
-    Outcome { workload: workload.name, rounds, notes }
+    Outcome { workload: workload.name, rounds, notes, profiles }
 }

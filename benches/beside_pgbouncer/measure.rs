@@ -101,6 +101,8 @@ pub(crate) struct Outcome {
     pub(crate) rounds: Vec<BTreeMap<Who, Sample>>,
     /// What else there is to say.
     pub(crate) notes: Vec<String>,
+    /// Where the time went, a line for each pooler.
+    pub(crate) profiles: Vec<String>,
 }
 
 impl Outcome {

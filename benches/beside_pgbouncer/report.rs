@@ -24,6 +24,7 @@ pub(crate) struct Setting {
 pub(crate) fn text(options: &Options, setting: &Setting, outcomes: &[Outcome]) -> String {
     let mut text = head(options, setting);
     text.push_str(&reached(outcomes));
+    text.push_str(&limits(outcomes));
     text.push_str("\n## All figures\n\n");
     text.push_str(&figures(outcomes));
     let notes: Vec<_> = outcomes
@@ -105,6 +106,21 @@ fn reached(outcomes: &[Outcome]) -> String {
         "\n## To reach\n\n| workload | figure | pgweir | pgbouncer | measured | to reach | |\n\
          |---|---|---|---|---|---|---|\n{rows}"
     )
+}
+
+/// What limits those that fall short of a target, with their profiles if there are any.
+fn limits(outcomes: &[Outcome]) -> String {
+    let mut text = String::new();
+    let short = |outcome: &&Outcome| targets::ALL.iter().any(|target| target.is_missed(outcome));
+    for outcome in outcomes.iter().filter(short) {
+        let known = targets::LIMITS.iter().find(|(workload, _)| *workload == outcome.workload);
+        let limit = known.map_or("Not known.", |(_, limit)| limit);
+        write!(text, "\n- **{}**: {limit}\n", outcome.workload).unwrap();
+        for profile in &outcome.profiles {
+            writeln!(text, "  - {profile}").unwrap();
+        }
+    }
+    if text.is_empty() { text } else { format!("\n## What limits those that fall short\n{text}") }
 }
 
 fn target_row(target: &Target, outcome: &Outcome) -> String {

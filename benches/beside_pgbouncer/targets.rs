@@ -38,6 +38,12 @@ impl Target {
         }
     }
 
+    /// Whether the outcome of its workload falls short of it.
+    pub(crate) fn is_missed(&self, outcome: &Outcome) -> bool {
+        outcome.workload == self.workload
+            && self.measured(outcome).is_some_and(|measured| !self.reached(measured))
+    }
+
     /// Whether that is reached, at the two digits that the tables show.
     pub(crate) fn reached(&self, measured: f64) -> bool {
         let rounded = (measured * 100.0).round() / 100.0;
@@ -90,4 +96,40 @@ pub(crate) const ALL: &[Target] = &[
     target("idle", Measure::IdleCpu, Of::Value, 0.05),
     target("idle-tls", Measure::Resident, Of::Value, 17.0),
     target("idle-tls", Measure::IdleCpu, Of::Value, 0.05),
+];
+
+/// What limits a workload's figures, as far as profiles have shown; for those that fall short.
+pub(crate) const LIMITS: &[(&str, &str)] = &[
+    (
+        "echo-50",
+        "Two sends and two receives per transaction are all the system calls there are. On loopback a send does the \
+         receiver's work as well, in the sender's time: that is the kernel's share below, and pgbouncer's sends cost the \
+         same. Without any code of its own pgweir would be at the kernel's share of its time, times the ratio.",
+    ),
+    ("echo-simple", "As echo-50."),
+    (
+        "simple",
+        "As echo-50; besides, pooler, pgbench and 20 servers share the cores, so that each send wakes a process that \
+         wants the sender's core. The rounds differ by more than what is missing.",
+    ),
+    ("many", "As simple."),
+    (
+        "one",
+        "A wake-up of the pooler for each message, and the same system calls on both sides: all is the kernel's.",
+    ),
+    (
+        "copy-out",
+        "PostgreSQL sends 8 KiB at a time and each comes alone: a receive and a send for each, and the bytes copied \
+         twice, by the kernel. Waiting for more would save calls and cost latency.",
+    ),
+    (
+        "login",
+        "The kernel's part, connect to close, is the same for both. What pgweir adds is a task and its memory per \
+         client, and the login's own futures.",
+    ),
+    (
+        "idle",
+        "Per client: the task with the relay, what others may know of it, tokio's registration of the socket, and \
+         places in three tables.",
+    ),
 ];
