@@ -1,6 +1,7 @@
 //! A worker's thread, and what it is sent.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -132,7 +133,9 @@ async fn run(context: Context, mut inbox: mpsc::Receiver<Job>) {
         };
         match job {
             Some(Job::Accepted(arrival)) => {
-                tasks.spawn(arrive(context.clone(), arrival));
+                // The login has a future of its own, so that the long-lived one stays small.
+                let login = Box::pin(login::welcome(context.shared.clone(), arrival));
+                tasks.spawn(arrive(context.clone(), login));
             }
             Some(Job::Moved(client)) => {
                 tasks.spawn(go_on(context.clone(), client));
@@ -144,10 +147,8 @@ async fn run(context: Context, mut inbox: mpsc::Receiver<Job>) {
     let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
 }
 
-async fn arrive(context: Arc<Context>, arrival: Arrival) {
-    // The login has a future of its own, so that the long-lived one stays small.
-    let welcomed = Box::pin(login::welcome(&context.shared, arrival)).await;
-    let Some(client) = welcomed else { return };
+async fn arrive(context: Arc<Context>, login: Pin<Box<impl Future<Output = Option<Box<Client>>>>>) {
+    let Some(client) = login.await else { return };
     context.shared.metrics.process().login(LoginResult::Ok);
     live(context, client).await;
 }
@@ -170,7 +171,8 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
     let reason = match exit {
         Exit::Move(to) => {
             let Some(worker) = context.workers.get(usize::from(to)) else { return };
-            let _ = worker.send(Job::Moved(client)).await;
+            // Boxed, as it is seldom needed and would be the largest part of what every client keeps.
+            let _ = Box::pin(worker.send(Job::Moved(client))).await;
             return;
         }
         Exit::Terminated => "client close request".to_owned(),
@@ -186,4 +188,20 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
         tracing::info!("{} closing because: {reason} (age={age}s)", info.label());
     }
     drop(client.place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every client keeps this for as long as it is there, in a task that tokio pads to a multiple of 128 bytes.
+    #[test]
+    fn what_lives_as_long_as_a_client_holds_nothing_that_is_soon_over() {
+        assert!(size_of_future(live) <= 96, "{} bytes", size_of_future(live));
+        assert!(size_of_future(go_on) <= 128, "{} bytes", size_of_future(go_on));
+    }
 }

@@ -89,13 +89,13 @@ struct Guest<'a> {
 }
 
 /// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
-pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
+pub(super) async fn welcome(shared: Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
     let Arrival { socket, accepted, accepted_wall } = arrival;
     let stream = Stream::Plain(socket.register().ok()?);
     let holder = Arc::new(Holder::new(id::next()));
     let live = shared.live();
     let mut guest = Guest {
-        shared,
+        shared: &shared,
         live,
         stream,
         inbox: BytesMut::new(),
