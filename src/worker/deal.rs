@@ -80,7 +80,7 @@ impl Dealer {
     /// Sets how many clients live where.
     pub fn publish(&self, shared: &Shared) {
         let mut counts = vec![0_u32; self.loads.len()];
-        for client in &shared.clients {
+        for client in shared.clients.iter() {
             let worker = client.worker.load(Ordering::Relaxed) as usize;
             if let Some(count) = counts.get_mut(worker) {
                 *count += 1;

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::login;
 pub use super::login::{Accepted, Arrival};
 use super::relay::{Exit, Relay};
-use super::shared::{Place, Registered, Shared};
+use super::shared::{Registered, Seated, Shared};
 use crate::metrics::LoginResult;
 use crate::net::clock;
 use crate::net::reactor::Reactor;
@@ -32,7 +32,7 @@ pub enum Job {
 pub struct Client {
     pub(super) relay: Relay,
     pub(super) registered: Registered,
-    pub(super) place: Place,
+    pub(super) place: Seated,
 }
 
 /// A worker, seen from outside.
