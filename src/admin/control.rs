@@ -267,7 +267,7 @@ impl Control {
 
     fn drop_service(&self, service: &Arc<Service>) {
         self.shared.services.remove(service);
-        for client in &self.shared.clients {
+        for client in self.shared.clients.iter() {
             if Arc::ptr_eq(&client.service, service) {
                 client.holder.order(Order::DatabaseGone);
             }
@@ -374,8 +374,8 @@ impl Control {
         for name in names {
             self.shared.paused.insert(name, ());
         }
-        for client in &self.shared.clients {
-            if database.is_none_or(|name| client.database == name) {
+        for client in self.shared.clients.iter() {
+            if database.is_none_or(|name| client.service.database == name) {
                 client.holder.order(Order::DatabaseGone);
             }
         }

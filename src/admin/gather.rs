@@ -35,7 +35,7 @@ fn all_servers(shared: &Shared) -> Vec<(Arc<Pool>, Arc<ServerInfo>)> {
 }
 
 fn all_clients(shared: &Shared) -> Vec<Arc<ClientInfo>> {
-    let mut clients: Vec<_> = shared.clients.iter().map(|entry| entry.value().clone()).collect();
+    let mut clients: Vec<_> = shared.clients.iter().map(|client| Arc::clone(&client)).collect();
     clients.sort_by_key(|client| client.holder.id);
     clients
 }
@@ -66,8 +66,8 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
         let connection = Connection {
             id: client.holder.id,
             link,
-            user: Some(client.user.clone()),
-            database: Some(client.database.clone()),
+            user: Some(client.user.to_string()),
+            database: Some(client.service.database.clone()),
             replication: Replication::None,
             remote: endpoint(client.remote, port),
             local: endpoint(client.local, port),

@@ -30,7 +30,7 @@ use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
 use crate::web::{self, Web};
-use crate::worker::deal::{self, Dealer};
+use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
 use crate::worker::overdue;
 use crate::worker::service::{self, Services, View};
@@ -284,21 +284,22 @@ async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> 
     Ok(listeners)
 }
 
-/// What recurs: the janitor's rounds and the dealer's.
+/// What recurs: the janitor's rounds and the dealer's. All go by one tick: each wakes a process that has nothing to do.
 async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: CancellationToken) {
-    let mut sweep = tokio::time::interval(janitor::ROUND);
-    let mut measure = tokio::time::interval(deal::ROUND);
-    let mut forget = tokio::time::interval(FORGET_ROUND);
+    let mut tick = tokio::time::interval(janitor::ROUND);
+    let mut forgot = clock::now();
     loop {
         tokio::select! {
-            _ = sweep.tick() => {
-                let now = clock::now();
-                shared.services.sweep(&shared.live().config, now);
-                overdue::tick(&shared, now);
-            }
-            _ = measure.tick() => dealer.lock().await.round(&shared),
-            _ = forget.tick() => shared.statements.sweep(),
+            _ = tick.tick() => {}
             () = stop.cancelled() => return,
+        }
+        let now = clock::now();
+        shared.services.sweep(&shared.live().config, now);
+        overdue::tick(&shared, now);
+        dealer.lock().await.round(&shared, now);
+        if now.saturating_duration_since(forgot) >= FORGET_ROUND {
+            forgot = now;
+            shared.statements.sweep();
         }
     }
 }

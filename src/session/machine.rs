@@ -247,6 +247,11 @@ impl Session {
         self.send_hidden(&sql, out);
     }
 
+    /// The server was given back: who is idle holds no memory for requests.
+    pub fn detached(&mut self) {
+        self.pending.rest();
+    }
+
     /// Sends a query of our own ahead of the client's next message.
     fn send_hidden(&mut self, sql: &[u8], out: &mut Outbox) {
         if !sql.is_empty() {

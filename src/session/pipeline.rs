@@ -127,6 +127,13 @@ impl Pipeline {
         answered
     }
 
+    /// Gives up the memory of a queue that is empty, and is not going to be used soon.
+    pub fn rest(&mut self) {
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new();
+        }
+    }
+
     /// Whether everything was answered.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -12,7 +12,8 @@ use crate::server;
 /// Carries out a cancel request; the client that sent it is told nothing either way, as PostgreSQL does it.
 pub async fn run(shared: &Arc<Shared>, request: &CancelRequest) -> CancelResult {
     let key = CancelKey::of(request.pid, &request.key);
-    let Some(client) = key.and_then(|key| shared.clients.get(&key).map(|client| client.clone()))
+    let Some(client) =
+        key.and_then(|key| shared.clients.get(&key).map(|client| Arc::clone(&client)))
     else {
         return CancelResult::Unknown;
     };

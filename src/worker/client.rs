@@ -1,6 +1,8 @@
 //! What others may know of a client while its task runs: for cancel requests, SHOW CLIENTS and KILL_CLIENT.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::AtomicU32;
@@ -19,10 +21,8 @@ use crate::pool::holder::Holder;
 pub struct Identity {
     /// How it is woken and told.
     pub holder: Arc<Holder>,
-    /// As whom it logged in.
-    pub user: String,
-    /// The database entry.
-    pub database: String,
+    /// As whom it logged in; one copy for all its clients.
+    pub user: Arc<str>,
     /// The far end, for TCP.
     pub remote: Option<SocketAddr>,
     /// Our end, for TCP.
@@ -110,6 +110,38 @@ impl CancelKey {
     }
 }
 
+/// A client as it is found by its cancel key, which is not kept a second time for that.
+#[derive(Debug)]
+pub struct Keyed(pub Arc<ClientInfo>);
+
+impl Deref for Keyed {
+    type Target = Arc<ClientInfo>;
+
+    fn deref(&self) -> &Arc<ClientInfo> {
+        &self.0
+    }
+}
+
+impl Borrow<CancelKey> for Keyed {
+    fn borrow(&self) -> &CancelKey {
+        &self.0.key
+    }
+}
+
+impl Hash for Keyed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for Keyed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for Keyed {}
+
 impl ClientInfo {
     /// A client that has just logged in.
     pub fn new(identity: Identity, application_name: &[u8]) -> Self {
@@ -156,7 +188,7 @@ impl ClientInfo {
     /// How it stands in the log.
     pub fn label(&self) -> String {
         let peer = self.remote.map_or_else(|| "unix".to_owned(), |address| address.to_string());
-        format!("C-{:#x}: {}/{}@{peer}", self.holder.id, self.database, self.user)
+        format!("C-{:#x}: {}/{}@{peer}", self.holder.id, self.service.database, self.user)
     }
 }
 

@@ -14,15 +14,14 @@ use crate::metrics::WorkerMetrics;
 use crate::net::clock;
 use crate::pool::holder::Order;
 
-/// How often load is measured.
-pub const ROUND: Duration = Duration::from_millis(250);
-
 /// From here on a worker gets no new clients while another has less to do.
 const BUSY: f64 = 0.7;
 /// From here on a worker gives clients away.
 const TOO_BUSY: f64 = 0.85;
 /// A worker takes clients over only below this.
 const HAS_ROOM: f64 = 0.5;
+/// A client that did something within this time is at work.
+const OF_LATE: Duration = Duration::from_secs(1);
 
 /// Measures, deals and moves.
 pub struct Dealer {
@@ -68,8 +67,7 @@ impl Dealer {
 
     /// Measures the load of the round that ends now, chooses where new clients go from here on, and moves clients if
     /// one worker has too much to do.
-    pub fn round(&mut self, shared: &Arc<Shared>) {
-        let now = clock::now();
+    pub fn round(&mut self, shared: &Arc<Shared>, now: Instant) {
         let elapsed = now.saturating_duration_since(self.measured).as_secs_f64();
         self.measured = now;
         for (worker, load) in self.workers.iter().zip(&mut self.loads) {
@@ -84,14 +82,14 @@ impl Dealer {
             self.next.0.store(next, Ordering::Relaxed);
         }
         if let Some((from, to)) = relief(&ratios) {
-            self.relieve(shared, from, to);
+            self.relieve(shared, now, from, to);
         }
     }
 
     /// Sets how many clients live where.
     pub fn publish(&self, shared: &Shared) {
         let mut counts = vec![0_u32; self.loads.len()];
-        for client in &shared.clients {
+        for client in shared.clients.iter() {
             let worker = client.worker.load(Ordering::Relaxed) as usize;
             if let Some(count) = counts.get_mut(worker) {
                 *count += 1;
@@ -102,10 +100,9 @@ impl Dealer {
         }
     }
 
-    /// Moves a third of the clients of `from` that did something since the last round: moving those that sleep would
-    /// not help.
-    fn relieve(&self, shared: &Arc<Shared>, from: usize, to: usize) {
-        let recent = clock::now().checked_sub(ROUND * 4);
+    /// Moves a third of the clients of `from` that did something of late: moving those that sleep would not help.
+    fn relieve(&self, shared: &Arc<Shared>, now: Instant, from: usize, to: usize) {
+        let recent = now.checked_sub(OF_LATE);
         let mut active: Vec<_> = shared
             .clients
             .iter()

@@ -13,7 +13,7 @@ pub fn tick(shared: &Shared, now: Instant) {
     if !live.config.has_timeouts() {
         return;
     }
-    for client in &shared.clients {
+    for client in shared.clients.iter() {
         let timeouts = timeouts(&live.config, &client.service.user, &client.user);
         if client.clock.is_overdue(&timeouts, client.age(now)) {
             client.holder.order(Order::Overdue);

@@ -24,20 +24,27 @@ pub enum Taken {
 
 #[derive(Debug, Default)]
 struct Counts {
-    databases: HashMap<String, u32>,
-    users: HashMap<String, u32>,
+    databases: HashMap<Arc<str>, u32>,
+    users: HashMap<Arc<str>, u32>,
 }
 
 /// See the module's words.
 #[derive(Debug, Default)]
 pub struct Seats(Mutex<Counts>);
 
-/// One client's place, until it is dropped.
+/// One client's place, until it is dropped. Its names are those of the counts: all who have the same share them.
 #[derive(Debug)]
 pub struct Seat {
     seats: Arc<Seats>,
-    database: String,
-    user: String,
+    database: Arc<str>,
+    user: Arc<str>,
+}
+
+impl Seat {
+    /// Whose place it is.
+    pub fn user(&self) -> &Arc<str> {
+        &self.user
+    }
 }
 
 impl Seats {
@@ -61,9 +68,8 @@ impl Seats {
         if full(counts.users.get(user), limits.user) {
             return Err(Taken::User);
         }
-        *counts.databases.entry(database.to_owned()).or_default() += 1;
-        *counts.users.entry(user.to_owned()).or_default() += 1;
-        let (database, user) = (database.to_owned(), user.to_owned());
+        let database = come(&mut counts.databases, database);
+        let user = come(&mut counts.users, user);
         Ok(Seat { seats: seats.clone(), database, user })
     }
 
@@ -90,8 +96,15 @@ impl Drop for Seat {
     }
 }
 
+/// One more; the name as it is kept.
+fn come(counts: &mut HashMap<Arc<str>, u32>, name: &str) -> Arc<str> {
+    let name = counts.get_key_value(name).map_or_else(|| name.into(), |(kept, _)| kept.clone());
+    *counts.entry(name.clone()).or_default() += 1;
+    name
+}
+
 /// One less; what is at zero is forgotten, so that names made up by clients do not pile up.
-fn leave(counts: &mut HashMap<String, u32>, name: &str) {
+fn leave(counts: &mut HashMap<Arc<str>, u32>, name: &str) {
     if let Some(count) = counts.get_mut(name) {
         *count -= 1;
         if *count == 0 {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use tokio::sync::Notify;
 
-use super::client::{CancelKey, ClientInfo};
+use super::client::{CancelKey, ClientInfo, Keyed};
 use super::console::Console;
 use super::derivations::Derivations;
 use super::seats::{Seat, Seats};
@@ -43,8 +43,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// How clients are woken, by their ids.
     pub holders: Arc<Holders>,
-    /// Clients by the cancel keys they were given.
-    pub clients: DashMap<CancelKey, Arc<ClientInfo>>,
+    /// Clients, found by the cancel keys they were given.
+    pub clients: DashSet<Keyed>,
     /// What database entries are to server users.
     pub services: Services,
     /// Clients per database and per user.
@@ -93,7 +93,7 @@ impl Shared {
             live: Mutex::new(Arc::new(live)),
             metrics,
             holders,
-            clients: DashMap::new(),
+            clients: DashSet::new(),
             services,
             seats: Arc::default(),
             statements: Arc::default(),
@@ -137,7 +137,7 @@ impl Shared {
                 (count < limit).then_some(count + 1)
             })
             .ok()
-            .map(|_| Place { shared: self.clone(), seat: None })
+            .map(|_| Place { shared: self.clone() })
     }
 
     /// The service for a database entry and a server user. A new one begins in the pause that its database is in.
@@ -197,7 +197,7 @@ impl Shared {
         loop {
             let key = CancelKey::draw(minor, pid);
             // Four bytes of secret beside a process id that another client has had may meet.
-            if !self.clients.contains_key(&key) {
+            if !self.clients.contains(&key) {
                 return key;
             }
         }
@@ -206,7 +206,7 @@ impl Shared {
     /// Makes a client known until the returned value is dropped.
     pub fn register(self: &Arc<Self>, client: Arc<ClientInfo>) -> Registered {
         self.holders.insert(client.holder.id, client.holder.clone());
-        self.clients.insert(client.key, client.clone());
+        self.clients.insert(Keyed(client.clone()));
         client.service.client_came();
         Registered { shared: self.clone(), client }
     }
@@ -222,23 +222,35 @@ impl Shared {
     }
 }
 
-/// One of the `max_client_conn` places, and with it one of the database's and the user's once these are known.
+/// One of the `max_client_conn` places.
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
-    seat: Option<Seat>,
 }
 
 impl Place {
     /// Whose client it is is known now.
-    pub fn sit(&mut self, seat: Seat) {
-        self.seat = Some(seat);
+    pub fn sit(self, seat: Seat) -> Seated {
+        Seated { seat, _place: self }
+    }
+}
+
+/// A place, and with it one of the database's and the user's. These are left first: who finds a place finds them too.
+#[derive(Debug)]
+pub struct Seated {
+    seat: Seat,
+    _place: Place,
+}
+
+impl Seated {
+    /// Whose client it is.
+    pub fn user(&self) -> &Arc<str> {
+        self.seat.user()
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.seat = None;
         self.shared.count.fetch_sub(1, Ordering::AcqRel);
         self.shared.left.notify_waiters();
     }

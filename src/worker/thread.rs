@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::deal::Next;
 use super::doors::{self, Door};
 use super::login::{self, Arrival};
 use super::relay::{Exit, Relay};
-use super::shared::{Place, Registered, Shared};
+use super::shared::{Registered, Seated, Shared};
 use crate::metrics::LoginResult;
 use crate::net::clock;
 use crate::net::reactor::Reactor;
@@ -38,7 +39,7 @@ pub enum Job {
 pub struct Client {
     pub(super) relay: Relay,
     pub(super) registered: Registered,
-    pub(super) place: Place,
+    pub(super) place: Seated,
 }
 
 /// A worker, seen from outside.
@@ -165,9 +166,16 @@ impl Context {
     pub(super) async fn deal(self: &Arc<Self>, arrival: Arrival) {
         let next = self.next.index();
         match self.workers.get(next).filter(|_| next != self.index) {
-            None => drop(self.tasks.spawn(arrive(self.clone(), arrival))),
+            None => self.take_in(arrival),
             Some(worker) => drop(worker.send(Job::Accepted(arrival)).await),
         }
+    }
+
+    /// Begins a client's life here.
+    fn take_in(self: &Arc<Self>, arrival: Arrival) {
+        // The login has a future of its own, so that the long-lived one stays small.
+        let login = Box::pin(login::welcome(self.shared.clone(), arrival));
+        self.tasks.spawn(arrive(self.clone(), login));
     }
 }
 
@@ -197,7 +205,7 @@ async fn run(
         match job {
             Some(Job::Accepted(mut arrival)) => {
                 if arrival.socket.move_here().is_ok() {
-                    tasks.spawn(arrive(context.clone(), arrival));
+                    context.take_in(arrival);
                 }
             }
             Some(Job::Moved(client)) => {
@@ -210,10 +218,8 @@ async fn run(
     let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
 }
 
-async fn arrive(context: Arc<Context>, arrival: Arrival) {
-    // The login has a future of its own, so that the long-lived one stays small.
-    let welcomed = Box::pin(login::welcome(&context.shared, arrival)).await;
-    let Some(client) = welcomed else { return };
+async fn arrive(context: Arc<Context>, login: Pin<Box<impl Future<Output = Option<Box<Client>>>>>) {
+    let Some(client) = login.await else { return };
     context.shared.metrics.process().login(LoginResult::Ok);
     live(context, client).await;
 }
@@ -236,7 +242,8 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
     let reason = match exit {
         Exit::Move(to) => {
             let Some(worker) = context.workers.get(usize::from(to)) else { return };
-            let _ = worker.send(Job::Moved(client)).await;
+            // Boxed, as it is seldom needed and would be the largest part of what every client keeps.
+            let _ = Box::pin(worker.send(Job::Moved(client))).await;
             return;
         }
         Exit::Terminated => "client close request".to_owned(),
@@ -280,5 +287,16 @@ mod tests {
         assert!(cpu_time(&account).unwrap() < worked + Duration::from_millis(20));
         drop(end);
         thread.join().unwrap();
+    }
+
+    fn size_of_future<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Every client keeps this for as long as it is there, in a task that tokio pads to a multiple of 128 bytes.
+    #[test]
+    fn what_lives_as_long_as_a_client_holds_nothing_that_is_soon_over() {
+        assert!(size_of_future(live) <= 96, "{} bytes", size_of_future(live));
+        assert!(size_of_future(go_on) <= 128, "{} bytes", size_of_future(go_on));
     }
 }

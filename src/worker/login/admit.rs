@@ -9,7 +9,7 @@ use pgweir_codec::sqlstate::SqlState;
 use super::Guest;
 use super::end::{End, fatal};
 use super::request::{Replication, Request};
-use crate::config::{Database, PoolMode, TargetSessionAttrs};
+use crate::config::{PoolMode, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
 use crate::pool::keep::Kept;
@@ -22,7 +22,7 @@ use crate::session::startup::{Setting, Startup};
 use crate::worker::client::{CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
 use crate::worker::service::{Access, Choice, Service};
-use crate::worker::shared::Place;
+use crate::worker::shared::Seated;
 use crate::worker::startups;
 use crate::worker::thread::Client;
 
@@ -30,9 +30,8 @@ impl Guest<'_> {
     pub(super) async fn admit(
         &mut self,
         request: Request,
-        database: &Database,
         service: &Arc<Service>,
-        place: Place,
+        place: Seated,
     ) -> Result<Box<Client>, End> {
         let mut access = Access::new(service, self.holder.id);
         let own = match request.replication {
@@ -90,8 +89,7 @@ impl Guest<'_> {
 
         let identity = Identity {
             holder: self.holder.clone(),
-            user: request.user,
-            database: database.name.clone(),
+            user: place.user().clone(),
             remote: self.peer,
             local: self.stream.socket().local_addr(),
             tls: self.stream.tls_description(),

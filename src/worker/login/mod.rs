@@ -33,7 +33,7 @@ use self::request::Request;
 use super::console::{self as console_trait, Right};
 use super::seats::{Limits, Seat, Seats, Taken};
 use super::service::{Service, forced_credentials};
-use super::shared::{Live, Place, Shared};
+use super::shared::{Live, Seated, Shared};
 use super::thread::Client;
 use crate::auth::client::Proven;
 use crate::auth::credentials::Credentials;
@@ -76,12 +76,12 @@ struct Guest<'a> {
 }
 
 /// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
-pub(super) async fn welcome(shared: &Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
+pub(super) async fn welcome(shared: Arc<Shared>, arrival: Arrival) -> Option<Box<Client>> {
     let Arrival { socket, peer, accepted, accepted_wall } = arrival;
     let holder = Arc::new(Holder::new(id::next()));
     let live = shared.live();
     let mut guest = Guest {
-        shared,
+        shared: &shared,
         live,
         stream: Stream::Plain(socket),
         peer,
@@ -170,8 +170,8 @@ impl Guest<'_> {
                 self.serve_console(right, &user, minor).await?;
                 Err(End::Done)
             }
-            Proof::Client { request, database, service, place } => {
-                let admit = Box::pin(self.admit(request, &database, &service, place));
+            Proof::Client { request, service, place } => {
+                let admit = Box::pin(self.admit(request, &service, place));
                 within(deadline, admit, || {
                     refused(SqlState::CANNOT_CONNECT_NOW, "client_login_timeout (server down)")
                 })
@@ -188,7 +188,7 @@ impl Guest<'_> {
         if console_trait::NAMES.contains(&request.database.as_str()) {
             return self.prove_console(request, &message).await;
         }
-        let mut place = self.shared.take_place().ok_or_else(|| {
+        let place = self.shared.take_place().ok_or_else(|| {
             let text = "no more connections allowed (max_client_conn)";
             End::Refused(Box::new(fatal(SqlState::TOO_MANY_CONNECTIONS, text).hint("Retry later.")))
         })?;
@@ -196,7 +196,7 @@ impl Guest<'_> {
         self.log_attempt(&request);
         self.demand_tls()?;
         let database = self.live.config.database(&request.database);
-        place.sit(self.take_seat(&request, database.as_deref())?);
+        let place = place.sit(self.take_seat(&request, database.as_deref())?);
         let (secret, proven) = self.authenticate(&request, database.as_deref()).await?;
         self.catch_up(&request.user)?;
         let database = self.live.config.database(&request.database);
@@ -215,7 +215,7 @@ impl Guest<'_> {
             return Err(refused(SqlState::CANNOT_CONNECT_NOW, "pooler is shutting down"));
         }
         let service = self.service(&database, &request.user, secret.as_ref(), &proven);
-        Ok(Proof::Client { request, database, service, place })
+        Ok(Proof::Client { request, service, place })
     }
 
     /// A RELOAD may have come by since the client was accepted: what it is given from here on goes by the configuration
@@ -277,7 +277,7 @@ impl Guest<'_> {
 /// What a guest turned out to be.
 enum Proof {
     Console { right: Right, user: String, minor: u16, _seat: Option<Seat> },
-    Client { request: Request, database: Arc<Database>, service: Arc<Service>, place: Place },
+    Client { request: Request, service: Arc<Service>, place: Seated },
 }
 
 /// How long a refused client may take to read why.

@@ -145,7 +145,7 @@ impl Relay {
                 let since = waiting.held.as_ref().map_or(self.now, |held| held.since);
                 let (primary, held) = (*primary, self.now.saturating_duration_since(since));
                 if held >= self.access.offer().failover_timeout {
-                    let database = self.info.database.clone();
+                    let database = self.info.service.database.clone();
                     Err(AttachError::NoHost { database, held, primary })
                 } else {
                     Err(AttachError::HostGone)

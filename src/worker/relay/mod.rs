@@ -15,7 +15,7 @@ mod serve;
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use pgweir_codec::backend::{ErrorResponse, Severity};
@@ -139,21 +139,18 @@ impl Relay {
     }
 
     /// Runs until the client is gone or is to move.
-    pub async fn run(&mut self) -> Exit {
-        let exit = {
-            let mut first = true;
-            std::future::poll_fn(|cx| {
-                if std::mem::take(&mut first) {
-                    self.info.holder.listen(cx.waker());
-                }
-                self.poll(cx)
-            })
-            .await
-        };
-        if !matches!(exit, Exit::Move(_)) {
-            self.part();
-        }
-        exit
+    pub fn run(&mut self) -> impl Future<Output = Exit> + '_ {
+        let mut first = true;
+        std::future::poll_fn(move |cx| {
+            if std::mem::take(&mut first) {
+                self.info.holder.listen(cx.waker());
+            }
+            let exit = ready!(self.poll(cx));
+            if !matches!(exit, Exit::Move(_)) {
+                self.part();
+            }
+            Poll::Ready(exit)
+        })
     }
 
     /// The client is gone: what becomes of its server.

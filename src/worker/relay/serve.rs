@@ -219,6 +219,7 @@ impl Relay {
         self.rewinds = 0;
         self.to_server.unmark();
         if let Some(lease) = self.lease.take() {
+            self.session.detached();
             self.return_to_pool(lease);
         }
     }
