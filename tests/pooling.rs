@@ -161,6 +161,23 @@ fn a_server_is_used_once_it_was_idle_for_server_check_delay_and_an_empty_query_w
 }
 
 #[test]
+fn a_server_that_is_being_checked_is_shown_as_tested() {
+    let (server, weir, mut wire) = start_with_check("SELECT pg_advisory_xact_lock_shared(1)", "0");
+    wire.query("SELECT 1").unwrap();
+    // The check takes as long as somebody else holds the lock.
+    let mut holder = server.connect("app").unwrap();
+    holder.query("SELECT pg_advisory_lock(1)").unwrap();
+    wire.start("SELECT 2").unwrap();
+    weir.wait_show("SHOW SERVERS", "state", "tested");
+    weir.wait_show("SHOW POOLS", "sv_tested", "1");
+    weir.wait_show("SHOW POOLS", "sv_active", "0");
+    holder.query("SELECT pg_advisory_unlock(1)").unwrap();
+    assert_eq!(wire.answer().unwrap().one(), "2");
+    weir.wait_show("SHOW POOLS", "sv_tested", "0");
+    weir.stop();
+}
+
+#[test]
 fn with_many_clients_and_a_check_before_each_use_everybody_is_served() {
     let (_server, weir, _) = start_with_check("<empty>", "0");
     weir.console("SET default_pool_size = 3");

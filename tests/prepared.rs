@@ -458,3 +458,73 @@ fn a_copy_that_fails_in_the_middle_of_a_message_keeps_its_server_until_the_messa
     assert_eq!(copier.query("SELECT 43").unwrap().one(), "43");
     weir.stop();
 }
+
+/// What each batch of a pipeline comes to: its single value, or the SQLSTATE that it fails with.
+#[track_caller]
+fn outcomes(client: &mut Wire, batches: Vec<Batch>) -> Vec<String> {
+    let count = batches.len();
+    let all: BytesMut = batches.into_iter().flat_map(|batch| batch.sync().0).collect();
+    client.send(&all).unwrap();
+    let outcome = |_| match client.answer() {
+        Ok(rows) if rows.rows.is_empty() => "nothing".to_owned(),
+        Ok(rows) => rows.one().to_owned(),
+        Err(error) => error.code().to_owned(),
+    };
+    (0..count).map(outcome).collect()
+}
+
+/// Runs the same batches in one pipeline through pgweir and on PostgreSQL itself.
+#[track_caller]
+fn goes_as_on_the_server(client: &mut Wire, bare: &mut Wire, batches: impl Fn() -> Vec<Batch>) {
+    assert_eq!(outcomes(client, batches()), outcomes(bare, batches()));
+}
+
+#[test]
+fn a_batch_behind_one_that_fails_runs_as_if_it_were_alone() {
+    let server = Setup::new().start();
+    let weir = pooled(&server, 1).setting("prepare_unnamed", "on").start();
+    let (mut client, mut bare) = (client(&weir), server.connect("app").unwrap());
+    let fails = || batch().parse("", "SELECT 1 / $1::int").run("", Some("0"));
+    // The failing batch was to prepare what the next one uses: unnamed, and by another name.
+    goes_as_on_the_server(&mut client, &mut bare, || {
+        vec![fails().parse("", "SELECT 5").run("", None), unnamed("SELECT 5", None)]
+    });
+    goes_as_on_the_server(&mut client, &mut bare, || {
+        let other = batch().parse("b", "SELECT 6").run("b", None);
+        vec![fails().parse("a", "SELECT 6"), other, batch().run("a", None)]
+    });
+    // What was not closed is still there, what was not prepared is not.
+    goes_as_on_the_server(&mut client, &mut bare, || {
+        vec![
+            fails().close("b").parse("c", "SELECT 7"),
+            batch().parse("b", "SELECT 8"),
+            batch().run("b", None),
+            batch().parse("c", "SELECT 9").run("c", None),
+            batch().parse("c", "SELECT 10").run("c", None),
+            batch().close("c").parse("c", "SELECT 11").run("c", None),
+        ]
+    });
+    assert_eq!(batch().run("c", None).one(&mut client), "11");
+    // All of them in flight at once, and none fails.
+    goes_as_on_the_server(&mut client, &mut bare, || {
+        (0..50).map(|number| unnamed(&format!("SELECT {}", number % 7), None)).collect()
+    });
+    weir.stop();
+}
+
+#[test]
+fn an_eviction_that_a_failing_batch_was_to_bring_is_not_counted_on() {
+    let server = Setup::new().start();
+    let weir = pooled(&server, 1).setting("max_prepared_statements", 1).start();
+    let (mut client, mut bare) = (client(&weir), server.connect("app").unwrap());
+    for wire in [&mut client, &mut bare] {
+        batch().parse("a", "SELECT 1").done(wire);
+        batch().parse("b", "SELECT 2").done(wire);
+        assert_eq!(batch().run("a", None).one(wire), "1");
+    }
+    goes_as_on_the_server(&mut client, &mut bare, || {
+        let fails = batch().parse("", "SELECT 1 / $1::int").run("", Some("0"));
+        vec![fails.run("b", None), batch().run("a", None), batch().run("b", None)]
+    });
+    weir.stop();
+}

@@ -6,7 +6,7 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::{Password, Postgres, ScriptedServer, Setup, Step, Weir, WeirSetup, Wire};
+use common::{Password, Postgres, Raw, ScriptedServer, Setup, Step, Weir, WeirSetup, Wire};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::Message;
 
@@ -147,6 +147,20 @@ fn a_client_that_was_busy_may_idle_again_for_the_whole_client_idle_timeout() {
         wire.query("SELECT pg_sleep(0.9)").unwrap();
     }
     assert_eq!(last_words(&mut wire), "FATAL 57P05: client_idle_timeout");
+    weir.stop();
+}
+
+#[test]
+fn who_waits_for_a_server_that_cannot_be_reached_is_told_why_there_is_none() {
+    let (mut server, weir) = start(|setup| setup.setting("query_wait_timeout", 1));
+    server.stop();
+    let error = Raw::login(weir.port(), 0, &[]).err().expect("a login without a server");
+    assert_eq!(error.message(), "query_wait_timeout");
+    let detail = error.field(b'D').expect("a DETAIL");
+    let detail = String::from_utf8_lossy(detail);
+    assert!(detail.ends_with(": connect failed."), "{detail}");
+    assert!(!detail.contains("127.0.0.1"), "names the host: {detail}");
+    weir.wait_log("no server to be had for");
     weir.stop();
 }
 

@@ -216,8 +216,9 @@ impl World {
                 let state = self.server.as_mut().map(|server| &mut server.state);
                 let part = message.get(..have).expect("within the message");
                 match self.session.client_message(head, part, state, &mut self.out) {
-                    FromClient::NeedMore(0) => {
-                        assert!(self.session.may_replay(), "stands still");
+                    FromClient::Wait => {
+                        assert!(self.session.awaits_answer(), "stands still");
+                        assert!(self.out.is_empty(), "said something about a message that waits");
                         return Course::GoesOn;
                     }
                     FromClient::NeedMore(want) => {
@@ -229,7 +230,7 @@ impl World {
                 }
             };
             match verdict {
-                FromClient::NeedMore(_) => unreachable!("dealt with above"),
+                FromClient::NeedMore(_) | FromClient::Wait => unreachable!("dealt with above"),
                 FromClient::Attach(_) => {
                     assert!(self.server.is_none(), "a second server");
                     self.attach();

@@ -93,6 +93,7 @@ pub(super) fn servers(shared: &Shared, now: Instant) -> Vec<ServerRow> {
     let row = |(pool, server): (Arc<Pool>, Arc<ServerInfo>)| {
         let client = clients.get(&server.client());
         let state = match (client, server.cancels()) {
+            _ if server.is_tested() => ServerState::Tested,
             (Some(_), _) => ServerState::Active,
             (None, 0) if unchecked.contains(&server.id) => ServerState::Used,
             (None, 0) => ServerState::Idle,
@@ -163,14 +164,15 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         for pool in service.pools() {
             let levels = pool.levels();
             let used = small(pool.unchecked(now).len());
-            let tested = pool.testing();
+            let servers = pool.servers();
+            let tested = small(servers.iter().filter(|server| server.is_tested()).count());
             row.servers_active += levels.servers_active.saturating_sub(tested);
             row.servers_tested += tested;
             row.servers_used += used;
             row.servers_idle += levels.servers_idle.saturating_sub(used);
             row.servers_login += levels.servers_login;
             row.servers_being_canceled += small(
-                pool.servers()
+                servers
                     .iter()
                     .filter(|server| server.client() == 0 && server.cancels() > 0)
                     .count(),

@@ -102,7 +102,9 @@ impl Lease {
         }
         tokio::spawn(async move {
             let connection = self.connection();
+            connection.info.set_tested(true);
             let reset = tokio::time::timeout(RESET_LIMIT, query::simple(connection, &query)).await;
+            connection.info.set_tested(false);
             match reset {
                 Err(_) => tracing::warn!("{}: server_reset_query took too long", self.pool.name()),
                 Ok(Ok(_)) => {

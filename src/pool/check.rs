@@ -56,11 +56,6 @@ impl Pool {
         }
     }
 
-    /// How many connections are being checked.
-    pub fn testing(&self) -> u32 {
-        self.state().testing()
-    }
-
     /// The connections that would have to be checked before their use.
     pub fn unchecked(&self, now: Instant) -> HashSet<u64> {
         let rules = self.rules();
@@ -113,7 +108,10 @@ async fn failure(lease: &mut Lease, check: Option<&Check>) -> Option<String> {
     if let Err(error) = connection.bring_here() {
         return Some(error.to_string());
     }
-    match tokio::time::timeout(check.limit, query::simple(connection, &check.query)).await {
+    connection.info.set_tested(true);
+    let answer = tokio::time::timeout(check.limit, query::simple(connection, &check.query)).await;
+    connection.info.set_tested(false);
+    match answer {
         Ok(Ok(_)) => None,
         Ok(Err(QueryError::Refused(response))) => Some(response.message()),
         Ok(Err(error)) => Some(error.to_string()),

@@ -21,6 +21,8 @@ pub enum AttachError {
         pool_size: Option<u32>,
         /// Others that wait.
         waiting: u32,
+        /// Why there is no server at all, as a client may know it; `None` if there is one.
+        failing: Option<String>,
     },
     /// No connection came free within `query_timeout`.
     QueryTimeout {
@@ -65,13 +67,21 @@ impl AttachError {
     pub fn response(&self) -> ErrorResponse {
         let fatal = |code, text: &str| ErrorResponse::new(Severity::Fatal, code, text);
         match self {
-            Self::WaitedTooLong { waited, .. } => {
+            Self::WaitedTooLong { waited, failing, .. } => {
+                let seconds = waited.as_secs();
+                let (detail, hint) = match failing {
+                    Some(reason) => (
+                        format!("No server could be had within {seconds} s: {reason}."),
+                        "Retry later, or ask the administrator why: the log names the server.",
+                    ),
+                    None => (
+                        format!("No server connection came free within {seconds} s."),
+                        "Retry later, or ask the administrator to raise pool_size.",
+                    ),
+                };
                 fatal(SqlState::TOO_MANY_CONNECTIONS, "query_wait_timeout")
-                    .detail(&format!(
-                        "No server connection came free within {} s.",
-                        waited.as_secs()
-                    ))
-                    .hint("Retry later, or ask the administrator to raise pool_size.")
+                    .detail(&detail)
+                    .hint(hint)
             }
             Self::QueryTimeout { .. } => fatal(SqlState::QUERY_CANCELED, "query_timeout")
                 .detail("The query was still waiting for a server connection."),
@@ -103,7 +113,13 @@ impl AttachError {
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WaitedTooLong { pool, waited, in_use, pool_size, waiting } => {
+            Self::WaitedTooLong { pool, waited, failing: Some(reason), .. } => {
+                write!(
+                    f,
+                    "query_wait_timeout: pool {pool}: no server to be had for {waited:.1?}, last error: {reason}"
+                )
+            }
+            Self::WaitedTooLong { pool, waited, in_use, pool_size, waiting, failing: None } => {
                 let size =
                     pool_size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());
                 write!(

@@ -46,10 +46,12 @@ impl Pool {
             }
         }
         let Some(limit) = rules.query_wait_timeout else { return };
-        let (expired, in_use, waiting) = {
+        let (expired, in_use, waiting, has_none) = {
             let mut state = self.state();
-            (state.expire(now, limit), state.attached(), state.waiting())
+            (state.expire(now, limit), state.attached(), state.waiting(), state.has_none())
         };
+        let failing =
+            if expired.is_empty() || !has_none { None } else { super::lock(&self.failing).clone() };
         for (waiter, waited) in expired {
             let _ = waiter.send(Err(AttachError::WaitedTooLong {
                 pool: self.name.to_string(),
@@ -57,6 +59,7 @@ impl Pool {
                 in_use,
                 pool_size: rules.sizes.size,
                 waiting,
+                failing: failing.clone(),
             }));
         }
     }

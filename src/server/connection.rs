@@ -48,6 +48,8 @@ pub struct ServerInfo {
     doomed: AtomicBool,
     /// Cancel requests to it that are on their way: until they have arrived it must not serve another client.
     cancels: AtomicU32,
+    /// It is being checked or reset, for no client.
+    tested: AtomicBool,
     /// Woken when a cancel request has arrived.
     cancelled: Notify,
     /// How many prepared statements it holds.
@@ -88,6 +90,7 @@ impl ServerInfo {
             client: AtomicU64::new(0),
             close_needed: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
+            tested: AtomicBool::new(false),
             cancels: AtomicU32::new(0),
             cancelled: Notify::new(),
             prepared: AtomicU32::new(0),
@@ -122,6 +125,16 @@ impl ServerInfo {
     /// Its host is dead or deposed: nobody may use it any more, not even to end a transaction.
     pub fn doom(&self) {
         self.doomed.store(true, ORDER);
+    }
+
+    /// Whether it is being checked or reset, for no client.
+    pub fn is_tested(&self) -> bool {
+        self.tested.load(Ordering::Relaxed)
+    }
+
+    /// Notes that such a query begins or is over.
+    pub fn set_tested(&self, tested: bool) {
+        self.tested.store(tested, Ordering::Relaxed);
     }
 
     /// How many prepared statements it holds, as of its last release.

@@ -55,7 +55,7 @@ impl Session {
         match self.replay {
             Replay::No => {}
             // Not now: what was sent is about to be offered again.
-            Replay::Due => return FromClient::NeedMore(0),
+            Replay::Due => return FromClient::Wait,
             // More than one batch is under way.
             Replay::Possible if self.pending.has_sync() => self.replay = Replay::No,
             Replay::Possible => {}
@@ -124,7 +124,7 @@ impl Session {
                 return FromClient::NeedMore(head.len);
             }
             // As in PostgreSQL, a simple query does away with the unnamed statement.
-            self.statements.remove(b"");
+            self.unnamed_is_gone();
             let ends =
                 have.len() == head.len && ends_transaction(frontend::query::text(body(have)));
             return self.forward(Expect::Query { ends });
@@ -154,6 +154,7 @@ impl Session {
         self.skipping = false;
         self.unsynced = false;
         if attached {
+            self.batches.end();
             return self.forward(Expect::Sync);
         }
         // Nothing for a server to do: all before it was answered by us.
@@ -203,9 +204,12 @@ impl Session {
                 return FromClient::NeedMore(head.len);
             }
             if follow && let Some(kept) = self.kept_unnamed(body(have)) {
+                if self.statement_is_open(&kept, server) {
+                    return FromClient::Wait;
+                }
                 return self.parse_kept(kept, server, out);
             }
-            self.statements.remove(b"");
+            self.unnamed_is_gone();
             let text = up_to_nul(body(have).get(1..).unwrap_or_default());
             self.unnamed_ends = have.len() == head.len && ends_transaction(text);
             return self.forward_extended(Expect::Parse(Parse::Unnamed));
@@ -220,17 +224,46 @@ impl Session {
             Ok(view) => view.name,
             Err(error) => return FromClient::Refuse(Refusal::Client(error)),
         };
+        let known = self.statements.find(name).cloned();
+        let statement = known.clone().unwrap_or_else(|| {
+            self.cache.intern(body(have).get(name.len() + 1..).unwrap_or_default())
+        });
+        if self.name_is_open(name) || self.statement_is_open(&statement, server) {
+            return FromClient::Wait;
+        }
         self.unsynced = true;
         self.tally.client_parses += 1;
-        if let Some(known) = self.statements.find(name).cloned() {
+        if let Some(known) = known {
             self.ensure(&known, server, out);
             known.write_parse(&mut out.to_server);
             self.pending.push(Expect::Parse(Parse::Duplicate { name: name.into() }));
             return FromClient::Swallow;
         }
-        let definition = body(have).get(name.len() + 1..).unwrap_or_default();
-        let statement = self.cache.intern(definition);
         self.prepare(name, statement, server, out)
+    }
+
+    /// The unnamed statement does not stand for a kept one any more.
+    fn unnamed_is_gone(&mut self) {
+        self.statements.remove(b"");
+        self.batches.change_name(b"");
+    }
+
+    /// Whether it depends on an earlier batch, unanswered as yet, what the name stands for. An unnamed statement that
+    /// is not kept is the server's business.
+    fn name_is_open(&self, name: &[u8]) -> bool {
+        self.batches.name_is_open(name)
+            && (!name.is_empty() || self.statements.find(name).is_some())
+    }
+
+    /// Whether it depends on an earlier batch, unanswered as yet, if the server holds the statement, or the one that
+    /// would have to make room for it.
+    fn statement_is_open(&self, statement: &Statement, server: &ServerState) -> bool {
+        let makes_room = || {
+            let held = server.statements.holds(statement.id());
+            let next = if held { None } else { server.statements.next_to_go() };
+            next.is_some_and(|id| self.batches.statement_is_open(id))
+        };
+        self.batches.several() && (self.batches.statement_is_open(statement.id()) || makes_room())
     }
 
     /// What the unnamed statement with this Parse body is to stand for, if it is to be kept.
@@ -271,6 +304,7 @@ impl Session {
         out: &mut Outbox,
     ) -> FromClient {
         self.statements.insert(name, statement.clone());
+        self.batches.change_name(name);
         let expect = if server.statements.touch(statement.id()) {
             Expect::Local(Local::Parsed { name: name.into() })
         } else {
@@ -294,9 +328,11 @@ impl Session {
                 frontend::Target::Statement,
                 evicted.server_name(),
             );
+            self.batches.change_statement(evicted.id());
             self.pending.push(Expect::Evict(evicted));
             self.tally.evictions += 1;
         }
+        self.batches.change_statement(statement.id());
         statement.write_parse(&mut out.to_server);
         self.tally.server_parses += 1;
     }
@@ -344,6 +380,11 @@ impl Session {
         let Some(server) = server else {
             return FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()));
         };
+        if self.name_is_open(names.statement)
+            || statement.as_ref().is_some_and(|known| self.statement_is_open(known, server))
+        {
+            return FromClient::Wait;
+        }
         self.bound_ends = match &statement {
             Some(known) => known.ends_transaction(),
             None => names.statement.is_empty() && self.unnamed_ends,
@@ -388,10 +429,16 @@ impl Session {
         let ours = self.rules.follow_statements
             && target == frontend::Target::Statement
             && (!name.is_empty() || self.statements.find(name).is_some());
+        if ours && self.name_is_open(name) {
+            return FromClient::Wait;
+        }
         if head.tag == frontend::Close::TAG {
             if ours || server.is_none() {
                 self.unsynced = true;
                 let known = if ours { self.statements.remove(name) } else { None };
+                if known.is_some() {
+                    self.batches.change_name(name);
+                }
                 let undo = known.map(|statement| (name.into(), statement));
                 self.pending.push(Expect::Local(Local::Closed(undo)));
                 return FromClient::Swallow;
@@ -404,6 +451,9 @@ impl Session {
                 FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()))
             }
             (Some(_), None) => self.forward_extended(Expect::Describe { kept: None }),
+            (Some(server), Some(statement)) if self.statement_is_open(&statement, server) => {
+                FromClient::Wait
+            }
             (Some(server), Some(statement)) => {
                 self.ensure(&statement, server, out);
                 frontend::describe::write(&mut out.to_server, target, statement.server_name());

@@ -1,5 +1,7 @@
 //! Messages from the server: whose answer each is, what the client sees of it, and when the server is free.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use pgweir_codec::backend::{self, ErrorResponse, Severity, TransactionStatus};
 use pgweir_codec::error::DecodeError;
@@ -181,7 +183,8 @@ impl Session {
     fn copy_in_response(&mut self, tag: u8, server: &mut ServerState) -> FromServer {
         match self.pending.front() {
             Some(Expect::Execute { .. } | Expect::Query { .. }) => {
-                let end = self.pending.begin_copy();
+                let (syncs, end) = self.pending.begin_copy();
+                (0..syncs).for_each(|_| self.batches.answer());
                 self.copy_in = end.is_none();
                 if let Some(end) = end {
                     self.forget(end, Some(server));
@@ -206,7 +209,11 @@ impl Session {
             Ok(status) => status,
             Err(error) => return FromServer::Refuse(Refusal::Server(error)),
         };
-        match self.pending.pop() {
+        let answered = self.pending.pop();
+        if matches!(answered, Some(Expect::Sync)) {
+            self.batches.answer();
+        }
+        match answered {
             Some(Expect::Parameters) => {
                 self.parameters.adopt(&server.parameters);
                 return FromServer::Swallow(Then::GoOn);
@@ -333,7 +340,7 @@ impl Session {
     pub(super) fn forget(&mut self, entry: Expect, server: Option<&mut ServerState>) {
         match entry {
             Expect::Parse(Parse::Named { name, statement }) => {
-                self.statements.remove(&name);
+                self.forget_name(&name, None);
                 if let Some(server) = server {
                     server.statements.remove(statement.id());
                 }
@@ -348,13 +355,22 @@ impl Session {
                     server.statements.restore(statement);
                 }
             }
-            Expect::Local(Local::Parsed { name }) => {
-                self.statements.remove(&name);
-            }
+            Expect::Local(Local::Parsed { name }) => self.forget_name(&name, None),
             Expect::Local(Local::Closed(Some((name, statement)))) => {
-                self.statements.insert(&name, statement)
+                self.forget_name(&name, Some(statement));
             }
             _ => {}
+        }
+    }
+
+    /// A name stands for what it stood for before, unless a later batch has given it a new meaning: that one runs.
+    fn forget_name(&mut self, name: &[u8], before: Option<Arc<Statement>>) {
+        if self.batches.name_was_changed_since(name) {
+            return;
+        }
+        match before {
+            Some(statement) => self.statements.insert(name, statement),
+            None => drop(self.statements.remove(name)),
         }
     }
 }

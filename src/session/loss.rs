@@ -67,6 +67,9 @@ impl Session {
                         self.status = TransactionStatus::Failed;
                     }
                     backend::ready_for_query::write(&mut out.to_client, self.status);
+                    if matches!(entry, Expect::Sync) {
+                        self.batches.answer();
+                    }
                     told = Told { any: true, midway: false };
                 }
                 extended => {

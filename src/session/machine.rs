@@ -15,6 +15,7 @@ use pgweir_codec::backend::{self, TransactionStatus};
 use pgweir_codec::frontend;
 
 use super::Outbox;
+use super::batches::Batches;
 use super::lost::Lost;
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
@@ -122,6 +123,7 @@ pub struct Session {
     pub(super) rules: Rules,
     pub(super) cache: Arc<StatementCache>,
     pub(super) pending: Pipeline,
+    pub(super) batches: Batches,
     /// Extended-protocol requests went out since the last Sync.
     pub(super) unsynced: bool,
     pub(super) skipping: bool,
@@ -160,6 +162,7 @@ impl Session {
             rules,
             cache,
             pending: Pipeline::default(),
+            batches: Batches::default(),
             unsynced: false,
             skipping: false,
             copy_in: false,
@@ -319,7 +322,8 @@ impl Session {
         if !self.untouched {
             return false;
         }
-        while let Some(entry) = self.pending.pop() {
+        self.batches.settle();
+        while let Some(entry) = self.pending.pop_last() {
             self.forget(entry, None);
         }
         self.unsynced = false;

@@ -9,12 +9,14 @@
 //! - `loss` — its transitions when the attached server dies
 //! - `verdict` — what it says to do with a message
 //! - `pipeline` — what was asked and is not yet answered, in order
+//! - `batches` — what batches that are not answered yet are to change
 //! - `prepared` — named statements that follow a client over many servers
 //! - `unnamed` — which unnamed statements are kept under a name
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
 //! - `startup` — what a client asked for at startup: settings that hold for its session
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
+pub mod batches;
 mod from_client;
 mod from_server;
 mod loss;

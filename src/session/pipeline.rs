@@ -134,6 +134,11 @@ impl Pipeline {
         }
     }
 
+    /// Takes the request off that was noted last.
+    pub fn pop_last(&mut self) -> Option<Expect> {
+        self.entries.pop_back()
+    }
+
     /// Whether everything was answered.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -174,14 +179,18 @@ impl Pipeline {
 
     /// The first entry has begun COPY FROM STDIN: takes off what was sent behind it that the copy consumes. The server
     /// ignores Sync and Flush until the end of the data; anything that is no part of a copy ends it with an error
-    /// (manual, "COPY Operations"). Answers with what ends the copy, if that was sent already.
-    pub fn begin_copy(&mut self) -> Option<Expect> {
-        let mut index = 1;
+    /// (manual, "COPY Operations"). Answers with the number of Syncs, and with what ends the copy, if that was sent
+    /// already.
+    pub fn begin_copy(&mut self) -> (usize, Option<Expect>) {
+        let (mut index, mut syncs) = (1, 0);
         loop {
-            match self.entries.get(index)? {
-                Expect::Local(_) => index += 1,
-                Expect::Sync => drop(self.entries.remove(index)),
-                _ => return self.entries.remove(index),
+            match self.entries.get(index) {
+                Some(Expect::Local(_)) => index += 1,
+                Some(Expect::Sync) => {
+                    self.entries.remove(index);
+                    syncs += 1;
+                }
+                _ => return (syncs, self.entries.remove(index)),
             }
         }
     }

@@ -243,14 +243,16 @@ impl ServerStatements {
     /// Notes that the server holds it from now on; answers with the one that has to go, if the set was full.
     pub fn insert(&mut self, statement: Arc<Statement>) -> Option<Arc<Statement>> {
         self.clock += 1;
-        let evicted = if self.held.len() >= self.limit { self.take_oldest() } else { None };
+        let evicted = self.next_to_go().and_then(|id| self.held.remove(&id)).map(|(gone, _)| gone);
         self.held.insert(statement.id, (statement, self.clock));
         evicted
     }
 
-    fn take_oldest(&mut self) -> Option<Arc<Statement>> {
-        let oldest = *self.held.iter().min_by_key(|(_, (_, used))| *used)?.0;
-        Some(self.held.remove(&oldest)?.0)
+    /// The number of the statement that would have to make room for another; `None` if there is room.
+    pub fn next_to_go(&self) -> Option<u64> {
+        let full = self.held.len() >= self.limit;
+        let oldest = self.held.iter().min_by_key(|(_, (_, used))| *used);
+        oldest.filter(|_| full).map(|(id, _)| *id)
     }
 
     /// Puts one back that turned out not to have been closed.

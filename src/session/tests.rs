@@ -401,7 +401,7 @@ fn a_kept_statement_that_the_server_refuses_is_run_again_as_it_was_sent() {
     assert_eq!(scene.made_for_server(), "B");
     assert!(scene.session.may_replay());
     assert_eq!(scene.server(&stale_plan()), FromServer::Swallow(Then::GoOn));
-    assert_eq!(scene.client(&query("x")), FromClient::NeedMore(0), "not now");
+    assert_eq!(scene.client(&query("x")), FromClient::Wait, "not now");
     assert_eq!(scene.server(&ready(Idle)), FromServer::Swallow(Then::Replay));
     assert_eq!(scene.made_for_client(), "", "the client has seen nothing");
     for message in unnamed_batch() {

@@ -13,6 +13,8 @@ use crate::routing::Intent;
 pub enum FromClient {
     /// Not enough of it has arrived to decide: this many bytes (head included) would do.
     NeedMore(usize),
+    /// Not now: offer it again once the attached server has said more.
+    Wait,
     /// It wants a server. Attach one, then offer the message again.
     Attach(Intent),
     /// Drop the first `skip` bytes of it and forward the rest, as it arrives.

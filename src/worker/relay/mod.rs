@@ -73,6 +73,8 @@ pub struct Relay {
     /// Whether the client's, the server's socket has nothing more to read until the next wake-up: then it is not asked
     /// again. The reactor does not run while a task does.
     dry: [bool; 2],
+    /// The client's next message waits for an answer of the server's ([`FromClient::Wait`]).
+    held_back: bool,
     /// How often this transaction was offered to another server.
     rewinds: u8,
     transaction_since: Option<Instant>,
@@ -108,6 +110,7 @@ impl Relay {
             release: false,
             want: [0, 0],
             dry: [false, false],
+            held_back: false,
             rewinds: 0,
             transaction_since: None,
             query_since: None,
@@ -239,11 +242,14 @@ impl Relay {
     fn read_from_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
         let stuck = match self.waiting {
             // Read on, to notice when it leaves; but only so much.
-            Some(_) => self.to_server.unseen().len() >= SMALL / 2,
+            Some(_) => self.has_read_enough(),
             // As a backend: who does not read its answers is asked no further questions. What pgweir itself answers
             // would else be kept without bound.
             None => {
-                self.to_server.has_output() || self.to_client.has_output() || self.session.is_full()
+                self.to_server.has_output()
+                    || self.to_client.has_output()
+                    || self.session.is_full()
+                    || self.held_back && self.has_read_enough()
             }
         };
         if stuck || self.dry[0] {
@@ -263,6 +269,11 @@ impl Relay {
         }
     }
 
+    /// Whether as much has come from a client that must wait as is kept for it.
+    fn has_read_enough(&self) -> bool {
+        self.to_server.unseen().len() >= SMALL / 2
+    }
+
     fn write_to_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
         if !self.to_client.has_output() {
             return Ok(false);
@@ -276,6 +287,7 @@ impl Relay {
 
     /// Hands the session every message that has arrived from the client, as far as it can go on.
     fn look_at_client(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        self.held_back = false;
         while self.waiting.is_none() {
             let unseen = self.to_server.unseen();
             let head = match Head::peek(unseen) {
@@ -302,6 +314,10 @@ impl Relay {
             match verdict {
                 FromClient::NeedMore(want) => {
                     self.want[0] = want;
+                    break;
+                }
+                FromClient::Wait => {
+                    self.held_back = true;
                     break;
                 }
                 FromClient::Attach(intent) => self.attach(cx, intent)?,
