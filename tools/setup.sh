@@ -27,6 +27,7 @@ missing=()
 has make || missing+=(make)
 has cc || missing+=(gcc libc6-dev)        # ring, and the linker
 has c++ || missing+=(g++)                 # libFuzzer
+has ip || missing+=(iproute2)             # network namespaces, for hosts that vanish
 has_postgresql || missing+=(postgresql postgresql-client)
 has python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)

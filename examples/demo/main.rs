@@ -1,9 +1,10 @@
 //! `make demo`: a failover before your eyes.
 //!
-//! Starts a primary with two streaming replicas and pgweir before them, puts load on it, kills the
-//! primary as a power cut would, promotes a replica as a cluster manager would, and then tells what
-//! the applications saw of it. It ends with an error when a promise was broken. `KEEP=1` leaves
-//! everything running until Ctrl-C. All of it lives in a temporary folder, and goes with it.
+//! Starts a primary with two streaming replicas and pgweir before them, puts load on it, lets something happen to the
+//! primary, promotes a replica as a cluster manager would, and then tells what the applications saw of it. It ends with
+//! an error when a promise was broken. `make demo FAULT=hang` chooses what happens: kill (the default), hang, blackhole,
+//! switchover, splitbrain, or all of them in turn. `KEEP=1` leaves everything running until Ctrl-C. All of it lives in a
+//! temporary folder, and goes with it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a demo may fail loudly")]
 #![allow(clippy::indexing_slicing, reason = "a demo may fail loudly")]
@@ -11,142 +12,98 @@
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
-mod load;
-mod report;
+#[path = "../../tests/story/mod.rs"]
+mod story;
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Cluster, Setup, Signal, Weir, pgbench, wait};
-use load::{Load, Pgbench, Plan};
-use report::{Facts, Report};
+use common::{Cluster, Weir, pgbench};
+use story::load::{self, Pgbench};
+use story::{Facts, Fault, Load, Report, Scene, fault, written};
 
-/// Time under load before the primary is killed.
+/// Time under load before anything happens.
 const BEFORE: Duration = Duration::from_secs(5);
-/// Time under load from then on.
-const AFTER: Duration = Duration::from_secs(8);
+/// Time under load from then on, until the old primary comes back.
+const AFTER: Duration = Duration::from_secs(5);
+/// Time under load with the old primary back.
+const BACK: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    let end = run();
-    if let Err(broken) = &end {
-        println!("\nBroken promises:");
-        broken.iter().for_each(|promise| println!("  - {promise}"));
+    let faults = match chosen(std::env::args().nth(1).as_deref()) {
+        Ok(faults) => faults,
+        Err(error) => {
+            eprintln!("demo: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut end = ExitCode::SUCCESS;
+    for fault in faults {
+        // A thread of its own: it may move to another network.
+        let broken = thread::spawn(move || show(fault)).join().expect("the demo does not panic");
+        if !broken.is_empty() {
+            println!("\nBroken promises:");
+            broken.iter().for_each(|promise| println!("  - {promise}"));
+            end = ExitCode::FAILURE;
+        }
     }
-    if end.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    end
 }
 
-/// The show. `Err` lists the promises that were broken.
-fn run() -> Result<(), Vec<String>> {
+/// What is to happen.
+fn chosen(name: Option<&str>) -> Result<Vec<Fault>, String> {
+    match name {
+        None | Some("") => Ok(vec![Fault::Kill]),
+        Some("all") => Ok(Fault::ALL.map(|(_, fault)| fault).into()),
+        Some(name) => Ok(vec![name.parse()?]),
+    }
+}
+
+/// The show. Answers with the promises that were broken.
+fn show(fault: Fault) -> Vec<String> {
     say("starting a primary and two streaming replicas");
-    let mut cluster = start_cluster();
-    let weir = Weir::setup()
-        .cluster(&cluster)
-        .setting("pool_mode", "transaction")
-        .setting("topology_user", "app")
-        .setting("max_client_conn", 500)
-        .setting("verbose", 0)
-        .start();
+    let Some(mut scene) = Scene::set(fault) else { return Vec::new() };
+    let cluster = &mut scene.cluster;
+    pgbench(&cluster.primary().login("app", "app"), &["-i", "-s", "2", "-q"]).ok();
+    let weir = story::weir(cluster).start();
     say(&format!("pgweir listens on 127.0.0.1:{}; http://{}/metrics", weir.port(), weir.http()));
 
     let start = Instant::now();
-    let plan = Plan { port: weir.port(), end: start + BEFORE + AFTER };
-    let load = Load::start(plan);
-    let writers = Pgbench::start(plan, weir.login("app", "app"), Pgbench::WRITERS);
-    let readers = Pgbench::start(plan, weir.login("app", "app"), Pgbench::READERS);
-    say(&format!("load: {} for {}s", load::DESCRIPTION, (BEFORE + AFTER).as_secs()));
+    let load = Load::start(weir.port());
+    let end = start + BEFORE + AFTER + BACK;
+    let bench = [Pgbench::WRITERS, Pgbench::READERS]
+        .map(|args| Pgbench::start(end, weir.login("app", "app"), args));
+    say(&format!("load: {}, pgbench with 8 writers and 8 readers", load::DESCRIPTION));
 
-    // Not a wait for a condition: this is how long the healthy part of the show lasts.
-    std::thread::sleep(BEFORE);
-    let failover = fail_over(&mut cluster);
+    // Not waits for a condition: this is how long the parts of the show last.
+    thread::sleep(BEFORE);
+    say(fault.words());
+    let failover = fault::strike(fault, cluster);
+    let [old, new] = [failover.old, failover.new].map(|number| cluster.nodes[number].name());
+    say(&format!("{new} is the primary; the other replica follows it"));
+    thread::sleep(AFTER);
+    say(&format!("{old} comes back"));
+    fault::come_back(&failover, cluster);
+    thread::sleep(BACK);
 
-    let mut facts = Facts {
+    let (seen, pgbench) = (load.finish(), bench.map(Pgbench::finish));
+    let facts = Facts {
         start,
         failover,
-        seen: load.finish(),
-        pgbench_writers: writers.finish(),
-        pgbench_readers: readers.finish(),
-        found: Vec::new(),
-        nodes: cluster.nodes.iter().map(|node| (node.port(), node.name().to_owned())).collect(),
-        metrics: weir.get("/metrics").1,
+        seen,
+        pgbench: Some(pgbench),
+        on_new: written(cluster.primary()),
+        on_old: written(&cluster.nodes[failover.old]),
+        nodes: cluster.hosts(),
     };
-    facts.found = found_writes(&cluster);
     let report = Report::new(&facts);
     println!("\n{report}");
     println!("metrics: http://{}/metrics", weir.http());
     if std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty() && keep != "0") {
-        keep_running(&cluster, &weir);
+        keep_running(cluster, &weir);
     }
-    if report.broken.is_empty() { Ok(()) } else { Err(report.broken) }
-}
-
-fn start_cluster() -> Cluster {
-    let cluster = Setup::new()
-        .setting("shared_buffers", "64MB")
-        .setting("max_connections", 200)
-        .sql("GRANT pg_monitor TO app")
-        .cluster(2);
-    let primary = cluster.primary();
-    // No key: a write that was done twice shall show.
-    primary.query(
-        "CREATE TABLE demo_writes (writer int, seq bigint); ALTER TABLE demo_writes OWNER TO app",
-    );
-    pgbench(&primary.login("app", "app"), &["-i", "-s", "2", "-q"]).ok();
-    // An acknowledged write must survive the loss of the primary, so it must be on a replica before
-    // it is acknowledged. Only now, for without replicas nothing could be written. The setting is
-    // in the primary's postgresql.auto.conf alone: whoever is promoted acknowledges by itself, and
-    // need not wait for a replica that isn't there yet.
-    primary.set("synchronous_standby_names", "ANY 1 (*)");
-    let replication = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'";
-    wait::until("synchronous replicas", wait::DEADLINE, || primary.query(replication).one() == "2");
-    cluster
-}
-
-/// When what happened.
-#[derive(Clone, Copy, Debug)]
-struct Failover {
-    /// The primary was killed.
-    killed: Instant,
-    /// A replica was asked to become the primary.
-    asked: Instant,
-    /// It took writes.
-    promoted: Instant,
-    /// Its port.
-    new_primary: u16,
-}
-
-/// Does what a cluster manager does.
-fn fail_over(cluster: &mut Cluster) -> Failover {
-    let old = cluster.primary().port();
-    say(&format!("SIGKILL to the primary at port {old}"));
-    let killed = Instant::now();
-    cluster.primary_mut().kill(Signal::KILL);
-    // With ANY 1, an acknowledged write is on one replica at least, not on a certain one: the one
-    // that has received most has them all.
-    let chosen = most_advanced(cluster);
-    let asked = Instant::now();
-    cluster.nodes[chosen].promote();
-    let promoted = Instant::now();
-    cluster.adopt(chosen);
-    let new_primary = cluster.primary().port();
-    say(&format!("port {new_primary} is the primary; the other replica follows it"));
-    Failover { killed, asked, promoted, new_primary }
-}
-
-fn most_advanced(cluster: &Cluster) -> usize {
-    let received = |number: usize| {
-        let sql = "SELECT pg_last_wal_receive_lsn() - '0/0'::pg_lsn";
-        cluster.nodes[number].query(sql).one().parse::<u128>().expect("a number of bytes")
-    };
-    [1, 2].into_iter().max_by_key(|number| (received(*number), *number == 1)).expect("two of them")
-}
-
-/// All that our writers wrote, asked of the new primary itself.
-fn found_writes(cluster: &Cluster) -> Vec<(usize, i64)> {
-    let rows = cluster.primary().query("SELECT writer, seq FROM demo_writes").rows;
-    let number = |value: &Option<String>| value.as_ref().expect("no NULLs").parse::<i64>().unwrap();
-    rows.iter()
-        .map(|row| (usize::try_from(number(&row[0])).expect("a writer's number"), number(&row[1])))
-        .collect()
+    report.broken
 }
 
 fn keep_running(cluster: &Cluster, weir: &Weir) -> ! {
@@ -162,7 +119,7 @@ fn keep_running(cluster: &Cluster, weir: &Weir) -> ! {
     }
     println!("Ctrl-C stops everything and removes its files.");
     loop {
-        std::thread::park(); // Ctrl-C ends us, and the watchdog of tests/common the rest
+        thread::park(); // Ctrl-C ends us, and the watchdog of tests/common the rest
     }
 }
 

@@ -21,15 +21,17 @@ pub struct Cluster {
 impl Cluster {
     pub(super) fn new(setup: Setup, replicas: usize) -> Self {
         let home = Arc::new(Home::new());
+        let places: Vec<_> = (0..=replicas).map(|number| setup.place(number)).collect();
         let primary = setup.start_in(home.clone(), "node0");
         let nodes = thread::scope(|scope| {
             let replicas: Vec<_> = (1..=replicas)
                 .map(|number| {
                     let (home, primary) = (home.clone(), &primary);
+                    let place = places[number].clone();
                     scope.spawn(move || {
                         let name = format!("node{number}");
                         let installation = primary.installation().clone();
-                        let mut node = Postgres::empty(home, &name, installation);
+                        let mut node = Postgres::empty(home, &name, installation, place);
                         clone_from(primary, &node);
                         node.start();
                         node
@@ -70,9 +72,16 @@ impl Cluster {
         self.nodes.iter().map(Postgres::port).collect()
     }
 
+    /// Address with port, and name, of each node.
+    pub fn hosts(&self) -> Vec<(String, String)> {
+        let host = |node: &Postgres| format!("{}:{}", node.place().address(), node.port());
+        self.nodes.iter().map(|node| (host(node), node.name().to_owned())).collect()
+    }
+
     /// A line for `[databases]` that names all nodes and wants the primary.
     pub fn entry(&self, name: &str) -> String {
-        let hosts = vec!["127.0.0.1"; self.nodes.len()].join(",");
+        let hosts: Vec<_> = self.nodes.iter().map(|node| node.place().address()).collect();
+        let hosts = hosts.join(",");
         let ports: Vec<_> = self.ports().iter().map(u16::to_string).collect();
         let ports = ports.join(",");
         format!("{name} = host={hosts} port={ports} dbname=app target_session_attrs=read-write")
@@ -121,7 +130,20 @@ impl Cluster {
     /// Lets a running replica follow the present primary.
     pub fn follow(&self, number: usize) {
         let node = &self.nodes[number];
-        node.set("primary_conninfo", &conninfo(self.primary().port(), node));
+        node.set("primary_conninfo", &conninfo(self.primary(), node));
+    }
+
+    /// Starts a node that was shut down in order as a replica of the present primary: it lacks nothing but what was
+    /// written since.
+    pub fn rejoin(&mut self, number: usize) {
+        let conninfo = conninfo(self.primary(), &self.nodes[number]);
+        let node = &mut self.nodes[number];
+        let conf = node.data().join("postgresql.auto.conf");
+        let mut text = fs::read_to_string(&conf).unwrap();
+        text += &format!("primary_conninfo = '{conninfo}'\nsynchronous_standby_names = ''\n");
+        write_private(&conf, &text);
+        write_private(&node.data().join("standby.signal"), "");
+        node.start();
     }
 
     /// Makes a node that is down a replica of the present primary, from a fresh copy, on its port.
@@ -132,8 +154,9 @@ impl Cluster {
     }
 }
 
-fn conninfo(primary: u16, node: &Postgres) -> String {
-    format!("host=127.0.0.1 port={primary} user=postgres application_name={}", node.name())
+fn conninfo(primary: &Postgres, node: &Postgres) -> String {
+    let (address, port, name) = (primary.place().address(), primary.port(), node.name());
+    format!("host={address} port={port} user=postgres application_name={name}")
 }
 
 fn clone_from(primary: &Postgres, node: &Postgres) {
@@ -144,8 +167,8 @@ fn clone_from(primary: &Postgres, node: &Postgres) {
     let mut command = as_service(program);
     command.arg("-D").arg(node.data());
     command.args(["-R", "-X", "stream", "-c", "fast", "--no-sync"]);
-    command.args(["-d", &conninfo(primary.port(), node)]);
-    run(&mut command, "");
+    command.args(["-d", &conninfo(primary, node)]);
+    node.place().run(|| run(&mut command, ""));
 }
 
 /// What the primary began with is a backup, too: the primary still has all WAL written since.
@@ -154,7 +177,7 @@ fn clone_from_template(primary: &Postgres, node: &Postgres) {
     for name in ["postgresql.conf", "pg_hba.conf", "postgresql.auto.conf"] {
         let mut text = fs::read_to_string(primary.data().join(name)).unwrap();
         if name == "postgresql.auto.conf" {
-            text += &format!("primary_conninfo = '{}'\n", conninfo(primary.port(), node));
+            text += &format!("primary_conninfo = '{}'\n", conninfo(primary, node));
         }
         write_private(&node.data().join(name), &text);
     }

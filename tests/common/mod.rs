@@ -17,6 +17,8 @@
 pub mod cluster;
 pub mod home;
 pub mod installation;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod postgres;
 #[cfg(target_os = "linux")]
 pub mod process;
@@ -30,6 +32,8 @@ pub mod wire;
 
 pub use cluster::Cluster;
 pub use installation::{Installation, pg_bin};
+#[cfg(target_os = "linux")]
+pub use network::Network;
 pub use postgres::{Password, Postgres, Setup};
 pub use psql::{Login, Run, java, node, pgbench, psql, python};
 pub use raw::Raw;

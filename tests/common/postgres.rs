@@ -11,6 +11,8 @@ use rustix::process::Signal;
 use super::cluster::Cluster;
 use super::home::{self, Home, Process, as_service, give, write_private};
 use super::installation::{Installation, copy_folder};
+#[cfg(target_os = "linux")]
+use super::network::{Host, Network};
 use super::psql::Login;
 use super::tls::Certificate;
 use super::wait;
@@ -30,6 +32,8 @@ pub struct Setup {
     sql: Vec<String>,
     tls: Option<Certificate>,
     installation: Option<Installation>,
+    #[cfg(target_os = "linux")]
+    hosts: Vec<Host>,
 }
 
 /// How a role proves who it is, and what the server stores for that.
@@ -96,6 +100,24 @@ impl Setup {
         self
     }
 
+    /// Puts the first server on the first host of this network, and so on, instead of all on 127.0.0.1.
+    #[cfg(target_os = "linux")]
+    pub fn network(mut self, network: &Network) -> Self {
+        self.hosts = network.hosts().to_vec();
+        self
+    }
+
+    /// Where the server with this number is to live.
+    pub(super) fn place(&self, number: usize) -> Place {
+        #[cfg(target_os = "linux")]
+        if !self.hosts.is_empty() {
+            let host = self.hosts.get(number).expect("the network has a host for each server");
+            return Place::Host(host.clone());
+        }
+        let _ = number;
+        Place::Loopback
+    }
+
     /// Starts one server.
     pub fn start(self) -> Postgres {
         self.start_in(Arc::new(Home::new()), "node0")
@@ -109,7 +131,7 @@ impl Setup {
     pub(super) fn start_in(self, home: Arc<Home>, name: &str) -> Postgres {
         let installation = self.installation.clone();
         let installation = installation.unwrap_or_else(|| Installation::usual().clone());
-        let mut server = Postgres::empty(home, name, installation);
+        let mut server = Postgres::empty(home, name, installation, self.place(0));
         copy_folder(&server.installation.template(), &server.data).unwrap();
         self.write_conf(&server);
         self.write_hba(&server);
@@ -160,12 +182,44 @@ impl Setup {
             "local all postgres trust",
             "local replication postgres trust",
             "host replication postgres 127.0.0.1/32 trust",
+            "host replication postgres 10.213.0.0/16 trust", // see network.rs
         ];
         if self.hba.is_empty() {
             lines.extend(["local all all trust", "host all all 127.0.0.1/32 trust"]);
+            lines.push("host all all 10.213.0.0/16 trust");
         }
         lines.extend(self.hba.iter().map(String::as_str));
         write_private(&server.data.join("pg_hba.conf"), &(lines.join("\n") + "\n"));
+    }
+}
+
+/// Where a server lives.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// At 127.0.0.1.
+    Loopback,
+    /// On a host of its own.
+    #[cfg(target_os = "linux")]
+    Host(Host),
+}
+
+impl Place {
+    /// Its address.
+    pub fn address(&self) -> String {
+        match self {
+            Self::Loopback => "127.0.0.1".to_owned(),
+            #[cfg(target_os = "linux")]
+            Self::Host(host) => host.address(),
+        }
+    }
+
+    /// Does something there: starts a program, say.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match self {
+            Self::Loopback => work(),
+            #[cfg(target_os = "linux")]
+            Self::Host(host) => host.run(work),
+        }
     }
 }
 
@@ -177,6 +231,7 @@ pub struct Postgres {
     data: PathBuf,
     log: PathBuf,
     socket_dir: PathBuf,
+    place: Place,
     port: u16,
     /// Started before: others know its port by now.
     port_is_known: bool,
@@ -185,7 +240,12 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    pub(super) fn empty(home: Arc<Home>, name: &str, installation: Installation) -> Self {
+    pub(super) fn empty(
+        home: Arc<Home>,
+        name: &str,
+        installation: Installation,
+        place: Place,
+    ) -> Self {
         let folder = home.folder(name);
         Self {
             name: name.to_owned(),
@@ -193,6 +253,7 @@ impl Postgres {
             data: folder.join("data"),
             log: folder.join("log"),
             socket_dir: folder,
+            place,
             port: home::free_port(),
             port_is_known: false,
             process: None,
@@ -200,7 +261,12 @@ impl Postgres {
         }
     }
 
-    /// Its port at 127.0.0.1.
+    /// Where it lives.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its port there.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -232,7 +298,7 @@ impl Postgres {
 
     /// How a client reaches it over TCP, without pgweir.
     pub fn login(&self, user: &str, database: &str) -> Login {
-        Login::tcp(self.port, user, database)
+        Login::at(&self.place.address(), self.port, user, database)
     }
 
     /// Whether its postmaster runs (a frozen one does).
@@ -302,11 +368,11 @@ impl Postgres {
             .arg("-D")
             .arg(&self.data)
             .args(["-c", &format!("port={}", self.port)])
-            .args(["-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", &format!("listen_addresses={}", self.place.address())])
             .args(["-c", &format!("unix_socket_directories={}", self.socket_dir.display())])
             .stdout(log.try_clone().unwrap())
             .stderr(log);
-        Process::start(&mut command, &self.home)
+        self.place.run(|| Process::start(&mut command, &self.home))
     }
 
     /// Waits until it answers a query (true) or has ended (false).
@@ -329,6 +395,26 @@ impl Postgres {
             process.signal_all(signal);
         } else {
             process.signal(signal);
+        }
+    }
+
+    /// From now on its host's answers vanish on the way.
+    #[cfg(target_os = "linux")]
+    pub fn vanish(&self) {
+        self.host().vanish();
+    }
+
+    /// Its host's answers arrive again.
+    #[cfg(target_os = "linux")]
+    pub fn reappear(&self) {
+        self.host().reappear();
+    }
+
+    #[cfg(target_os = "linux")]
+    fn host(&self) -> &Host {
+        match &self.place {
+            Place::Host(host) => host,
+            Place::Loopback => panic!("{} has no network of its own (Setup::network)", self.name),
         }
     }
 

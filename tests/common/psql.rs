@@ -25,7 +25,12 @@ pub struct Login {
 impl Login {
     /// Over TCP to 127.0.0.1.
     pub fn tcp(port: u16, user: &str, database: &str) -> Self {
-        Self::to("127.0.0.1", port, user, database)
+        Self::at("127.0.0.1", port, user, database)
+    }
+
+    /// Over TCP to this address.
+    pub fn at(address: &str, port: u16, user: &str, database: &str) -> Self {
+        Self::to(address, port, user, database)
     }
 
     /// Over the Unix socket in a folder.

@@ -1,6 +1,8 @@
 //! The load: connections of our own that remember what they were told, and pgbench.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,9 +12,10 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::common::home::Home;
 use crate::common::psql::{self, Login};
+use crate::common::wait;
 
 /// Connections that write numbered rows.
-const WRITERS: usize = 8;
+pub const WRITERS: usize = 8;
 /// Connections that ask who answers a read-only transaction.
 const READERS: usize = 4;
 /// So that the rows remain few enough to compare one by one.
@@ -21,27 +24,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// For the person who watches.
-pub(crate) const DESCRIPTION: &str = "8 numbered writers and 4 readers of our own, pgbench with 8 writers \
-                               and 8 readers";
-
-/// Where the load goes, and until when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// pgweir's port.
-    pub port: u16,
-    /// When it ends.
-    pub end: Instant,
-}
+pub const DESCRIPTION: &str = "8 numbered writers and 4 readers";
 
 /// What our own connections saw.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub struct Seen {
     /// Acknowledged writes: writer, number, when.
     pub acknowledged: Vec<(usize, i64, Instant)>,
     /// Writes that were answered by an error: nobody knows whether they were done.
     pub uncertain: Vec<(usize, i64)>,
-    /// Answered reads: which server (by port), when.
-    pub reads: Vec<(u16, Instant)>,
+    /// Answered reads: reader, which server (`address:port`), when.
+    pub reads: Vec<(usize, String, Instant)>,
     /// Errors by SQLSTATE and message.
     pub errors: BTreeMap<String, u64>,
     /// Connections that broke or could not be made.
@@ -75,35 +68,69 @@ impl Seen {
     }
 }
 
+/// What the clients share.
+#[derive(Debug)]
+struct Shared {
+    port: u16,
+    stop: AtomicBool,
+    /// How often each writer, and each reader, was answered without an error.
+    answers: [AtomicU64; WRITERS + READERS],
+}
+
+impl Shared {
+    fn goes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn answered(&self, client: usize) {
+        self.answers[client].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Our own connections at work.
-pub(crate) struct Load {
+pub struct Load {
+    shared: Arc<Shared>,
     thread: JoinHandle<Seen>,
 }
 
 impl Load {
-    /// Starts them on a thread of their own.
-    pub(crate) fn start(plan: Plan) -> Self {
+    /// Starts them, on a thread of their own, against pgweir's port.
+    pub fn start(port: u16) -> Self {
+        let (stop, answers) = (AtomicBool::new(false), Default::default());
+        let shared = Arc::new(Shared { port, stop, answers });
+        let theirs = shared.clone();
         let thread = thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(drive(plan))
+            runtime.block_on(drive(theirs))
         });
-        Self { thread }
+        Self { shared, thread }
     }
 
-    /// Waits for the end of the plan.
-    pub(crate) fn finish(self) -> Seen {
+    /// Waits until each of them was answered so often from now on.
+    #[track_caller]
+    pub fn wait_answers(&self, times: u64, when: &str) {
+        let count = || self.shared.answers.each_ref().map(|count| count.load(Ordering::Relaxed));
+        let before = count();
+        wait::until(&format!("{times} answers for each client {when}"), PATIENCE, || {
+            count().iter().zip(&before).all(|(now, before)| *now >= before + times)
+        });
+    }
+
+    /// Tells them to stop, and waits for what they have to tell.
+    pub fn finish(self) -> Seen {
+        self.shared.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the load does not panic")
     }
 }
 
-async fn drive(plan: Plan) -> Seen {
+async fn drive(shared: Arc<Shared>) -> Seen {
     let mut tasks = JoinSet::new();
     for writer in 0..WRITERS {
-        tasks.spawn(write(plan, writer));
+        tasks.spawn(write(shared.clone(), writer));
     }
     for reader in 0..READERS {
-        tasks.spawn(read(plan, reader));
+        tasks.spawn(read(shared.clone(), reader));
     }
     let mut seen = Seen::default();
     while let Some(part) = tasks.join_next().await {
@@ -113,13 +140,13 @@ async fn drive(plan: Plan) -> Seen {
 }
 
 /// Inserts one number after the other; every number is tried once.
-async fn write(plan: Plan, writer: usize) -> Seen {
+async fn write(shared: Arc<Shared>, writer: usize) -> Seen {
     let who = format!("writer {writer}");
     let number = i32::try_from(writer).expect("few writers");
     let mut seen = Seen::default();
     let mut seq = 0;
-    while let Some(client) = connect(plan, &who, &mut seen).await {
-        let sql = "INSERT INTO demo_writes VALUES ($1, $2)";
+    while let Some(client) = connect(&shared, &who, &mut seen).await {
+        let sql = "INSERT INTO story VALUES ($1, $2)";
         let statement = match client.prepare_typed(sql, &[Type::INT4, Type::INT8]).await {
             Ok(statement) => statement,
             Err(error) => {
@@ -127,11 +154,14 @@ async fn write(plan: Plan, writer: usize) -> Seen {
                 continue;
             }
         };
-        while Instant::now() < plan.end {
+        while shared.goes_on() {
             seq += 1;
             let values: [&(dyn ToSql + Sync); 2] = [&number, &seq];
             match tokio::time::timeout(PATIENCE, client.execute(&statement, &values)).await {
-                Ok(Ok(_)) => seen.acknowledged.push((writer, seq, Instant::now())),
+                Ok(Ok(_)) => {
+                    seen.acknowledged.push((writer, seq, Instant::now()));
+                    shared.answered(writer);
+                }
                 Ok(Err(error)) => {
                     seen.uncertain.push((writer, seq));
                     if !seen.note(&who, &error, &client) {
@@ -151,13 +181,16 @@ async fn write(plan: Plan, writer: usize) -> Seen {
 }
 
 /// Asks in read-only transactions who answers.
-async fn read(plan: Plan, reader: usize) -> Seen {
+async fn read(shared: Arc<Shared>, reader: usize) -> Seen {
     let who = format!("reader {reader}");
     let mut seen = Seen::default();
-    while let Some(mut client) = connect(plan, &who, &mut seen).await {
-        while Instant::now() < plan.end {
+    while let Some(mut client) = connect(&shared, &who, &mut seen).await {
+        while shared.goes_on() {
             match tokio::time::timeout(PATIENCE, who_answers(&mut client)).await {
-                Ok(Ok(port)) => seen.reads.push((port, Instant::now())),
+                Ok(Ok(host)) => {
+                    seen.reads.push((reader, host, Instant::now()));
+                    shared.answered(WRITERS + reader);
+                }
                 Ok(Err(error)) if seen.note(&who, &error, &client) => {}
                 Ok(Err(_)) => break,
                 Err(_) => {
@@ -171,17 +204,18 @@ async fn read(plan: Plan, reader: usize) -> Seen {
     seen
 }
 
-async fn who_answers(client: &mut Client) -> Result<u16, tokio_postgres::Error> {
+async fn who_answers(client: &mut Client) -> Result<String, tokio_postgres::Error> {
     let transaction = client.build_transaction().read_only(true).start().await?;
-    let row = transaction.query_one("SELECT inet_server_port()", &[]).await?;
+    let sql = "SELECT host(inet_server_addr()) || ':' || inet_server_port()";
+    let row = transaction.query_one(sql, &[]).await?;
     transaction.commit().await?;
-    Ok(u16::try_from(row.get::<_, i32>(0)).expect("a port"))
+    Ok(row.get(0))
 }
 
-/// A connection, or `None` when the plan is over. A refused one counts as dropped.
-async fn connect(plan: Plan, who: &str, seen: &mut Seen) -> Option<Client> {
-    let config = format!("host=127.0.0.1 port={} user=app dbname=app password=secret", plan.port);
-    while Instant::now() < plan.end {
+/// A connection, or `None` when it is over. A refused one counts as dropped.
+async fn connect(shared: &Shared, who: &str, seen: &mut Seen) -> Option<Client> {
+    let config = format!("host=127.0.0.1 port={} user=app dbname=app password=secret", shared.port);
+    while shared.goes_on() {
         match tokio_postgres::connect(&config, NoTls).await {
             Ok((client, connection)) => {
                 tokio::spawn(connection);
@@ -195,13 +229,13 @@ async fn connect(plan: Plan, who: &str, seen: &mut Seen) -> Option<Client> {
 }
 
 /// pgbench, started again whenever its clients gave up: it ends a client at its first error.
-pub(crate) struct Pgbench {
+pub struct Pgbench {
     thread: JoinHandle<BenchSeen>,
 }
 
 /// What pgbench saw.
 #[derive(Debug, Default)]
-pub(crate) struct BenchSeen {
+pub struct BenchSeen {
     /// Transactions it counted.
     pub transactions: u64,
     /// Clients that it ended for an error, by the error's text.
@@ -212,23 +246,23 @@ pub(crate) struct BenchSeen {
 
 impl Pgbench {
     /// Its own script, without the updates that everybody wants to make to the same rows.
-    pub(crate) const WRITERS: &'static [&'static str] = &["-N", "-M", "prepared", "-c", "8", "-n"];
+    pub const WRITERS: &'static [&'static str] = &["-N", "-M", "prepared", "-c", "8", "-n"];
     /// A script of read-only transactions.
-    pub(crate) const READERS: &'static [&'static str] = &["-f", "READ_ONLY", "-c", "8", "-n"];
+    pub const READERS: &'static [&'static str] = &["-f", "READ_ONLY", "-c", "8", "-n"];
 
     /// Starts it on a thread of its own.
-    pub(crate) fn start(plan: Plan, login: Login, args: &'static [&'static str]) -> Self {
-        let thread = thread::spawn(move || run(plan, &login, args));
+    pub fn start(end: Instant, login: Login, args: &'static [&'static str]) -> Self {
+        let thread = thread::spawn(move || run(end, &login, args));
         Self { thread }
     }
 
-    /// Waits for the end of the plan.
-    pub(crate) fn finish(self) -> BenchSeen {
+    /// Waits for the end.
+    pub fn finish(self) -> BenchSeen {
         self.thread.join().expect("pgbench can be run")
     }
 }
 
-fn run(plan: Plan, login: &Login, args: &[&str]) -> BenchSeen {
+fn run(end: Instant, login: &Login, args: &[&str]) -> BenchSeen {
     let home = Home::new();
     let script = home.path().join("read-only.sql");
     let sql = "\\set aid random(1, 100000)\nBEGIN READ ONLY;\n\
@@ -240,7 +274,7 @@ fn run(plan: Plan, login: &Login, args: &[&str]) -> BenchSeen {
 
     let mut seen = BenchSeen::default();
     loop {
-        let left = plan.end.saturating_duration_since(Instant::now()).as_secs();
+        let left = end.saturating_duration_since(Instant::now()).as_secs();
         if left == 0 {
             return seen;
         }
