@@ -6,7 +6,6 @@ mod common;
 mod story;
 
 use std::thread;
-use std::time::Instant;
 
 use common::{Cluster, Signal, Weir, Wire, wait};
 use story::{Facts, Fault, Load, Report, Scene, fault, written};
@@ -19,7 +18,6 @@ fn keeps_its_promises(fault: Fault) {
     let Some(mut scene) = Scene::set(fault) else { return };
     let cluster = &mut scene.cluster;
     let weir = story::weir(cluster).start();
-    let start = Instant::now();
     let load = Load::start(weir.port());
     load.wait_answers(SOME, "before the failover");
     let failover = fault::strike(fault, cluster);
@@ -29,7 +27,7 @@ fn keeps_its_promises(fault: Fault) {
     wait_role(&weir, cluster.nodes[failover.old].port(), role);
     load.wait_answers(SOME, "with the old primary back");
     let facts = Facts {
-        start,
+        start: load.begun,
         failover,
         seen: load.finish(),
         pgbench: None,

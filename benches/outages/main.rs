@@ -16,13 +16,16 @@ mod story;
 use std::env::var;
 use std::fmt::Write;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use newcomers::Newcomers;
 use story::{Facts, Fault, Load, Report, Scene, fault, written};
 
 /// Answers per client before anything happens, and after it.
 const ANSWERS: u64 = 50;
+
+/// Least time that all is in order before the fault; at most twice that.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// What writers may wait for beyond the promotion, at most, in the median over all runs.
 fn bound(fault: Fault) -> Duration {
@@ -67,15 +70,16 @@ fn tell(fault: Fault) -> Option<Report> {
     let mut scene = Scene::set(fault)?;
     let cluster = &mut scene.cluster;
     let weir = story::weir(cluster).start();
-    let start = Instant::now();
     let load = Load::start(weir.port());
     load.wait_answers(ANSWERS, "before the failover");
+    // All is quiet, and the fault comes at any moment between two questions of the monitors.
+    thread::sleep(QUIET + QUIET.mul_f64(f64::from(rand::random::<u16>()) / f64::from(u16::MAX)));
     let failover = fault::strike(fault, cluster);
     load.wait_answers(ANSWERS, "after the failover");
     fault::come_back(&failover, cluster);
     load.wait_answers(ANSWERS, "with the old primary back");
     let report = Report::new(&Facts {
-        start,
+        start: load.begun,
         failover,
         seen: load.finish(),
         pgbench: None,

@@ -55,7 +55,10 @@ impl fmt::Display for Newcomers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ratio = self.one_gone.p99.as_secs_f64() / self.all_alive.p99.as_secs_f64();
         writeln!(f, "## A new client, and one of three hosts behind a black hole\n")?;
-        writeln!(f, "From connecting to the first answer, {CLIENTS} clients one after the other.\n")?;
+        writeln!(
+            f,
+            "From connecting to the first answer, {CLIENTS} clients one after the other.\n"
+        )?;
         writeln!(f, "| | median | p99 |\n|---|---|---|")?;
         for (name, times) in [("all alive", &self.all_alive), ("one gone", &self.one_gone)] {
             let us = |time: Duration| time.as_micros();

@@ -17,7 +17,7 @@ mod story;
 
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Cluster, Weir, pgbench};
 use story::load::{self, Pgbench};
@@ -69,8 +69,8 @@ fn show(fault: Fault) -> Vec<String> {
     let weir = story::weir(cluster).start();
     say(&format!("pgweir listens on 127.0.0.1:{}; http://{}/metrics", weir.port(), weir.http()));
 
-    let start = Instant::now();
     let load = Load::start(weir.port());
+    let start = load.begun;
     let end = start + BEFORE + AFTER + BACK;
     let bench = [Pgbench::WRITERS, Pgbench::READERS]
         .map(|args| Pgbench::start(end, weir.login("app", "app"), args));

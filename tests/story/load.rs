@@ -89,6 +89,8 @@ impl Shared {
 
 /// Our own connections at work.
 pub struct Load {
+    /// When it began.
+    pub begun: Instant,
     shared: Arc<Shared>,
     thread: JoinHandle<Seen>,
 }
@@ -104,7 +106,7 @@ impl Load {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(drive(theirs))
         });
-        Self { shared, thread }
+        Self { begun: Instant::now(), shared, thread }
     }
 
     /// Waits until each of them was answered so often from now on.

@@ -7,7 +7,8 @@
 //! - `load` — the clients, who remember what they were told
 //! - `report` — from what was seen to what it means
 
-#![allow(dead_code, reason = "each user tells another part of it")]
+#![allow(dead_code, unused_imports, reason = "each user tells another part of it")]
+#![allow(unreachable_pub, reason = "shared by several crates")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a story may fail loudly")]
 #![allow(clippy::indexing_slicing, reason = "a story may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
@@ -47,7 +48,7 @@ impl Scene {
                 Some(network) => setup.network(network),
                 None => setup,
             };
-            return Some(Self { cluster: begin(setup), _network: network });
+            Some(Self { cluster: begin(setup), _network: network })
         }
         #[cfg(not(target_os = "linux"))]
         match fault {

@@ -110,7 +110,10 @@ impl Report {
             ),
         );
         let Outage { worst, median } = self.readers;
-        self.line("outage for readers", format!("worst client {}, median {}", ms(worst), ms(median)));
+        self.line(
+            "outage for readers",
+            format!("worst client {}, median {}", ms(worst), ms(median)),
+        );
         let after = |at: &Instant| *at > promoted;
         let written = facts.seen.acknowledged.iter().any(|write| after(&write.2));
         self.promise(written, "nothing was written after the failover".to_owned());
