@@ -12,12 +12,21 @@
 //! - `classify` — what a transaction says of itself, and whether a text only ends one
 //! - `route` — intent and `target_session_attrs` to what is wanted
 //! - `balance` — which of several replicas
+//! - `grammar` — what PostgreSQL's grammar says of a text (`route_reads = auto`; the only part that allocates)
+//! - `catalog` — which functions of a database only look
+//! - `shape` — texts that differ in constants only
 
 pub mod balance;
+#[cfg(feature = "grammar")]
+pub mod catalog;
 pub mod classify;
+#[cfg(feature = "grammar")]
+pub mod grammar;
 pub mod hint;
 pub mod route;
 mod scan;
+#[cfg(feature = "grammar")]
+pub mod shape;
 
 pub use balance::{Load, pick};
 pub use classify::{Intent, TransactionEnd, ends_transaction, intent, is_plannable};

@@ -29,6 +29,17 @@ impl Token<'_> {
     }
 }
 
+/// A token as its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'a> {
+    /// A string or a number.
+    Constant,
+    /// Anything else.
+    Text(&'a [u8]),
+    /// As [`Token::Doubtful`].
+    Doubtful,
+}
+
 /// Takes a text apart. After [`Token::Doubtful`] it ends.
 #[derive(Clone, Debug)]
 pub(super) struct Scanner<'a> {
@@ -38,6 +49,20 @@ pub(super) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
         Self { rest: text }
+    }
+
+    /// As the next token, but with its bytes where it is no constant.
+    pub(super) fn next_piece(&mut self) -> Option<Piece<'a>> {
+        while self.comment().is_some() {}
+        let from = self.rest;
+        let token = self.next()?;
+        let bytes = from.get(..from.len() - self.rest.len()).unwrap_or_default();
+        Some(match (token, bytes) {
+            (Token::Doubtful, _) => Piece::Doubtful,
+            (Token::Other, [b'\'' | b'0'..=b'9', ..] | [b'e' | b'E', b'\'', ..]) => Piece::Constant,
+            (Token::Other, [b'$', _, .., b'$'] | b"$$") => Piece::Constant,
+            _ => Piece::Text(bytes),
+        })
     }
 
     /// The content of the comment that comes next, if one does: without its marks, white space before it skipped.
