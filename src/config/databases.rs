@@ -7,7 +7,8 @@ use super::connstr;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{
-    Database, HostAddr, LoadBalanceHosts, PoolMode, SecretText, Settings, TargetSessionAttrs,
+    Database, HostAddr, LoadBalanceHosts, PoolMode, RouteReads, SecretText, Settings,
+    TargetSessionAttrs,
 };
 use super::nearest::nearest;
 use super::values::{self, Value};
@@ -18,7 +19,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 23] = [
+const EFFECTIVE: [&str; 24] = [
     "host",
     "port",
     "dbname",
@@ -26,6 +27,7 @@ const EFFECTIVE: [&str; 23] = [
     "password",
     "target_session_attrs",
     "load_balance_hosts",
+    "route_reads",
     "pool_size",
     "min_pool_size",
     "reserve_pool_size",
@@ -89,6 +91,7 @@ fn blank(name: &str) -> Database {
         password: None,
         target_session_attrs: None,
         load_balance_hosts: LoadBalanceHosts::default(),
+        route_reads: None,
         pool_size: None,
         min_pool_size: None,
         reserve_pool_size: None,
@@ -129,6 +132,9 @@ impl Draft<'_> {
             }
             "load_balance_hosts" => {
                 database.load_balance_hosts = parameter(entry, key, value, LoadBalanceHosts::read)?;
+            }
+            "route_reads" => {
+                database.route_reads = Some(parameter(entry, key, value, RouteReads::read)?);
             }
             "pool_size" => database.pool_size = pool_size(entry, key, value)?,
             "min_pool_size" => database.min_pool_size = count(entry, key, value)?,

@@ -207,6 +207,8 @@ pub struct Settings {
     /// 0: named statements pass through untouched.
     pub max_prepared_statements: u32,
     pub prepare_unnamed: PrepareUnnamed,
+    /// `route_reads`
+    pub route_reads: RouteReads,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
     pub auth_hba_file: Option<PathBuf>,
@@ -318,6 +320,20 @@ pub enum PrepareUnnamed {
     Off,
 }
 
+/// Setting `route_reads`: which transactions of an entry for the primary go to replicas without being told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RouteReads {
+    /// None, not even those that say `READ ONLY`.
+    Off,
+    /// Those that say `READ ONLY`.
+    #[default]
+    Explicit,
+    /// Also single statements that PostgreSQL's grammar shows to be reads.
+    Auto,
+    /// As `Explicit`; what `Auto` would do is counted (`SHOW ROUTES`).
+    Shadow,
+}
+
 /// One entry of `[databases]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
@@ -335,6 +351,8 @@ pub struct Database {
     pub target_session_attrs: Option<TargetSessionAttrs>,
     /// How a plain host list is used.
     pub load_balance_hosts: LoadBalanceHosts,
+    /// Overrides the global `route_reads`.
+    pub route_reads: Option<RouteReads>,
     /// Overrides `default_pool_size`; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
     /// Overrides the global `min_pool_size`.

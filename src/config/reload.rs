@@ -114,6 +114,7 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         password,
         target_session_attrs,
         load_balance_hosts,
+        route_reads: _,
         pool_size: _,
         min_pool_size: _,
         reserve_pool_size: _,

@@ -8,7 +8,7 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, SSL_MODES, TIME, Value,
+    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, ROUTE_READS, SSL_MODES, TIME, Value,
 };
 
 /// One setting.
@@ -789,6 +789,13 @@ pub static SETTINGS: &[Setting] = &[
         "Longest a client that needs the primary waits while there is none. 0: it does not wait.",
     )),
     own(live(
+        "route_reads",
+        Kind::Choice(ROUTE_READS),
+        Some("explicit"),
+        field!(route_reads),
+        "Which transactions go to replicas in a database entry for the primary, besides those with a hint: off: none; explicit: those that say READ ONLY; auto: also single statements that PostgreSQL's grammar shows to be reads; shadow: as explicit, and SHOW ROUTES counts what auto would do. See docs/routing.md.",
+    )),
+    own(live(
         "max_replica_lag",
         Kind::Time,
         Some("10"),
@@ -1028,6 +1035,7 @@ fn blank() -> Settings {
         ignore_startup_parameters: Default::default(),
         max_prepared_statements: Default::default(),
         prepare_unnamed: Default::default(),
+        route_reads: Default::default(),
         auth_type: Default::default(),
         auth_file: Default::default(),
         auth_hba_file: Default::default(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, SslMode, TargetSessionAttrs,
+    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, RouteReads, SslMode, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -231,6 +231,12 @@ choice!(PrepareUnnamed, PREPARE_UNNAMED,
     "auto" => Self::Auto,
     "on" => Self::On,
     "off" => Self::Off,
+);
+choice!(RouteReads, ROUTE_READS,
+    "off" => Self::Off,
+    "explicit" => Self::Explicit,
+    "auto" => Self::Auto,
+    "shadow" => Self::Shadow,
 );
 choice!(TargetSessionAttrs, TARGET_SESSION_ATTRS,
     "any" => Self::Any,

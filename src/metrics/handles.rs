@@ -280,6 +280,8 @@ pub enum RouteReason {
     Hint,
     /// The transaction says that it is read-only.
     ReadOnly,
+    /// It looks as if it only reads.
+    LooksReadOnly,
     /// `target_session_attrs` of the database entry.
     Attrs,
     /// Nothing said anything: the primary.
@@ -288,11 +290,28 @@ pub enum RouteReason {
     Fallback,
 }
 
+/// Why a request was run again on another host, unseen by its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveReason {
+    /// The host was no primary any more.
+    Demoted,
+    /// A replica cannot run it.
+    Refused,
+    /// Recovery cancelled it on a replica.
+    Conflict,
+    /// The replica ended.
+    Lost,
+}
+
 /// Routing decisions of one database entry.
 #[derive(Debug)]
 pub struct RoutingMetrics {
     primary: ByReason,
     replica: ByReason,
+    demoted: Total,
+    refused: Total,
+    conflict: Total,
+    lost: Total,
     lease: Arc<Lease>,
 }
 
@@ -300,6 +319,7 @@ pub struct RoutingMetrics {
 struct ByReason {
     hint: Total,
     read_only: Total,
+    looks_read_only: Total,
     attrs: Total,
     default: Total,
     fallback: Total,
@@ -313,13 +333,34 @@ impl RoutingMetrics {
             ByReason {
                 hint: total("hint"),
                 read_only: total("read_only"),
+                looks_read_only: total("looks_read_only"),
                 attrs: total("attrs"),
                 default: total("default"),
                 fallback: total("fallback"),
             }
         };
         let (primary, replica) = (by_reason("primary"), by_reason("replica"));
-        Self { primary, replica, lease: with.lease() }
+        let mut moved = |reason| with.total(&names::ROUTING_MOVED, &[database, reason]);
+        Self {
+            primary,
+            replica,
+            demoted: moved("demoted"),
+            refused: moved("refused"),
+            conflict: moved("conflict"),
+            lost: moved("lost"),
+            lease: with.lease(),
+        }
+    }
+
+    /// Counts one request that was run again on another host.
+    pub fn moved(&self, reason: MoveReason) {
+        let total = match reason {
+            MoveReason::Demoted => &self.demoted,
+            MoveReason::Refused => &self.refused,
+            MoveReason::Conflict => &self.conflict,
+            MoveReason::Lost => &self.lost,
+        };
+        total.increment(1);
     }
 
     /// Counts one decision.
@@ -331,6 +372,7 @@ impl RoutingMetrics {
         let total = match reason {
             RouteReason::Hint => &by_reason.hint,
             RouteReason::ReadOnly => &by_reason.read_only,
+            RouteReason::LooksReadOnly => &by_reason.looks_read_only,
             RouteReason::Attrs => &by_reason.attrs,
             RouteReason::Default => &by_reason.default,
             RouteReason::Fallback => &by_reason.fallback,

@@ -15,7 +15,8 @@ pub mod timing;
 
 pub use exporter::Metrics;
 pub use handles::{
-    AuthFailure, CancelResult, HostMetrics, LoginResult, PoolLevels, PoolMetrics, ProcessMetrics,
-    RouteReason, RouteTarget, RoutingMetrics, TopologyMetrics, Total, WorkerMetrics,
+    AuthFailure, CancelResult, HostMetrics, LoginResult, MoveReason, PoolLevels, PoolMetrics,
+    ProcessMetrics, RouteReason, RouteTarget, RoutingMetrics, TopologyMetrics, Total,
+    WorkerMetrics,
 };
 pub use timing::Timing;

@@ -122,6 +122,8 @@ table! {
     // Routing.
     ROUTING_DECISIONS = Counter, None, "pgweir_routing_decisions_total", ["database", "target", "reason"],
         "Transactions routed, by target (primary, replica) and by what decided it.";
+    ROUTING_MOVED = Counter, None, "pgweir_routing_moved_total", ["database", "reason"],
+        "Requests that were run again on another host unseen by the client: demoted (no primary any more), refused (a replica cannot run it), conflict (with recovery), lost (the replica ended).";
 
     // Topology of a database entry's host list.
     TOPOLOGY_PRIMARY_KNOWN = Gauge, None, "pgweir_topology_primary_known", ["database"],

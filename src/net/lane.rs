@@ -201,6 +201,13 @@ impl Lane {
         self.give_back();
     }
 
+    /// Drops what was approved and has not left. To be called only while nothing of it has.
+    pub fn take_back(&mut self) {
+        self.outbox.clear();
+        self.unflushed = false;
+        self.start = self.seen;
+    }
+
     /// The sender is gone: drops what it sent and nobody looked at. What was approved is still to be written.
     pub fn drop_input(&mut self) {
         self.end = self.seen;

@@ -118,7 +118,11 @@ mod tests {
     #[test]
     fn what_is_volatile_under_any_signature_or_unknown_is_not() {
         assert_eq!(vouch("select random()"), Err(Doubt::Volatile("random".into())));
-        assert_eq!(vouch("select lower(x)"), Err(Doubt::Volatile("lower".into())), "app has one too");
+        assert_eq!(
+            vouch("select lower(x)"),
+            Err(Doubt::Volatile("lower".into())),
+            "app has one too"
+        );
         assert_eq!(vouch("select app.f()"), Err(Doubt::Unknown("app.f".into())));
         assert_eq!(vouch("select 1 <!> 2"), Err(Doubt::Volatile("<!>".into())));
         assert_eq!(vouch("select 1 <@@> 2"), Err(Doubt::Unknown("<@@>".into())));

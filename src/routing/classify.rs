@@ -10,6 +10,8 @@ pub enum Intent {
     Unstated,
     /// It says that it only reads: `BEGIN` or `START TRANSACTION` with `READ ONLY`.
     ReadOnly,
+    /// It is one statement outside of a block that only reads, by PostgreSQL's grammar (`route_reads = auto`).
+    LooksReadOnly,
     /// A comment says where to run it.
     Hint(Target),
 }

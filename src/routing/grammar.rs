@@ -41,7 +41,9 @@ impl fmt::Display for NotARead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "it is longer than {LONGEST} bytes"),
-            Self::Ambiguous => f.write_str("it has a backslash or is not UTF-8: what it means depends on the session"),
+            Self::Ambiguous => f.write_str(
+                "it has a backslash or is not UTF-8: what it means depends on the session",
+            ),
             Self::Refused(words) => write!(f, "PostgreSQL's grammar refuses it: {words}"),
             Self::NotOneStatement(count) => write!(f, "it is {count} statements, not one"),
             Self::Statement(kind) => write!(f, "it is no SELECT but {kind}"),
@@ -131,11 +133,13 @@ fn enter(kind: &str, fields: &Value, calls: &mut Calls) -> Result<(), NotARead> 
         "SortBy" => calls.operators.extend(last_name(&fields["use_op"])),
         "LockingClause" => return Err(NotARead::Locks),
         // Each with what is below it.
-        "SelectStmt" | "CommonTableExpr" | "WithClause" | "ResTarget" | "ColumnRef" | "ParamRef" | "AConst" | "AStar"
-        | "AArrayExpr" | "AIndices" | "AIndirection" | "BoolExpr" | "BooleanTest" | "NullTest" | "CaseExpr"
-        | "CaseWhen" | "CoalesceExpr" | "MinMaxExpr" | "RowExpr" | "NamedArgExpr" | "CollateClause" | "TypeCast"
-        | "TypeName" | "GroupingSet" | "GroupingFunc" | "WindowDef" | "RangeVar" | "RangeSubselect" | "RangeFunction"
-        | "RangeTableSample" | "JoinExpr" | "Alias" | "List" | "String" | "Integer" | "Float" | "Boolean" | "BitString" => {}
+        "SelectStmt" | "CommonTableExpr" | "WithClause" | "ResTarget" | "ColumnRef"
+        | "ParamRef" | "AConst" | "AStar" | "AArrayExpr" | "AIndices" | "AIndirection"
+        | "BoolExpr" | "BooleanTest" | "NullTest" | "CaseExpr" | "CaseWhen" | "CoalesceExpr"
+        | "MinMaxExpr" | "RowExpr" | "NamedArgExpr" | "CollateClause" | "TypeCast" | "TypeName"
+        | "GroupingSet" | "GroupingFunc" | "WindowDef" | "RangeVar" | "RangeSubselect"
+        | "RangeFunction" | "RangeTableSample" | "JoinExpr" | "Alias" | "List" | "String"
+        | "Integer" | "Float" | "Boolean" | "BitString" => {}
         // CURRENT_USER and the like belong to the session, and the session is the same everywhere; so does the clock's
         // time of the transaction.
         "SqlvalueFunction" => {}
@@ -248,7 +252,10 @@ mod tests {
         for (text, why) in [
             ("insert into t values (1)", "no SELECT but InsertStmt"),
             ("update t set a = 1", "no SELECT but UpdateStmt"),
-            ("with x as (insert into t values (1) returning *) select * from x", "no SELECT but InsertStmt"),
+            (
+                "with x as (insert into t values (1) returning *) select * from x",
+                "no SELECT but InsertStmt",
+            ),
             ("select * from (select 1) s, t for no key update", "locks"),
             ("select * from t where a in (select b from u for share)", "locks"),
             ("select 1 into t", "INTO"),

@@ -17,15 +17,12 @@
 //! - `shape` — texts that differ in constants only
 
 pub mod balance;
-#[cfg(feature = "grammar")]
 pub mod catalog;
 pub mod classify;
-#[cfg(feature = "grammar")]
 pub mod grammar;
 pub mod hint;
 pub mod route;
 mod scan;
-#[cfg(feature = "grammar")]
 pub mod shape;
 
 pub use balance::{Load, pick};

@@ -2,7 +2,7 @@
 
 use super::classify::Intent;
 use super::hint::Target;
-use crate::config::TargetSessionAttrs;
+use crate::config::{RouteReads, TargetSessionAttrs};
 
 /// The kind of host that a transaction is to run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Reason {
     Hint,
     /// The transaction says that it is read-only.
     ReadOnly,
+    /// It looks as if it only reads.
+    LooksReadOnly,
     /// `target_session_attrs` of the database entry.
     Attrs,
     /// Nothing said anything: the primary.
@@ -45,23 +47,30 @@ pub struct Decision {
 /// A hint comes first, then the entry. An entry for the primary is where `READ ONLY` counts: it is the one through
 /// which an application both reads and writes. An entry for standbys never falls back to the primary, whoever asks:
 /// that is what it is for.
-pub fn decide(intent: Intent, attrs: TargetSessionAttrs) -> Decision {
+pub fn decide(intent: Intent, attrs: TargetSessionAttrs, reads: RouteReads) -> Decision {
+    let intent = match (intent, reads) {
+        (Intent::ReadOnly | Intent::LooksReadOnly, RouteReads::Off) => Intent::Unstated,
+        _ => intent,
+    };
     let or_primary = !matches!(attrs, TargetSessionAttrs::Standby | TargetSessionAttrs::ReadOnly);
     let replica = Wanted::Replica { or_primary };
     let (target, reason) = match (intent, attrs) {
         (Intent::Hint(Target::Primary), _) => (Wanted::Primary, Reason::Hint),
         (Intent::Hint(Target::Replica), _) => (replica, Reason::Hint),
         (
-            Intent::Unstated | Intent::ReadOnly,
+            Intent::Unstated | Intent::ReadOnly | Intent::LooksReadOnly,
             TargetSessionAttrs::Standby
             | TargetSessionAttrs::ReadOnly
             | TargetSessionAttrs::PreferStandby,
         ) => (replica, Reason::Attrs),
-        (Intent::Unstated | Intent::ReadOnly, TargetSessionAttrs::Any) => {
+        (Intent::Unstated | Intent::ReadOnly | Intent::LooksReadOnly, TargetSessionAttrs::Any) => {
             (Wanted::Any, Reason::Attrs)
         }
         (Intent::ReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
             (replica, Reason::ReadOnly)
+        }
+        (Intent::LooksReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
+            (replica, Reason::LooksReadOnly)
         }
         (Intent::Unstated, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
             (Wanted::Primary, Reason::Default)
@@ -73,6 +82,7 @@ pub fn decide(intent: Intent, attrs: TargetSessionAttrs) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use RouteReads::Explicit;
     use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
 
     const FIT_OR_PRIMARY: Wanted = Wanted::Replica { or_primary: true };
@@ -82,9 +92,9 @@ mod tests {
     fn an_entry_for_the_primary_sends_what_says_read_only_to_a_replica() {
         for attrs in [ReadWrite, Primary] {
             let unstated = Decision { target: Wanted::Primary, reason: Reason::Default };
-            assert_eq!(decide(Intent::Unstated, attrs), unstated);
+            assert_eq!(decide(Intent::Unstated, attrs, Explicit), unstated);
             let read_only = Decision { target: FIT_OR_PRIMARY, reason: Reason::ReadOnly };
-            assert_eq!(decide(Intent::ReadOnly, attrs), read_only);
+            assert_eq!(decide(Intent::ReadOnly, attrs, Explicit), read_only);
         }
     }
 
@@ -92,9 +102,12 @@ mod tests {
     fn an_entry_for_standbys_never_falls_back_to_the_primary() {
         for attrs in [Standby, ReadOnly] {
             for intent in [Intent::Unstated, Intent::ReadOnly] {
-                assert_eq!(decide(intent, attrs), Decision { target: FIT, reason: Reason::Attrs });
+                assert_eq!(
+                    decide(intent, attrs, Explicit),
+                    Decision { target: FIT, reason: Reason::Attrs }
+                );
             }
-            assert_eq!(decide(Intent::Hint(Target::Replica), attrs).target, FIT);
+            assert_eq!(decide(Intent::Hint(Target::Replica), attrs, Explicit).target, FIT);
         }
     }
 
@@ -102,22 +115,33 @@ mod tests {
     fn prefer_standby_and_any_take_what_there_is() {
         for intent in [Intent::Unstated, Intent::ReadOnly] {
             assert_eq!(
-                decide(intent, PreferStandby),
+                decide(intent, PreferStandby, Explicit),
                 Decision { target: FIT_OR_PRIMARY, reason: Reason::Attrs }
             );
             assert_eq!(
-                decide(intent, Any),
+                decide(intent, Any, Explicit),
                 Decision { target: Wanted::Any, reason: Reason::Attrs }
             );
         }
     }
 
     #[test]
+    fn what_looks_like_a_read_goes_as_what_says_so_and_off_sends_neither() {
+        for intent in [Intent::ReadOnly, Intent::LooksReadOnly] {
+            assert_eq!(decide(intent, ReadWrite, RouteReads::Auto).target, FIT_OR_PRIMARY);
+            assert_eq!(decide(intent, ReadWrite, RouteReads::Off).target, Wanted::Primary);
+            assert_eq!(decide(intent, Standby, RouteReads::Off).target, FIT, "the entry says so");
+        }
+        let hint = Intent::Hint(Target::Replica);
+        assert_eq!(decide(hint, ReadWrite, RouteReads::Off).target, FIT_OR_PRIMARY);
+    }
+
+    #[test]
     fn a_hint_decides_before_the_entry() {
         for attrs in [ReadWrite, Primary, Standby, ReadOnly, PreferStandby, Any] {
             let primary = Decision { target: Wanted::Primary, reason: Reason::Hint };
-            assert_eq!(decide(Intent::Hint(Target::Primary), attrs), primary);
-            assert_eq!(decide(Intent::Hint(Target::Replica), attrs).reason, Reason::Hint);
+            assert_eq!(decide(Intent::Hint(Target::Primary), attrs, Explicit), primary);
+            assert_eq!(decide(Intent::Hint(Target::Replica), attrs, Explicit).reason, Reason::Hint);
         }
     }
 }

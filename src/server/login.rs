@@ -231,7 +231,7 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
             backend::ParameterStatus::TAG => {
                 let backend::ParameterStatus { name, value } =
                     backend::ParameterStatus::decode(body)?;
-                state.parameters.note(&name, &value);
+                state.note(&name, &value);
                 welcome.parameters.push((name, value));
             }
             backend::BackendKeyData::TAG => {

@@ -159,7 +159,7 @@ async fn answer(connection: &mut Connection) -> Result<Rows, QueryError> {
             }
             backend::ParameterStatus::TAG => {
                 let status = backend::ParameterStatus::decode(body)?;
-                connection.state.parameters.note(&status.name, &status.value);
+                connection.state.note(&status.name, &status.value);
             }
             ErrorResponse::TAG => {
                 let response = ErrorResponse::decode(body)?;

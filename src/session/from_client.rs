@@ -60,6 +60,12 @@ impl Session {
             Replay::Possible if self.pending.has_sync() => self.replay = Replay::No,
             Replay::Possible => {}
         }
+        if server.is_some() {
+            if self.waits_for_placing(head.tag) {
+                return FromClient::Wait;
+            }
+            self.note_request(head.tag);
+        }
         if self.skipping && !matches!(head.tag, frontend::Sync::TAG | frontend::Terminate::TAG) {
             return FromClient::Swallow;
         }
@@ -303,6 +309,10 @@ impl Session {
         server: &mut ServerState,
         out: &mut Outbox,
     ) -> FromClient {
+        if !name.is_empty() {
+            // Once it was answered it cannot be undone.
+            self.replay = Replay::No;
+        }
         self.statements.insert(name, statement.clone());
         self.batches.change_name(name);
         let expect = if server.statements.touch(statement.id()) {
@@ -433,6 +443,7 @@ impl Session {
             return FromClient::Wait;
         }
         if head.tag == frontend::Close::TAG {
+            self.replay = Replay::No;
             if ours || server.is_none() {
                 self.unsynced = true;
                 let known = if ours { self.statements.remove(name) } else { None };

@@ -54,18 +54,18 @@ impl Session {
             | backend::CopyDone::TAG
             | backend::CopyOutResponse::TAG
             | backend::CopyBothResponse::TAG
-            | backend::FunctionCallResponse::TAG
-            | backend::ParameterDescription::TAG => self.middle(head.tag),
+            | backend::FunctionCallResponse::TAG => self.middle(head.tag),
+            backend::ParameterDescription::TAG => self.announce(head.tag),
             backend::ReadyForQuery::TAG => self.ready_for_query(head, have, server, out),
             backend::CommandComplete::TAG => self.command_complete(head, have, server),
             ErrorResponse::TAG => self.error(head, have, server, out),
             backend::CopyInResponse::TAG => self.copy_in_response(head.tag, server),
             backend::RowDescription::TAG => match self.pending.front() {
                 Some(Expect::Describe { .. }) => self.complete(),
-                _ => self.middle(head.tag),
+                _ => self.announce(head.tag),
             },
             backend::EmptyQueryResponse::TAG => match self.pending.front() {
-                Some(Expect::Execute { .. }) => self.complete(),
+                Some(Expect::Execute { .. }) => self.complete_result(),
                 _ => self.middle(head.tag),
             },
             backend::ParseComplete::TAG => match self.pending.front() {
@@ -83,9 +83,10 @@ impl Session {
             }
             backend::NoData::TAG => self
                 .complete_if(matches!(self.pending.front(), Some(Expect::Describe { .. })), head),
-            backend::PortalSuspended::TAG => {
-                self.complete_if(matches!(self.pending.front(), Some(Expect::Execute { .. })), head)
-            }
+            backend::PortalSuspended::TAG => match self.pending.front() {
+                Some(Expect::Execute { .. }) => self.complete_result(),
+                _ => unexpected(head.tag),
+            },
             tag => unexpected(tag),
         }
     }
@@ -93,6 +94,11 @@ impl Session {
     /// A message in the middle of an answer.
     fn middle(&mut self, tag: u8) -> FromServer {
         self.replay = Replay::No;
+        self.announce(tag)
+    }
+
+    /// What only says what would come: it can be taken back while it has not left for the client.
+    fn announce(&mut self, tag: u8) -> FromServer {
         match self.pending.front() {
             Some(Expect::Parameters) => FromServer::Swallow(Then::GoOn),
             Some(_) => FromServer::Forward(Then::GoOn),
@@ -107,10 +113,16 @@ impl Session {
         }
     }
 
+    /// As [`Self::announce`], and the answer is complete.
     fn complete(&mut self) -> FromServer {
-        self.replay = Replay::No;
         self.pending.pop();
         FromServer::Forward(Then::GoOn)
+    }
+
+    /// What was asked for was done.
+    fn complete_result(&mut self) -> FromServer {
+        self.replay = Replay::No;
+        self.complete()
     }
 
     fn complete_hidden(&mut self) -> FromServer {
@@ -133,8 +145,9 @@ impl Session {
         }
         match backend::parameter_status::peek(body(have)) {
             Ok((name, value)) => {
-                server.parameters.note(name, value);
+                server.note(name, value);
                 if !matches!(self.pending.front(), Some(Expect::Parameters)) {
+                    self.replay = Replay::No;
                     self.parameters.note(name, value);
                     self.renamed |= name == b"application_name";
                 }
@@ -160,7 +173,7 @@ impl Session {
             self.heed_command(up_to_nul(tag), server);
         }
         match self.pending.front() {
-            Some(Expect::Execute { .. }) => self.complete(),
+            Some(Expect::Execute { .. }) => self.complete_result(),
             _ => self.middle(head.tag),
         }
     }
@@ -265,6 +278,9 @@ impl Session {
             }
             if self.stored_form_refused(&error, server, out) {
                 return FromServer::Swallow(Then::GoOn);
+            }
+            if let Some(why) = self.belongs_elsewhere(&error, server) {
+                return FromServer::Elsewhere(why);
             }
         }
         self.replay = Replay::No;

@@ -16,6 +16,7 @@ use pgweir_codec::frontend;
 
 use super::Outbox;
 use super::batches::Batches;
+use super::elsewhere::Place;
 use super::lost::Lost;
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
@@ -55,6 +56,10 @@ pub struct ServerState {
     defaults: Parameters,
     /// What a client asked for at startup and is in force here.
     pub in_force: InForce,
+    /// Whether it says that it is in hot standby (PostgreSQL 14 and later do).
+    standby: bool,
+    /// It has said so, or taken it back, since the last look.
+    role_changed: bool,
 }
 
 impl ServerState {
@@ -68,7 +73,29 @@ impl ServerState {
             defaults: parameters.clone(),
             parameters,
             in_force: InForce::default(),
+            standby: false,
+            role_changed: false,
         }
+    }
+
+    /// It has reported a setting.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        if name == b"in_hot_standby" {
+            let standby = value == b"on";
+            self.role_changed = self.standby != standby;
+            self.standby = standby;
+        }
+        self.parameters.note(name, value);
+    }
+
+    /// Whether it is in hot standby, as it last said.
+    pub fn in_hot_standby(&self) -> bool {
+        self.standby
+    }
+
+    /// Whether its host has changed its role since the last call. Of a new connection: whether it is a standby's.
+    pub fn take_role_change(&mut self) -> bool {
+        std::mem::take(&mut self.role_changed)
     }
 
     /// The login is over: what is known of the settings now is what `RESET` returns to.
@@ -108,7 +135,7 @@ pub struct Tally {
 /// Whether the batch under way can be run again as it was sent; see [`super::unnamed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replay {
-    /// No. A kept statement as the first of a transaction -> `Possible`.
+    /// No. A kept statement, or with an entry that follows roles anything, as the first of a transaction -> `Possible`.
     No,
     /// Nothing but that batch was sent, and the client has seen nothing of it. Anything else -> `No`; the server
     /// refuses the stored form -> `Due`.
@@ -135,6 +162,10 @@ pub struct Session {
     /// Nothing that was done since the attachment has left for either side.
     pub(super) untouched: bool,
     pub(super) replay: Replay,
+    /// What kind of host the attached server is on.
+    pub(super) place: Place,
+    /// Nothing waits to be written to the client, and the request was not moved too often: it may be run again.
+    pub(super) fresh: bool,
     /// The next unnamed Parse goes on as it is, kept or not.
     pub(super) as_sent: bool,
     /// The transaction status that the client was last told.
@@ -171,6 +202,8 @@ impl Session {
             bound_ends: false,
             untouched: false,
             replay: Replay::No,
+            place: Place::Unknown,
+            fresh: false,
             as_sent: false,
             status: TransactionStatus::Idle,
             statements: ClientStatements::default(),
@@ -233,9 +266,18 @@ impl Session {
         std::mem::take(&mut self.tally)
     }
 
-    /// A server was attached: brings it to the client's settings.
-    pub fn attached(&mut self, server: &mut ServerState, out: &mut Outbox) {
+    /// A server was attached: brings it to the client's settings. `fresh`: nothing that the client was answered before
+    /// still waits to be written, and its request was not moved too often.
+    pub fn attached(
+        &mut self,
+        server: &mut ServerState,
+        place: Place,
+        fresh: bool,
+        out: &mut Outbox,
+    ) {
         server.had_client = true;
+        self.place = place;
+        self.fresh = fresh;
         self.untouched = self.pending.is_empty();
         self.replay = Replay::No;
         self.as_sent = false;
@@ -253,6 +295,7 @@ impl Session {
     /// The server was given back: who is idle holds no memory for requests.
     pub fn detached(&mut self) {
         self.pending.rest();
+        self.place = Place::Unknown;
     }
 
     /// Sends a query of our own ahead of the client's next message.

@@ -7,6 +7,7 @@
 //! - `machine` — the state machine: its state, attachment, rewinding
 //! - `from_client`, `from_server` — its transitions: requests; replies, transaction boundaries, COPY, errors until Sync
 //! - `loss` — its transitions when the attached server dies
+//! - `elsewhere` — its transitions when another kind of host is to run what it sent
 //! - `verdict` — what it says to do with a message
 //! - `pipeline` — what was asked and is not yet answered, in order
 //! - `batches` — what batches that are not answered yet are to change
@@ -17,6 +18,7 @@
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
 pub mod batches;
+pub mod elsewhere;
 mod from_client;
 mod from_server;
 mod loss;
@@ -31,6 +33,7 @@ mod tests;
 pub mod unnamed;
 pub mod verdict;
 
+pub use elsewhere::{Elsewhere, Place};
 pub use machine::{Rules, ServerState, Session, Tally};
 pub use verdict::{AfterLoss, FromClient, FromServer, Refusal, Then};
 

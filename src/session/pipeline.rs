@@ -118,6 +118,11 @@ impl Pipeline {
         self.entries.front()
     }
 
+    /// The request that was noted last.
+    pub fn back(&self) -> Option<&Expect> {
+        self.entries.back()
+    }
+
     /// Takes the answered request off.
     pub fn pop(&mut self) -> Option<Expect> {
         let answered = self.entries.pop_front();

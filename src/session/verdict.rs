@@ -6,6 +6,7 @@ use pgweir_codec::backend::{ErrorResponse, Severity};
 use pgweir_codec::error::DecodeError;
 use pgweir_codec::sqlstate::SqlState;
 
+use super::elsewhere::Elsewhere;
 use crate::routing::Intent;
 
 /// What to do with the message from the client at hand.
@@ -41,6 +42,9 @@ pub enum FromServer {
     Swallow(Then),
     /// The server says good-bye (FATAL). It is to be closed; these are its words.
     LastWords(ErrorResponse),
+    /// Another host is to run the request, of whose answer nothing has left for the client: drop what was to, close the
+    /// server, take all back ([`Session::take_back`](super::Session::take_back)), and offer it again.
+    Elsewhere(Elsewhere),
     /// It breaks the rules: close server and client.
     Refuse(Refusal),
 }
@@ -52,7 +56,7 @@ pub enum Then {
     GoOn,
     /// A request was answered in full (ReadyForQuery reached the client), the transaction goes on.
     Ready,
-    /// The same messages are to be offered again, with the same server.
+    /// The same messages are to be offered again, with the same server; what was to leave for the client is dropped.
     Replay,
     /// The transaction is over and nothing is unanswered: the server can be given back.
     Release,

@@ -10,6 +10,7 @@
 //! - `login` — from the first byte to ReadyForQuery
 //! - `relay` — a logged-in client: carries out what `session` says
 //! - `service`, `route` — what a client may use, and where each transaction goes
+//! - `reads` — which texts only read, for `route_reads = auto`
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `derivations` — the slow part of SCRAM, off these threads
@@ -27,6 +28,7 @@ pub mod doors;
 mod login;
 pub mod overdue;
 pub mod phase;
+pub mod reads;
 pub mod relay;
 pub mod route;
 pub mod seats;

@@ -6,6 +6,7 @@ use super::service::{Choice, Tracking};
 use crate::metrics::{RouteReason, RouteTarget};
 use crate::pool::Pool;
 use crate::routing::{self, Intent, Load, Reason, Wanted};
+use crate::session::Place;
 use crate::topology::snapshot::Snapshot;
 
 /// Chooses, and counts the choice. `random`: 64 even bits.
@@ -15,19 +16,19 @@ pub fn choose(
     snapshot: &Snapshot,
     intent: Intent,
     random: u64,
-) -> Choice {
-    let decision = routing::decide(intent, tracking.attrs);
+) -> (Choice, Place) {
+    let decision = routing::decide(intent, tracking.attrs, tracking.route_reads);
     let reason = label(decision.reason);
     let at = |index: usize, target, reason| match pools.get(index) {
         Some(pool) => {
             tracking.routing.decided(target, reason);
-            Choice::Pool(pool.clone())
+            (Choice::Pool(pool.clone()), place(target, reason))
         }
-        None => Choice::Hold { primary: true },
+        None => hold(true),
     };
     let primary = |reason| match snapshot.primary {
         Some(index) => at(index, RouteTarget::Primary, reason),
-        None => Choice::Hold { primary: true },
+        None => hold(true),
     };
     match decision.target {
         Wanted::Primary => primary(reason),
@@ -36,7 +37,7 @@ pub fn choose(
             match least_busy(pools, replicas, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
                 None if or_primary => primary(RouteReason::Fallback),
-                None => Choice::Hold { primary: false },
+                None => hold(false),
             }
         }
         Wanted::Any => {
@@ -46,9 +47,21 @@ pub fn choose(
                     at(index, RouteTarget::Primary, reason)
                 }
                 Some(index) => at(index, RouteTarget::Replica, reason),
-                None => Choice::Hold { primary: true },
+                None => hold(true),
             }
         }
+    }
+}
+
+fn hold(primary: bool) -> (Choice, Place) {
+    (Choice::Hold { primary }, Place::Unknown)
+}
+
+fn place(target: RouteTarget, reason: RouteReason) -> Place {
+    match (target, reason) {
+        (RouteTarget::Primary, _) => Place::Primary,
+        (RouteTarget::Replica, RouteReason::LooksReadOnly) => Place::Guessed,
+        (RouteTarget::Replica, _) => Place::Replica,
     }
 }
 
@@ -69,6 +82,7 @@ fn label(reason: Reason) -> RouteReason {
     match reason {
         Reason::Hint => RouteReason::Hint,
         Reason::ReadOnly => RouteReason::ReadOnly,
+        Reason::LooksReadOnly => RouteReason::LooksReadOnly,
         Reason::Attrs => RouteReason::Attrs,
         Reason::Default => RouteReason::Default,
     }

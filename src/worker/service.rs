@@ -15,18 +15,21 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::reads::Reads;
 use super::startups::Startups;
 use crate::auth::credentials::Credentials;
-use crate::config::{Config, Database, HostAddr, PoolMode, PrepareUnnamed, TargetSessionAttrs};
-use crate::metrics::{Metrics, RoutingMetrics, TopologyMetrics};
+use crate::config::{
+    Config, Database, HostAddr, PoolMode, PrepareUnnamed, RouteReads, TargetSessionAttrs,
+};
+use crate::metrics::{Metrics, MoveReason, RoutingMetrics, TopologyMetrics};
 use crate::net::options::TcpOptions;
 use crate::pool::holder::Holders;
 use crate::pool::places::Places;
 use crate::pool::state::{Admission, Sizes};
 use crate::pool::{AttachError, Check, Pool, PoolName, PoolRules};
 use crate::server::{Target, Tls};
-use crate::session::Rules;
 use crate::session::parameters::Tracked;
+use crate::session::{Place, Rules};
 use crate::topology::snapshot::{HostView, Role, Snapshot};
 
 /// What the monitors know of a database entry's hosts, as it changes.
@@ -104,6 +107,10 @@ impl Bounds {
 pub struct Tracking {
     /// What the entry is for.
     pub attrs: TargetSessionAttrs,
+    /// Setting `route_reads`.
+    pub route_reads: RouteReads,
+    /// Which texts are reads, with `route_reads = auto` or `shadow`.
+    pub reads: Option<Arc<Reads>>,
     /// What is known of its hosts.
     pub view: View,
     /// Decisions, counted.
@@ -202,6 +209,8 @@ pub struct Services {
     places: Arc<Places>,
     topology: Arc<dyn Topology>,
     tracked: Arc<Tracked>,
+    /// Which texts are reads, by the name of the database entry.
+    reads: DashMap<String, Arc<Reads>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -221,8 +230,8 @@ impl Services {
         tracked: Arc<Tracked>,
     ) -> Self {
         let (by_name, tasks, stop) = (DashMap::new(), TaskTracker::new(), CancellationToken::new());
-        let places = Arc::default();
-        Self { by_name, metrics, holders, places, topology, tracked, tasks, stop }
+        let (places, reads) = (Arc::default(), DashMap::new());
+        Self { by_name, metrics, holders, places, topology, tracked, reads, tasks, stop }
     }
 
     /// How many server connections each database and each server user has.
@@ -442,7 +451,14 @@ impl Services {
             let view = self.topology.view(if known { &database.name } else { FALLBACK })?;
             let (routing, topology) =
                 (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
-            Some(Tracking { attrs, view, routing, topology })
+            let route_reads = database.route_reads.unwrap_or(config.settings.route_reads);
+            let reads = match route_reads {
+                RouteReads::Off | RouteReads::Explicit => None,
+                RouteReads::Auto | RouteReads::Shadow => {
+                    Some(self.reads.entry(database.name.clone()).or_default().clone())
+                }
+            };
+            Some(Tracking { attrs, route_reads, reads, view, routing, topology })
         });
         Offer {
             database: database.clone(),
@@ -619,6 +635,7 @@ pub struct Access {
     offer: Arc<Offer>,
     view: Option<View>,
     snapshot: Option<Arc<Snapshot>>,
+    place: Place,
     dice: u64,
 }
 
@@ -627,7 +644,8 @@ impl Access {
     pub fn new(service: &Service, seed: u64) -> Self {
         let mut offers = service.subscribe();
         let offer = offers.borrow_and_update().clone();
-        let mut access = Self { offers, offer, view: None, snapshot: None, dice: seed };
+        let mut access =
+            Self { offers, offer, view: None, snapshot: None, place: Place::Unknown, dice: seed };
         access.take_view();
         access
     }
@@ -654,6 +672,7 @@ impl Access {
     /// The pool for a transaction with this intent.
     pub fn choose(&mut self, intent: crate::routing::Intent) -> Choice {
         self.offer();
+        self.place = Place::Unknown;
         if self.offer.removed {
             return Choice::Removed;
         }
@@ -668,7 +687,30 @@ impl Access {
         }
         let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
         self.dice = next(self.dice);
-        super::route::choose(tracking, &offer.pools, snapshot, intent, self.dice)
+        let (choice, place) =
+            super::route::choose(tracking, &offer.pools, snapshot, intent, self.dice);
+        self.place = place;
+        choice
+    }
+
+    /// What kind of host the pool chosen last is of.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Which texts are reads, if they are to be routed by that.
+    pub fn reads(&self) -> Option<&Arc<Reads>> {
+        let tracking = self.offer.tracking.as_ref()?;
+        let primary =
+            matches!(tracking.attrs, TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary);
+        tracking.reads.as_ref().filter(|_| primary && tracking.route_reads == RouteReads::Auto)
+    }
+
+    /// Counts a request that is run again on another host.
+    pub fn moved(&self, reason: MoveReason) {
+        if let Some(tracking) = &self.offer.tracking {
+            tracking.routing.moved(reason);
+        }
     }
 
     /// Waits until the offer or the hosts' state is another one than at the last look.

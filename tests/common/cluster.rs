@@ -136,7 +136,12 @@ impl Cluster {
     /// Starts a node that was shut down in order as a replica of the present primary: it lacks nothing but what was
     /// written since.
     pub fn rejoin(&mut self, number: usize) {
-        let conninfo = conninfo(self.primary(), &self.nodes[number]);
+        self.demote(number, self.primary);
+    }
+
+    /// As [`Self::rejoin`], as a replica of another node, whatever that is.
+    pub fn demote(&mut self, number: usize, of: usize) {
+        let conninfo = conninfo(&self.nodes[of], &self.nodes[number]);
         let node = &mut self.nodes[number];
         let conf = node.data().join("postgresql.auto.conf");
         let mut text = fs::read_to_string(&conf).unwrap();

@@ -36,6 +36,12 @@ pub(super) struct Waiting {
 impl Relay {
     pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
         self.transaction_since = Some(self.now);
+        if self.misplaced_since.is_some() {
+            // The monitors are about to tell who the primary is; until then it would go to the same host again.
+            self.begin_hold(intent, self.now, None, true);
+            return Ok(());
+        }
+        let intent = self.guess(intent);
         let kept = self.kept.take();
         match self.access.choose(intent) {
             Choice::Pool(pool) => {
@@ -218,7 +224,9 @@ impl Relay {
         connection.info.set_client(self.info.holder.id);
         lease.pool().metrics().assignments.increment(1);
         self.to_server.mark();
-        self.session.attached(&mut lease.connection().state, &mut self.out);
+        let fresh = self.may_be_moved();
+        let state = &mut lease.connection().state;
+        self.session.attached(state, self.access.place(), fresh, &mut self.out);
         self.insert_made();
         self.lease = Some(lease);
         self.transaction_since = Some(since.max(self.transaction_since.unwrap_or(since)));

@@ -7,8 +7,10 @@ use pgweir_codec::error::DecodeError;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::{Exit, Relay};
+use crate::metrics::MoveReason;
 use crate::pool::AttachError;
-use crate::session::{AfterLoss, Refusal};
+use crate::pool::Lease;
+use crate::session::{AfterLoss, Elsewhere, Place, Refusal};
 use crate::worker::phase::{Exceeded, Phase};
 
 /// How many servers in a row may die before a byte reached them, until the client is told.
@@ -56,6 +58,11 @@ impl Relay {
             self.rewinds += 1;
             return Ok(());
         }
+        if !cut && self.session.may_leave_replica() {
+            self.access.moved(MoveReason::Lost);
+            self.offer_again();
+            return Ok(());
+        }
         self.to_server.drop_output();
         let told = words.unwrap_or_else(|| {
             ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "server conn crashed?")
@@ -73,6 +80,62 @@ impl Relay {
             }
             AfterLoss::Close if cut => Err(Exit::Refused(told.message())),
             AfterLoss::Close => Err(self.refuse(cx, &told.with_severity(Severity::Fatal))),
+        }
+    }
+
+    /// Another host is to run what the client sent (see [`Elsewhere`]).
+    pub(super) fn move_on(&mut self, why: Elsewhere) {
+        let Some(mut lease) = self.lease.take() else { return };
+        let info = lease.connection().info.clone();
+        tracing::info!("{}: moves on from {}: {}", self.info.label(), info.host, why.words());
+        self.access.moved(match why {
+            Elsewhere::Demoted => {
+                lease.pool().doubt(&info.host);
+                self.misplaced_since.get_or_insert(self.now);
+                MoveReason::Demoted
+            }
+            Elsewhere::Refused => {
+                self.refused_by_replica = true;
+                MoveReason::Refused
+            }
+            Elsewhere::Unknown => {
+                self.no_guess = true;
+                MoveReason::Refused
+            }
+            Elsewhere::Conflict => MoveReason::Conflict,
+        });
+        lease.close(why.words());
+        self.offer_again();
+    }
+
+    /// The same messages are offered again, to another server, although they had left.
+    fn offer_again(&mut self) {
+        self.release = false;
+        self.want[1] = 0;
+        self.rewinds += 1;
+        self.to_client.drop_input();
+        self.to_client.take_back();
+        self.session.take_back();
+        self.to_server.rewind();
+    }
+
+    /// Whether what it sends next may be sent once more to another server, if it turns out to be misplaced.
+    pub(super) fn may_be_moved(&mut self) -> bool {
+        let limit = self.access.offer().failover_timeout;
+        let patient = match self.misplaced_since {
+            Some(since) => self.now.saturating_duration_since(since) < limit,
+            None => self.rewinds < REWINDS,
+        };
+        patient && !self.to_client.has_output()
+    }
+
+    /// Its server may have said that its host has another role now: the monitor is told.
+    pub(super) fn look_at_role(&self, lease: &mut Lease) {
+        let state = &mut lease.connection().state;
+        let contrary = state.in_hot_standby() == (self.session.place() == Place::Primary);
+        if state.take_role_change() && contrary {
+            let host = lease.connection().info.host.clone();
+            lease.pool().doubt(&host);
         }
     }
 

@@ -7,10 +7,12 @@
 //!
 //! - `attach` — getting a server
 //! - `serve` — the server's side of a turn
+//! - `guess` — whether what is to be placed only reads
 //! - `end` — lost servers, refused clients
 
 mod attach;
 mod end;
+mod guess;
 mod serve;
 
 use std::io;
@@ -77,6 +79,12 @@ pub struct Relay {
     held_back: bool,
     /// How often this transaction was offered to another server.
     rewinds: u8,
+    /// Since when it has been sent to hosts that turned out to be no primary any more.
+    misplaced_since: Option<Instant>,
+    /// A replica has refused what looked like a read.
+    refused_by_replica: bool,
+    /// This transaction is placed by what it says alone.
+    no_guess: bool,
     transaction_since: Option<Instant>,
     query_since: Option<Instant>,
     now: Instant,
@@ -112,6 +120,9 @@ impl Relay {
             dry: [false, false],
             held_back: false,
             rewinds: 0,
+            misplaced_since: None,
+            refused_by_replica: false,
+            no_guess: false,
             transaction_since: None,
             query_since: None,
             now,
@@ -278,6 +289,7 @@ impl Relay {
         if !self.to_client.has_output() {
             return Ok(false);
         }
+        self.session.told();
         match self.to_client.poll_write(cx, &mut self.client) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) => Ok(true),

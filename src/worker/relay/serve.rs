@@ -130,10 +130,16 @@ impl Relay {
                     self.to_client.skip(head.len);
                     return self.server_lost(cx, Some(words), "server said good-bye");
                 }
+                FromServer::Elsewhere(why) => {
+                    self.to_client.skip(head.len);
+                    self.move_on(why);
+                    return Ok(());
+                }
                 FromServer::Refuse(refusal) => return Err(self.refuse_with(cx, &refusal)),
             };
             self.want[1] = 0;
             if then == Then::Replay {
+                self.to_client.take_back();
                 self.to_server.rewind();
                 return self.look_at_client(cx);
             }
@@ -217,8 +223,11 @@ impl Relay {
     pub(super) fn give_back(&mut self) {
         self.release = false;
         self.rewinds = 0;
+        self.misplaced_since = None;
+        self.no_guess = false;
         self.to_server.unmark();
-        if let Some(lease) = self.lease.take() {
+        if let Some(mut lease) = self.lease.take() {
+            self.look_at_role(&mut lease);
             self.session.detached();
             self.return_to_pool(lease);
         }

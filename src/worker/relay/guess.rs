@@ -1,0 +1,64 @@
+//! `route_reads = auto`: whether what the client has sent is one statement outside of a block that only reads.
+
+use pgweir_codec::frontend::{self, Bind, Close, Describe, Execute, Parse, Query, Sync};
+use pgweir_codec::head::Head;
+
+use super::Relay;
+use crate::routing::Intent;
+use crate::session::Session;
+use crate::worker::service::Access;
+
+impl Relay {
+    /// The intent, if it says nothing itself: that of a read, if what is to be placed is one.
+    pub(super) fn guess(&mut self, intent: Intent) -> Intent {
+        if intent != Intent::Unstated || self.no_guess || self.session.keeps_server() {
+            return intent;
+        }
+        let Some(reads) = self.access.reads().cloned() else { return intent };
+        let Some(text) = lone_text(self.to_server.unseen(), &self.session) else { return intent };
+        if self.refused_by_replica {
+            self.refused_by_replica = false;
+            self.no_guess = true;
+            reads.was_refused(text);
+            return intent;
+        }
+        let is_read = reads.only_reads(text);
+        if !is_read && reads.wants_catalog(self.now) {
+            let access = Access::new(&self.info.service, self.info.holder.id);
+            tokio::spawn(reads.learn(access));
+        }
+        if is_read { Intent::LooksReadOnly } else { intent }
+    }
+}
+
+/// The text of the one statement that the bytes at hand ask for: a simple query, or a batch of the extended protocol
+/// with a single Execute that has arrived up to its Sync. What else may be in it is not known: `None`.
+fn lone_text<'a>(mut bytes: &'a [u8], session: &'a Session) -> Option<&'a [u8]> {
+    let mut text = None;
+    let mut executes = 0;
+    loop {
+        let head = Head::peek(bytes).ok()??;
+        let message = bytes.get(..head.len)?;
+        let body = message.get(Head::SIZE..)?;
+        match head.tag {
+            Query::TAG if text.is_none() && executes == 0 => {
+                return Some(frontend::query::text(body));
+            }
+            Parse::TAG if text.is_none() => text = Some(frontend::parse::peek(body).ok()?.query),
+            Bind::TAG => {
+                let names = frontend::bind::peek_names(body).ok()??;
+                // What it binds must be what was parsed here, or before.
+                let bound = match text {
+                    Some(parsed) => parsed,
+                    None => session.statement_text(names.statement)?,
+                };
+                text = Some(bound);
+            }
+            Describe::TAG | Close::TAG => {}
+            Execute::TAG => executes += 1,
+            Sync::TAG => return text.filter(|_| executes == 1),
+            _ => return None,
+        }
+        bytes = bytes.get(head.len..)?;
+    }
+}
