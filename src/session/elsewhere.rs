@@ -101,7 +101,9 @@ impl Session {
         }
         let read_only = error.code() == SqlState::READ_ONLY_SQL_TRANSACTION;
         match self.place {
-            Place::Primary if read_only => server.in_hot_standby().then_some(Elsewhere::Demoted),
+            Place::Primary if read_only => {
+                (server.in_hot_standby() == Some(true)).then_some(Elsewhere::Demoted)
+            }
             place if place.is_replica() && is_conflict(error) => Some(Elsewhere::Conflict),
             // Also what it cannot even read: unlogged tables.
             Place::Guessed if read_only || error.code() == SqlState::FEATURE_NOT_SUPPORTED => {

@@ -56,8 +56,8 @@ pub struct ServerState {
     defaults: Parameters,
     /// What a client asked for at startup and is in force here.
     pub in_force: InForce,
-    /// Whether it says that it is in hot standby (PostgreSQL 14 and later do).
-    standby: bool,
+    /// Whether it says that it is in hot standby; `None` before PostgreSQL 14.
+    standby: Option<bool>,
     /// It has said so, or taken it back, since the last look.
     role_changed: bool,
 }
@@ -73,7 +73,7 @@ impl ServerState {
             defaults: parameters.clone(),
             parameters,
             in_force: InForce::default(),
-            standby: false,
+            standby: None,
             role_changed: false,
         }
     }
@@ -81,19 +81,19 @@ impl ServerState {
     /// It has reported a setting.
     pub fn note(&mut self, name: &[u8], value: &[u8]) {
         if name == b"in_hot_standby" {
-            let standby = value == b"on";
+            let standby = Some(value == b"on");
             self.role_changed = self.standby != standby;
             self.standby = standby;
         }
         self.parameters.note(name, value);
     }
 
-    /// Whether it is in hot standby, as it last said.
-    pub fn in_hot_standby(&self) -> bool {
+    /// Whether it is in hot standby, as it last said; `None` before PostgreSQL 14.
+    pub fn in_hot_standby(&self) -> Option<bool> {
         self.standby
     }
 
-    /// Whether its host has changed its role since the last call. Of a new connection: whether it is a standby's.
+    /// Whether it has told its host's role, or another one, since the last call.
     pub fn take_role_change(&mut self) -> bool {
         std::mem::take(&mut self.role_changed)
     }

@@ -43,11 +43,35 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 pub(super) struct Line {
     connection: Connection,
     question: &'static str,
+    /// The role in the last answer.
+    in_recovery: Option<bool>,
 }
 
 impl Line {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, question: QUESTION }
+        Self { connection, question: QUESTION, in_recovery: None }
+    }
+
+    /// Whether the host has another role than at the last question, with no time limit of its own. Costs an empty query,
+    /// which no right is needed for: PostgreSQL 14 and later tell of a promotion with the next answer.
+    ///
+    /// # Errors
+    /// As [`query::simple`]. The line is not to be used again.
+    pub(super) async fn has_changed_role(&mut self) -> Result<bool, QueryError> {
+        let in_recovery = match self.connection.state.in_hot_standby() {
+            Some(_) => {
+                query::simple(&mut self.connection, "").await?;
+                self.connection.state.in_hot_standby()
+            }
+            None => {
+                let rows =
+                    query::simple(&mut self.connection, "SELECT pg_catalog.pg_is_in_recovery()");
+                let rows = rows.await?;
+                let value = rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
+                value.map(|value| value == "t")
+            }
+        };
+        Ok(in_recovery != self.in_recovery)
     }
 
     /// Asks, with no time limit of its own.
@@ -63,9 +87,11 @@ impl Line {
         let rows = rows?;
         let row: Vec<Option<&str>> =
             rows.first().into_iter().flatten().map(Option::as_deref).collect();
-        read(&row).ok_or_else(|| {
+        let answer = read(&row).ok_or_else(|| {
             QueryError::Protocol(format!("cannot make sense of its answer {rows:?}"))
-        })
+        })?;
+        self.in_recovery = Some(answer.in_recovery);
+        Ok(answer)
     }
 }
 

@@ -187,6 +187,15 @@ impl Board {
         })
     }
 
+    /// Whether it is a replica whose promotion clients of a primary would want to know of at once: even while the old
+    /// primary is alive, or hangs.
+    pub(super) fn may_be_promoted(&self, addr: &HostAddr) -> bool {
+        self.state().entries.iter().filter(|entry| entry.needs_primary).any(|entry| {
+            let snapshot = entry.publish.borrow();
+            snapshot.host(addr).is_some_and(|host| host.role == Role::Replica)
+        })
+    }
+
     pub(super) fn pace(&self) -> Pace {
         self.state().pace
     }

@@ -27,6 +27,9 @@ use crate::server::{self, Target};
 /// Time from question to question while something is wrong.
 const HASTE: Duration = Duration::from_millis(50);
 
+/// Time between two glances at a replica that may be promoted: a glance only asks whether its role is still the same.
+const GLANCE: Duration = Duration::from_millis(200);
+
 /// How long a host is asked fast after somebody had trouble with it.
 const SUSPICION: Duration = Duration::from_secs(1);
 
@@ -63,13 +66,61 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
             let haste = !seen.hopeless && (suspected || board.needs_haste(&host.addr));
             let interval = board.pace().interval;
             let interval = if haste { interval.min(HASTE) } else { interval };
-            if wait(&host.wake, began + interval.max(SPACING)).await {
-                suspected_until = Some(clock::now() + SUSPICION);
-                tokio::time::sleep((began + SPACING).saturating_duration_since(clock::now())).await;
+            let next = began + interval.max(SPACING);
+            let glances = board.may_be_promoted(&host.addr);
+            match rest(&board, &host, &mut line, next, glances).await {
+                Rested::Due => {}
+                Rested::Doubted => {
+                    suspected_until = Some(clock::now() + SUSPICION);
+                    let soonest = began + SPACING;
+                    tokio::time::sleep(soonest.saturating_duration_since(clock::now())).await;
+                }
+                Rested::Silent => {
+                    let seen = Seen::silent(&host.addr, board.pace().timeout);
+                    board.observe(&host.addr, &seen.observation, clock::now(), clock::wall());
+                }
             }
         }
     };
     host.stop.run_until_cancelled(watching).await;
+}
+
+/// Why a rest between two looks is over.
+enum Rested {
+    /// It is time.
+    Due,
+    /// Somebody has trouble with the host, or its role is another one.
+    Doubted,
+    /// It did not answer a glance in time.
+    Silent,
+}
+
+/// Waits until the host is to be looked at again. With `glances` its role is watched meanwhile.
+async fn rest(
+    board: &Board,
+    host: &Host,
+    line: &mut Option<Line>,
+    until: Instant,
+    glances: bool,
+) -> Rested {
+    loop {
+        let glance = clock::now() + GLANCE;
+        let last = !glances || line.is_none() || glance >= until;
+        if wait(&host.wake, if last { until } else { glance }).await {
+            return Rested::Doubted;
+        }
+        let Some(mut old) = line.take_if(|_| !last) else { return Rested::Due };
+        match tokio::time::timeout(board.pace().timeout, old.has_changed_role()).await {
+            Ok(Ok(false)) => *line = Some(old),
+            Ok(Ok(true)) => {
+                *line = Some(old);
+                return Rested::Doubted;
+            }
+            // A look by a new connection tells what that means.
+            Ok(Err(_)) => return Rested::Doubted,
+            Err(_) => return Rested::Silent,
+        }
+    }
 }
 
 /// Waits for the time or for somebody who has trouble with the host; tells whether it was the latter.
@@ -92,10 +143,7 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
                 return Seen::failed(format!("{addr} cannot say what it is: {error}"), true);
             }
             Err(_) => {
-                return Seen::failed(
-                    format!("{addr} did not answer within {limit:?} (topology_timeout)"),
-                    false,
-                );
+                return Seen::silent(addr, limit);
             }
         }
     }
@@ -143,6 +191,10 @@ fn broke(error: &QueryError) -> bool {
 impl Seen {
     fn answered(answer: Answer) -> Self {
         Self { observation: Observation::Answered(answer), hopeless: false }
+    }
+
+    fn silent(addr: &HostAddr, limit: Duration) -> Self {
+        Self::failed(format!("{addr} did not answer within {limit:?} (topology_timeout)"), false)
     }
 
     fn failed(error: String, hopeless: bool) -> Self {

@@ -132,8 +132,12 @@ impl Relay {
     /// Its server may have said that its host has another role now: the monitor is told.
     pub(super) fn look_at_role(&self, lease: &mut Lease) {
         let state = &mut lease.connection().state;
-        let contrary = state.in_hot_standby() == (self.session.place() == Place::Primary);
-        if state.take_role_change() && contrary {
+        let believed = match self.session.place() {
+            Place::Unknown => return,
+            Place::Primary => Some(false),
+            Place::Replica | Place::Guessed => Some(true),
+        };
+        if state.take_role_change() && state.in_hot_standby() != believed {
             let host = lease.connection().info.host.clone();
             lease.pool().doubt(&host);
         }
