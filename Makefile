@@ -7,7 +7,7 @@ help:
 	@echo "make test    installs what is missing, then runs every test against real PostgreSQL"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)"
 	@echo "make bench   criterion benches, and pgweir beside pgbouncer"
-	@echo "make demo    a failover before your eyes; FAULT=kill|hang|blackhole|switchover|splitbrain|all,"
+	@echo "make demo    a failover before your eyes; FAULT=kill|hang|blackhole|switchover|announced|splitbrain|all,"
 	@echo "             KEEP=1 leaves it running until Ctrl-C"
 	@echo "make setup   only installs what is missing"
 

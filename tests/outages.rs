@@ -20,10 +20,11 @@ fn keeps_its_promises(fault: Fault) {
     let weir = story::weir(cluster).start();
     let load = Load::start(weir.port());
     load.wait_answers(SOME, "before the failover");
-    let failover = fault::strike(fault, cluster);
+    let failover = fault::strike(fault, cluster, &weir);
     load.wait_answers(SOME, "after the failover");
     fault::come_back(&failover, cluster);
-    let role = if fault == Fault::Switchover { "replica" } else { "deposed" };
+    let planned = matches!(fault, Fault::Switchover | Fault::Announced);
+    let role = if planned { "replica" } else { "deposed" };
     wait_role(&weir, cluster.nodes[failover.old].port(), role);
     load.wait_answers(SOME, "with the old primary back");
     let facts = Facts {
@@ -71,6 +72,11 @@ fn a_clean_switchover() {
 }
 
 #[test]
+fn a_switchover_that_was_announced_costs_no_error_at_all() {
+    keeps_its_promises(Fault::Announced);
+}
+
+#[test]
 fn a_promotion_behind_the_back_of_a_primary_that_lives() {
     keeps_its_promises(Fault::SplitBrain);
 }
@@ -83,7 +89,7 @@ fn switchovers_there_and_back_need_neither_a_restart_nor_another_configuration()
     let load = Load::start(weir.port());
     for turn in 1..=4 {
         load.wait_answers(SOME, &format!("before switchover {turn}"));
-        let failover = fault::strike(Fault::Switchover, cluster);
+        let failover = fault::strike(Fault::Switchover, cluster, &weir);
         load.wait_answers(SOME, &format!("after switchover {turn}"));
         fault::come_back(&failover, cluster);
         wait_role(&weir, cluster.nodes[failover.old].port(), "replica");

@@ -74,7 +74,7 @@ fn tell(fault: Fault) -> Option<Report> {
     load.wait_answers(ANSWERS, "before the failover");
     // All is quiet, and the fault comes at any moment between two questions of the monitors.
     thread::sleep(QUIET + QUIET.mul_f64(f64::from(rand::random::<u16>()) / f64::from(u16::MAX)));
-    let failover = fault::strike(fault, cluster);
+    let failover = fault::strike(fault, cluster, &weir);
     load.wait_answers(ANSWERS, "after the failover");
     fault::come_back(&failover, cluster);
     load.wait_answers(ANSWERS, "with the old primary back");

@@ -3,7 +3,7 @@
 //! Starts a primary with two streaming replicas and pgweir before them, puts load on it, lets something happen to the
 //! primary, promotes a replica as a cluster manager would, and then tells what the applications saw of it. It ends with
 //! an error when a promise was broken. `make demo FAULT=hang` chooses what happens: kill (the default), hang, blackhole,
-//! switchover, splitbrain, or all of them in turn. `KEEP=1` leaves everything running until Ctrl-C. All of it lives in a
+//! switchover, announced, splitbrain, or all of them in turn. `KEEP=1` leaves everything running until Ctrl-C. All of it lives in a
 //! temporary folder, and goes with it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a demo may fail loudly")]
@@ -79,7 +79,7 @@ fn show(fault: Fault) -> Vec<String> {
     // Not waits for a condition: this is how long the parts of the show last.
     thread::sleep(BEFORE);
     say(fault.words());
-    let failover = fault::strike(fault, cluster);
+    let failover = fault::strike(fault, cluster, &weir);
     let [old, new] = [failover.old, failover.new].map(|number| cluster.nodes[number].name());
     say(&format!("{new} is the primary; the other replica follows it"));
     thread::sleep(AFTER);

@@ -73,8 +73,13 @@ impl Console {
         if command.needs() > right {
             return Err((SqlState::INSUFFICIENT_PRIVILEGE, "admin access needed".to_owned()));
         }
-        if let Command::Show(what) = command {
-            return Ok(self.show(what));
+        match command {
+            Command::Show(what) => return Ok(self.show(what)),
+            Command::ExplainRoute(sql) => {
+                let rows = gather::explain_route(&self.control, &sql);
+                return Ok(Answer::Table(show::routes::explained(rows)));
+            }
+            _ => {}
         }
         tracing::info!("console, {client}: {}", query.trim().trim_end_matches(';'));
         self.command(command).await.map_err(|refused| {
@@ -90,7 +95,7 @@ impl Console {
     async fn command(&self, command: Command) -> Result<Answer, Refused> {
         let control = &self.control;
         let tag = match command {
-            Command::Show(what) => return Ok(self.show(what)),
+            Command::Show(_) | Command::ExplainRoute(_) => return Ok(Answer::Nothing),
             Command::Set { key, value } => {
                 match control.set(&key, &value).await {
                     Ok(()) => format!("SET {key}={value}"),
@@ -144,6 +149,14 @@ impl Console {
                 control.wait_close(database.as_deref()).await?;
                 "WAIT_CLOSE".to_owned()
             }
+            Command::SwitchoverPrepare(database) => {
+                control.prepare_switchover(database.as_deref()).await?;
+                "SWITCHOVER PREPARE".to_owned()
+            }
+            Command::SwitchoverDone(database) => {
+                control.end_switchover(database.as_deref())?;
+                "SWITCHOVER DONE".to_owned()
+            }
             Command::Suspend => return Err(Refused::Unsupported("SUSPEND")),
             Command::Shutdown(ShutdownMode::Immediate) => {
                 control.shutdown(ShutdownMode::Immediate);
@@ -164,12 +177,14 @@ impl Console {
             Show::Clients => show::clients::table(gather::clients(shared, now)),
             Show::Config => show::config::table(gather::config(shared)),
             Show::Databases => show::databases::table(gather::databases(shared)),
+            Show::Events => show::events::table(gather::events(&self.control)),
             Show::Help => {
                 let notice = NoticeResponse::new(Severity::Notice, SUCCESS, "Console usage");
                 return Answer::Done("SHOW".to_owned(), Some(notice.detail(&show::help::detail())));
             }
             Show::Lists => show::lists::table(&gather::lists(shared)),
             Show::Pools => show::pools::table(gather::pools(shared, now)),
+            Show::Routes => show::routes::table(gather::routes(shared)),
             Show::Servers => show::servers::table(gather::servers(shared, now)),
             Show::State => show::state::table(gather::state(shared)),
             Show::Stats => show::stats::table(self.stats()),

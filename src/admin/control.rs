@@ -1,6 +1,7 @@
 //! What the console's commands and the process's signals do.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -56,6 +57,21 @@ pub enum Refused {
     Set,
     /// A command of pgbouncer's that pgweir does not have yet.
     Unsupported(&'static str),
+    /// SWITCHOVER of an entry that follows no primary.
+    NotFollowed(String),
+    /// SWITCHOVER PREPARE where no primary is known.
+    NoPrimary(String),
+    /// SWITCHOVER PREPARE, and transactions go on and on.
+    StillBusy {
+        /// The entry.
+        database: String,
+        /// Servers in use.
+        busy: u32,
+        /// How long was waited.
+        limit: std::time::Duration,
+    },
+    /// SWITCHOVER DONE without PREPARE.
+    NoSwitchover,
 }
 
 impl fmt::Display for Refused {
@@ -71,6 +87,22 @@ impl fmt::Display for Refused {
             Self::Reload => f.write_str("RELOAD failed, see logs for additional details"),
             Self::Set => f.write_str("SET failed"),
             Self::Unsupported(command) => write!(f, "{command} is not supported yet"),
+            Self::NotFollowed(database) => write!(
+                f,
+                "database {database} follows no primary: it needs target_session_attrs=read-write or primary"
+            ),
+            Self::NoPrimary(database) => {
+                write!(f, "no primary of database {database} is known, see SHOW TOPOLOGY")
+            }
+            Self::StillBusy { database, busy, limit } => write!(
+                f,
+                "{busy} servers of database {database} are still in use after {} (failover_timeout), see SHOW CLIENTS; \
+                 the switchover is called off",
+                super::switchover::seconds(*limit)
+            ),
+            Self::NoSwitchover => {
+                f.write_str("no switchover was announced, or it was over already; see SHOW EVENTS")
+            }
         }
     }
 }
@@ -164,12 +196,20 @@ pub fn entries(live: &Live, tracked: &Arc<Tracked>) -> Vec<Entry> {
     config.databases.values().chain(&config.fallback).filter_map(watched).collect()
 }
 
+/// Where the monitors remember over a restart: the setting, else beside the pid file.
+pub fn state_file(config: &Config) -> Option<PathBuf> {
+    let settings = &config.settings;
+    let beside = || settings.pidfile.as_ref().map(|pidfile| pidfile.with_extension("topology"));
+    settings.topology_state_file.clone().or_else(beside)
+}
+
 /// How often the monitors ask.
 pub fn pace(settings: &Settings) -> Pace {
     Pace {
         interval: settings.topology_interval,
         timeout: settings.topology_timeout,
         max_replica_lag: settings.max_replica_lag,
+        split_brain: settings.split_brain,
     }
 }
 

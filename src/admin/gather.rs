@@ -7,12 +7,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
+use super::explain;
 use super::show::clients::{ClientRow, ClientState};
 use super::show::config::ConfigRow;
 use super::show::connection::{Connection, Endpoint, Replication};
 use super::show::databases::DatabaseRow;
+use super::show::events::EventRow;
 use super::show::lists::ListRow;
 use super::show::pools::PoolRow;
+use super::show::routes::{ExplainRow, RouteRow};
 use super::show::servers::{ServerRow, ServerState};
 use super::show::state::PoolerState;
 use super::show::topology::TopologyRow;
@@ -20,7 +23,9 @@ use super::show::users::UserRow;
 use crate::config::{Config, Database, LoadBalanceHosts};
 use crate::pool::Pool;
 use crate::server::ServerInfo;
+use crate::topology::events::Event;
 use crate::worker::client::ClientInfo;
+use crate::worker::reads::Why;
 use crate::worker::shared::Shared;
 
 /// All servers with the pools they belong to, in order of opening.
@@ -308,4 +313,55 @@ pub(super) fn topology(control: &Control) -> Vec<TopologyRow> {
         }
     }
     rows
+}
+
+pub(super) fn events(control: &Control) -> Vec<EventRow> {
+    let row = |event: Event| EventRow {
+        time: event.at,
+        host: event.host.map(|host| host.to_string()),
+        event: event.what.name(),
+        timeline: event.what.timeline(),
+        detail: event.what.detail(),
+        database: event.database,
+    };
+    control.topology().events().into_iter().map(row).collect()
+}
+
+pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
+    let mut rows: Vec<RouteRow> = Vec::new();
+    for (database, reads) in shared.services.reads() {
+        rows.extend(reads.seen().into_iter().map(|seen| {
+            let (target, reason) = match seen.verdict {
+                Ok(()) => ("replica", "it only reads".to_owned()),
+                Err(why) => ("primary", why),
+            };
+            RouteRow {
+                database: database.clone(),
+                text: seen.text,
+                count: seen.count,
+                target,
+                reason,
+            }
+        }));
+    }
+    rows.sort_by(|a, b| (&a.database, b.count, &a.text).cmp(&(&b.database, a.count, &b.text)));
+    rows
+}
+
+/// Where each entry that follows roles would run a statement outside of a block.
+pub(super) fn explain_route(control: &Control, sql: &str) -> Vec<ExplainRow> {
+    let live = control.shared.live();
+    let snapshots = control.topology().snapshots();
+    let rows = snapshots.into_iter().filter_map(|(name, snapshot)| {
+        let database = live.config.database(&name)?;
+        let attrs = database.target_session_attrs?;
+        let route_reads = database.route_reads.unwrap_or(live.config.settings.route_reads);
+        let reads = control.shared.services.reads().into_iter().find(|(known, _)| *known == name);
+        let look = || match reads {
+            Some((_, reads)) => reads.explain(sql.as_bytes()).map_err(|why| why.to_string()),
+            None => Err(Why::NotYet.to_string()),
+        };
+        Some(explain::row(name, sql, attrs, route_reads, &snapshot, look))
+    });
+    rows.collect()
 }

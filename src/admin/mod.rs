@@ -1,12 +1,14 @@
-//! The console: pgbouncer's commands, and SHOW TOPOLOGY.
+//! The console: pgbouncer's commands, and ours: SHOW TOPOLOGY, EVENTS and ROUTES, EXPLAIN ROUTE, SWITCHOVER.
 //!
 //! Four steps: [`parse`] turns a query into a command, [`control`] carries it out or [`gather`] collects the rows of a
 //! SHOW, [`show`] turns rows of plain data into a table, [`table`] turns a table into bytes. [`console`] joins them.
 
 pub mod console;
 pub mod control;
+mod explain;
 mod gather;
 pub mod marks;
 pub mod parse;
 pub mod show;
+mod switchover;
 pub mod table;

@@ -48,6 +48,12 @@ pub enum Command {
     Reconnect(Option<String>),
     /// `WAIT_CLOSE [db]`.
     WaitClose(Option<String>),
+    /// `SWITCHOVER PREPARE [db]`; ours.
+    SwitchoverPrepare(Option<String>),
+    /// `SWITCHOVER DONE [db]`; ours.
+    SwitchoverDone(Option<String>),
+    /// `EXPLAIN ROUTE sql`; ours. The text as it came.
+    ExplainRoute(String),
     /// `SUSPEND`.
     Suspend,
     /// `SHUTDOWN [mode]`.
@@ -71,7 +77,7 @@ impl Command {
     /// The right the command takes. Without it the answer is the error `admin access needed`.
     pub fn needs(&self) -> Right {
         match self {
-            Self::Show(_) | Self::SetIgnored(_) => Right::Stats,
+            Self::Show(_) | Self::SetIgnored(_) | Self::ExplainRoute(_) => Right::Stats,
             Self::Set { .. }
             | Self::Reload
             | Self::Pause(_)
@@ -82,6 +88,8 @@ impl Command {
             | Self::KillClient(_)
             | Self::Reconnect(_)
             | Self::WaitClose(_)
+            | Self::SwitchoverPrepare(_)
+            | Self::SwitchoverDone(_)
             | Self::Suspend
             | Self::Shutdown(_) => Right::Admin,
         }
@@ -124,6 +132,9 @@ impl std::error::Error for ParseError {}
 /// A [`ParseError`], whose text goes to the client; the console stays open.
 pub fn parse(query: &str) -> Result<Command, ParseError> {
     let invalid = || ParseError::Invalid { query: query.to_owned() };
+    if let Some(command) = own(query) {
+        return command.ok_or_else(invalid);
+    }
     match Parts::read(query).ok_or_else(invalid)? {
         Parts::Set { key, value } => {
             if key.is_empty() || key.len() > MAX_ARGUMENT || value.len() > MAX_VALUE {
@@ -140,6 +151,38 @@ pub fn parse(query: &str) -> Result<Command, ParseError> {
             }
             words(&command, argument)?.ok_or_else(invalid)
         }
+    }
+}
+
+/// A command of ours, which have a grammar of their own: the outer `None` is none of them, the inner one none that is
+/// right.
+#[expect(clippy::option_option, reason = "ours and wrong is not the same as not ours")]
+fn own(query: &str) -> Option<Option<Command>> {
+    let mut scanner = Scanner(query);
+    scanner.blanks();
+    let first = scanner.word()?;
+    scanner.blanks();
+    let second = || -> Option<(String, Scanner<'_>)> {
+        let mut rest = Scanner(scanner.0);
+        let word = rest.word()?;
+        rest.blanks();
+        Some((word, rest))
+    };
+    match &*first.to_ascii_lowercase() {
+        "explain" => {
+            let route = second().filter(|(word, _)| word.eq_ignore_ascii_case("route"));
+            Some(route.map(|(_, rest)| Command::ExplainRoute(rest.0.to_owned())))
+        }
+        "switchover" => Some(second().and_then(|(word, mut rest)| {
+            let database = rest.word().filter(|name| name.len() <= MAX_ARGUMENT);
+            rest.end()?;
+            match &*word.to_ascii_lowercase() {
+                "prepare" => Some(Command::SwitchoverPrepare(database)),
+                "done" => Some(Command::SwitchoverDone(database)),
+                _ => None,
+            }
+        })),
+        _ => None,
     }
 }
 
@@ -311,6 +354,9 @@ mod tests {
             ("RECONNECT app", Command::Reconnect(database("app"))),
             ("WAIT_CLOSE", Command::WaitClose(None)),
             ("WAIT_CLOSE app", Command::WaitClose(database("app"))),
+            ("SWITCHOVER PREPARE", Command::SwitchoverPrepare(None)),
+            ("SWITCHOVER PREPARE app", Command::SwitchoverPrepare(database("app"))),
+            ("SWITCHOVER DONE app", Command::SwitchoverDone(database("app"))),
             ("SUSPEND", Command::Suspend),
             ("SHUTDOWN", Command::Shutdown(ShutdownMode::Immediate)),
             ("SHUTDOWN WAIT_FOR_SERVERS", Command::Shutdown(ShutdownMode::WaitForServers)),
@@ -321,6 +367,18 @@ mod tests {
             let loose = format!(" \t{}\r\n ; ", query.to_lowercase().replace(' ', " \n "));
             assert_eq!(parse(&loose).as_ref(), Ok(&command), "{loose:?}");
         }
+    }
+
+    #[test]
+    fn explain_route_takes_the_text_as_it_is() {
+        let explained = |sql: &str| Ok(Command::ExplainRoute(sql.to_owned()));
+        assert_eq!(parse("EXPLAIN ROUTE select 1;"), explained("select 1;"));
+        assert_eq!(parse(" explain\nroute /* x */ begin"), explained("/* x */ begin"));
+        invalid("EXPLAIN select 1");
+        invalid("EXPLAIN");
+        invalid("SWITCHOVER");
+        invalid("SWITCHOVER NOW");
+        invalid("SWITCHOVER PREPARE app now");
     }
 
     #[test]

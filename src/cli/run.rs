@@ -126,6 +126,7 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
         control::entries(&live, &tracked),
         control::pace(&settings),
         metrics.clone(),
+        control::state_file(&live.config),
     );
     let monitors = Arc::new(Monitors(topology.clone()));
     let services = Services::new(metrics.clone(), holders.clone(), monitors, tracked.clone());

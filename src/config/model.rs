@@ -209,6 +209,10 @@ pub struct Settings {
     pub prepare_unnamed: PrepareUnnamed,
     /// `route_reads`
     pub route_reads: RouteReads,
+    /// `split_brain`
+    pub split_brain: SplitBrain,
+    /// `topology_state_file`
+    pub topology_state_file: Option<PathBuf>,
     pub auth_type: AuthType,
     pub auth_file: Option<PathBuf>,
     pub auth_hba_file: Option<PathBuf>,
@@ -332,6 +336,16 @@ pub enum RouteReads {
     Auto,
     /// As `Explicit`; what `Auto` would do is counted (`SHOW ROUTES`).
     Shadow,
+}
+
+/// Setting `split_brain`: what to do when several hosts say that they are the primary on one timeline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SplitBrain {
+    /// None is believed: no writes until all but one have stopped.
+    #[default]
+    Refuse,
+    /// The one that came last is believed.
+    Newest,
 }
 
 /// One entry of `[databases]`.

@@ -8,7 +8,8 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, ROUTE_READS, SSL_MODES, TIME, Value,
+    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, ROUTE_READS, SPLIT_BRAIN, SSL_MODES,
+    TIME, Value,
 };
 
 /// One setting.
@@ -781,6 +782,20 @@ pub static SETTINGS: &[Setting] = &[
         field!(topology_user),
         "As whom the monitors log in. Not given: the entry's user, else auth_user.",
     )),
+    own(boot(
+        "topology_state_file",
+        Kind::Path,
+        None,
+        field!(topology_state_file),
+        "Where the highest timeline of each database is remembered over a restart, so that an old primary is not taken for the primary. Not given: beside pidfile, as NAME.topology; without a pidfile it is not remembered.",
+    )),
+    own(live(
+        "split_brain",
+        Kind::Choice(SPLIT_BRAIN),
+        Some("refuse"),
+        field!(split_brain),
+        "When several hosts say that they are the primary on one timeline: refuse: no writes until all but one have stopped; newest: the one that came last is the primary.",
+    )),
     own(live(
         "failover_timeout",
         Kind::Time,
@@ -1036,6 +1051,8 @@ fn blank() -> Settings {
         max_prepared_statements: Default::default(),
         prepare_unnamed: Default::default(),
         route_reads: Default::default(),
+        split_brain: Default::default(),
+        topology_state_file: Default::default(),
         auth_type: Default::default(),
         auth_file: Default::default(),
         auth_hba_file: Default::default(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, RouteReads, SslMode, TargetSessionAttrs,
+    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, RouteReads, SplitBrain, SslMode,
+    TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -231,6 +232,10 @@ choice!(PrepareUnnamed, PREPARE_UNNAMED,
     "auto" => Self::Auto,
     "on" => Self::On,
     "off" => Self::Off,
+);
+choice!(SplitBrain, SPLIT_BRAIN,
+    "refuse" => Self::Refuse,
+    "newest" => Self::Newest,
 );
 choice!(RouteReads, ROUTE_READS,
     "off" => Self::Off,

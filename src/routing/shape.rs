@@ -26,6 +26,23 @@ pub fn shape(text: &[u8], hasher: &impl BuildHasher) -> Option<u64> {
     Some(state.finish())
 }
 
+/// The text for a person, with `?` in the place of its constants, which may be secrets.
+pub fn without_constants(text: &[u8]) -> String {
+    let mut scanner = Scanner::new(text);
+    let mut shown = String::new();
+    while let Some(piece) = scanner.next_piece() {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        match piece {
+            Piece::Constant => shown.push('?'),
+            Piece::Text(bytes) => shown.push_str(&String::from_utf8_lossy(bytes)),
+            Piece::Doubtful => shown.push('…'),
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +60,13 @@ mod tests {
         assert!(same("select 'a' || $$b$$", "/* x */ select 'it''s' || $q$ b $q$"));
         assert!(same("select E'a'", "select 'a'"));
         assert!(same("select 1.5", "select 17.25"));
+    }
+
+    #[test]
+    fn a_text_is_shown_without_its_constants() {
+        let text = "select 'secret' , f(17) -- psst\nfrom t where a = $1 and b = 'x";
+        let shown = "select ? , f ( ? ) from t where a = $ ? and b = …";
+        assert_eq!(without_constants(text.as_bytes()), shown);
     }
 
     #[test]

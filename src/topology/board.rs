@@ -9,12 +9,13 @@ use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 use super::decide::{Cluster, Observation, Rules};
+use super::events::{Event, Events};
 use super::follow::{Entry, Pace};
+use super::memory::Fences;
 use super::monitor::Host;
-use super::snapshot::{HostView, Role, Snapshot};
+use super::snapshot::{Role, Snapshot};
 use crate::config::{HostAddr, TargetSessionAttrs};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
@@ -25,6 +26,8 @@ use crate::server::Target;
 pub(super) struct Board {
     metrics: Arc<Metrics>,
     state: Mutex<State>,
+    /// What is to be remembered over a restart is another.
+    fences_changed: Notify,
 }
 
 #[derive(Debug)]
@@ -33,6 +36,9 @@ struct State {
     /// In the file's order.
     entries: Vec<Followed>,
     hosts: HashMap<HostAddr, Monitored>,
+    events: Events,
+    /// What an earlier run has seen, of entries that did not come up yet.
+    remembered: Fences,
 }
 
 /// A database entry.
@@ -59,11 +65,10 @@ struct Monitored {
 }
 
 impl Board {
-    pub(super) fn new(metrics: Arc<Metrics>, pace: Pace) -> Self {
-        Self {
-            metrics,
-            state: Mutex::new(State { pace, entries: Vec::new(), hosts: HashMap::new() }),
-        }
+    pub(super) fn new(metrics: Arc<Metrics>, pace: Pace, remembered: Fences) -> Self {
+        let (entries, hosts, events) = (Vec::new(), HashMap::new(), Events::default());
+        let state = Mutex::new(State { pace, entries, hosts, events, remembered });
+        Self { metrics, state, fences_changed: Notify::new() }
     }
 
     /// Takes over the entries and stops the monitors of hosts that are no longer named; answers with the hosts that
@@ -103,8 +108,9 @@ impl Board {
             state.hosts.insert(addr, Monitored { target, wake, stop, metrics });
         }
 
-        let rules = Rules { max_replica_lag: pace.max_replica_lag };
+        let rules = Rules { split_brain: pace.split_brain, max_replica_lag: pace.max_replica_lag };
         let mut old = std::mem::take(&mut state.entries);
+        let mut events = std::mem::take(&mut state.events);
         let mut spoken: Vec<Vec<HostAddr>> = Vec::new();
         for entry in entries {
             let addrs: Vec<HostAddr> =
@@ -117,11 +123,14 @@ impl Board {
                     let mut followed = old.swap_remove(index);
                     followed.cluster.reconfigure(addrs, rules, now, wall);
                     (followed.needs_primary, followed.speaks) = (needs_primary, speaks);
-                    followed.tell(now);
+                    followed.tell(&mut events, now, wall);
                     followed
                 }
                 None => {
-                    let cluster = Cluster::new(addrs, rules, now, wall);
+                    let mut cluster = Cluster::new(addrs, rules, now, wall);
+                    if let Some(remembered) = state.remembered.remove(&entry.name) {
+                        cluster.remember(remembered);
+                    }
                     let (publish, _) = watch::channel(Arc::new(cluster.snapshot()));
                     let metrics = self.metrics.topology(&entry.name);
                     let last_primary = None;
@@ -138,6 +147,8 @@ impl Board {
             };
             state.entries.push(followed);
         }
+        state.events = events;
+        self.fences_changed.notify_one();
         // A new entry over hosts that are known already must not wait an interval for what they say.
         state.hosts.values().for_each(|host| host.wake.notify_one());
         started
@@ -152,15 +163,19 @@ impl Board {
         wall: SystemTime,
     ) {
         let mut state = self.state();
-        let State { entries, hosts, .. } = &mut *state;
+        let State { entries, hosts, events, .. } = &mut *state;
         let Some(host) = hosts.get(addr) else { return };
         let mut view = None;
         for entry in entries.iter_mut() {
             if entry.publish.borrow().host(addr).is_none() {
                 continue;
             }
+            let fence = entry.cluster.fence_timeline();
             entry.cluster.observe(addr, observation, now, wall);
-            let lost_primary = entry.tell(now);
+            if entry.cluster.fence_timeline() != fence {
+                self.fences_changed.notify_one();
+            }
+            let lost_primary = entry.tell(events, now, wall);
             let snapshot = entry.publish.borrow();
             if lost_primary && entry.needs_primary {
                 // Whoever is promoted is to be found out at once.
@@ -222,6 +237,53 @@ impl Board {
             .collect()
     }
 
+    /// The last events, oldest first.
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.state().events.all()
+    }
+
+    /// Waits until what is to be remembered over a restart has changed; what it is now.
+    pub(super) async fn changed_fences(&self) -> Fences {
+        self.fences_changed.notified().await;
+        let state = self.state();
+        let of_entry = |entry: &Followed| Some((entry.name.clone(), entry.cluster.fence()?));
+        // Entries that are gone for now keep theirs.
+        let waiting = state.remembered.iter().map(|(name, fence)| (name.clone(), fence.clone()));
+        waiting.chain(state.entries.iter().filter_map(of_entry)).collect()
+    }
+
+    /// A switchover of this entry begins, up to `until`; the present primary.
+    pub(super) fn announce_switchover(&self, database: &str, until: Instant) -> Option<HostAddr> {
+        self.with_entry(database, |entry, now, wall| {
+            entry.cluster.announce_switchover(until, now, wall)
+        })?
+    }
+
+    /// It is over; tells whether there was one.
+    pub(super) fn end_switchover(&self, database: &str) -> bool {
+        let ended =
+            self.with_entry(database, |entry, now, wall| entry.cluster.end_switchover(now, wall));
+        ended.unwrap_or(false)
+    }
+
+    fn with_entry<T>(
+        &self,
+        database: &str,
+        change: impl FnOnce(&mut Followed, Instant, SystemTime) -> T,
+    ) -> Option<T> {
+        let (now, wall) = (clock::now(), clock::wall());
+        let mut state = self.state();
+        let State { entries, hosts, events, .. } = &mut *state;
+        let entry = entries.iter_mut().find(|entry| entry.name == database)?;
+        let outcome = change(entry, now, wall);
+        entry.tell(events, now, wall);
+        // From now on all are asked fast.
+        let snapshot = entry.publish.borrow();
+        let all = snapshot.hosts.iter().filter_map(|host| hosts.get(&host.addr));
+        all.for_each(|host| host.wake.notify_one());
+        Some(outcome)
+    }
+
     pub(super) fn suspect(&self, addr: &HostAddr) {
         if let Some(host) = self.state().hosts.get(addr) {
             host.wake.notify_one();
@@ -254,11 +316,13 @@ fn needs_primary(attrs: TargetSessionAttrs) -> bool {
 
 impl Followed {
     /// Publishes what is believed now, with log lines and metrics; tells whether the primary was lost.
-    fn tell(&mut self, now: Instant) -> bool {
+    fn tell(&mut self, events: &mut Events, now: Instant, wall: SystemTime) -> bool {
         let new = Arc::new(self.cluster.snapshot());
         let old = self.publish.borrow().clone();
         if self.speaks {
-            self.log(&old, &new, now);
+            let missing = old.primary_missing_since;
+            let missing = missing.map(|since| now.saturating_duration_since(since));
+            events.note(&self.name, &old, &new, missing, wall);
         }
         self.set_gauges(&new, now);
         if let Some(primary) = new.primary() {
@@ -280,53 +344,4 @@ impl Followed {
             snapshot.primary_missing_since.map(|since| now.saturating_duration_since(since));
         self.metrics.set_primary(missing_for, snapshot.split_brain);
     }
-
-    /// One line for each host that changed, one when the primary is lost or found again.
-    fn log(&self, old: &Snapshot, new: &Snapshot, now: Instant) {
-        let database = self.name.as_str();
-        for host in &new.hosts {
-            log_host(database, old.host(&host.addr), host);
-        }
-        if new.split_brain && !old.split_brain {
-            error!(
-                database,
-                "split brain: several hosts say that they are the primary and none is believed; no writes until all \
-                 but one of them stop, see SHOW TOPOLOGY"
-            );
-        }
-        match (old.primary_missing_since, new.primary()) {
-            (None, None) => {
-                warn!(database, "no primary: clients that need one wait, up to failover_timeout")
-            }
-            (Some(since), Some(primary)) => info!(
-                database,
-                host = %primary.addr,
-                timeline = primary.timeline,
-                missing_ms = now.saturating_duration_since(since).as_millis() as u64,
-                "there is a primary"
-            ),
-            _ => {}
-        }
-    }
-}
-
-fn log_host(database: &str, old: Option<&HostView>, new: &HostView) {
-    let (old_role, old_up) = old.map_or((Role::Unknown, false), |old| (old.role, old.up));
-    let same_error = old.is_some_and(|old| old.last_error == new.last_error);
-    let in_order = new.up && new.role != Role::Deposed;
-    if old_role == new.role && old_up == new.up && (in_order || same_error) {
-        return;
-    }
-    let (from, to) = (state(old_role, old_up), state(new.role, new.up));
-    let (host, timeline) = (&new.addr, new.timeline);
-    if in_order {
-        info!(database, %host, from, to, timeline, "host changed");
-    } else {
-        let why = new.last_error.as_deref().unwrap_or_default();
-        warn!(database, %host, from, to, timeline, why, "host changed");
-    }
-}
-
-fn state(role: Role, up: bool) -> &'static str {
-    if up { role.name() } else { "down" }
 }

@@ -1,16 +1,20 @@
 //! The handle: starts the monitors, hands out watches, takes suspicions and reloads.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 use super::board::Board;
+use super::events::Event;
+use super::memory;
 use super::monitor;
 use super::snapshot::Snapshot;
-use crate::config::{HostAddr, TargetSessionAttrs};
+use crate::config::{HostAddr, SplitBrain, TargetSessionAttrs};
 use crate::metrics::Metrics;
 use crate::server::Target;
 
@@ -35,6 +39,8 @@ pub struct Pace {
     pub timeout: Duration,
     /// `max_replica_lag`.
     pub max_replica_lag: Option<Duration>,
+    /// `split_brain`.
+    pub split_brain: SplitBrain,
 }
 
 /// All monitors. Clones are handles to the same; when the last one goes the monitors end.
@@ -54,14 +60,27 @@ struct Inner {
 }
 
 impl Topology {
-    /// Starts the monitors on the current runtime, which should be the control one.
+    /// Starts the monitors on the current runtime, which should be the control one. `state_file`: what is remembered over a
+    /// restart is read from it now, and written to it when it changes.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start(entries: Vec<Entry>, pace: Pace, metrics: Arc<Metrics>) -> Self {
+    pub fn start(
+        entries: Vec<Entry>,
+        pace: Pace,
+        metrics: Arc<Metrics>,
+        state_file: Option<PathBuf>,
+    ) -> Self {
         let stop = CancellationToken::new();
+        let remembered = state_file.as_deref().map(memory::read).transpose();
+        let remembered = remembered.unwrap_or_else(|words| {
+            error!(
+                "{words}; an old primary may be taken for the primary until another one is seen"
+            );
+            None
+        });
         let inner = Inner {
-            board: Arc::new(Board::new(metrics, pace)),
+            board: Arc::new(Board::new(metrics, pace, remembered.unwrap_or_default())),
             tasks: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
             _stop_on_drop: stop.clone().drop_guard(),
@@ -69,6 +88,12 @@ impl Topology {
         };
         let topology = Self { inner: Arc::new(inner) };
         topology.reconfigure(entries, pace);
+        if let Some(path) = state_file {
+            let writer = write_fences(topology.inner.board.clone(), path);
+            let stop = topology.inner.stop.clone();
+            let writer = async move { stop.run_until_cancelled(writer).await };
+            topology.inner.tasks.spawn_on(writer, &topology.inner.runtime);
+        }
         topology
     }
 
@@ -100,6 +125,22 @@ impl Topology {
         self.inner.board.suspect(host);
     }
 
+    /// What changed of late, oldest first.
+    pub fn events(&self) -> Vec<Event> {
+        self.inner.board.events()
+    }
+
+    /// A switchover of this entry is about to begin: its primary gets no new transactions until another host is the
+    /// primary, [`Self::end_switchover`], or `until`. `None`: it is not followed, or there is no primary.
+    pub fn announce_switchover(&self, database: &str, until: Instant) -> Option<HostAddr> {
+        self.inner.board.announce_switchover(database, until)
+    }
+
+    /// It is over; tells whether there was one.
+    pub fn end_switchover(&self, database: &str) -> bool {
+        self.inner.board.end_switchover(database)
+    }
+
     /// Sets the gauges that change with time alone. Before a scrape.
     pub fn refresh_metrics(&self) {
         self.inner.board.refresh_metrics();
@@ -110,5 +151,18 @@ impl Topology {
         self.inner.stop.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+}
+
+/// Writes what is to be remembered whenever it has changed.
+async fn write_fences(board: Arc<Board>, path: PathBuf) {
+    loop {
+        let fences = board.changed_fences().await;
+        let file = path.clone();
+        let written = tokio::task::spawn_blocking(move || memory::write(&file, &fences)).await;
+        if let Ok(Err(problem)) = written {
+            let path = path.display();
+            error!("cannot write {path}: {problem}; the fences in it will be old after a restart");
+        }
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! - `snapshot` — the plain values that others see
 //! - `decide` — PURE: the rules, above all the fencing of old primaries
+//! - `events` — what changed when, for the log and SHOW EVENTS
+//! - `memory` — the file that outlives a restart: the fences
 //! - `lag` — PURE: how far a replica is behind
 //! - `ask` — the one question, and what the answer means
 //! - `monitor` — when to ask, and what a broken connection says about a host
@@ -16,8 +18,10 @@
 mod ask;
 mod board;
 pub mod decide;
+pub mod events;
 mod follow;
 mod lag;
+mod memory;
 mod monitor;
 pub mod snapshot;
 

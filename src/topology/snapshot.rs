@@ -63,8 +63,10 @@ pub struct HostView {
 pub struct Snapshot {
     /// In the entry's order.
     pub hosts: Vec<HostView>,
-    /// Index of the one host whose role is [`Role::Primary`].
+    /// Index of the one host whose role is [`Role::Primary`]; `None` also while a switchover is under way.
     pub primary: Option<usize>,
+    /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions.
+    pub switching_over: bool,
     /// Several reachable hosts say that they are the primary, and nothing tells which of them is right.
     pub split_brain: bool,
     /// Since when there has been no primary; `None` while there is one.
@@ -97,6 +99,7 @@ impl Snapshot {
     pub fn differs_in_use(&self, other: &Self) -> bool {
         let in_use = |host: &HostView| (host.role, host.up, host.usable_as_replica);
         self.primary != other.primary
+            || self.switching_over != other.switching_over
             || self.split_brain != other.split_brain
             || self.hosts.len() != other.hosts.len()
             || self

@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use dashmap::DashMap;
+
 use super::service::Access;
 use super::startups;
 use crate::net::clock;
 use crate::routing::catalog::{Catalog, Doubt, QUESTION};
 use crate::routing::grammar::{self, NotARead};
-use crate::routing::shape::shape;
+use crate::routing::shape::{shape, without_constants};
 use crate::server::query;
 
 /// How many texts are remembered; a power of two. Two with one place push each other out.
@@ -55,12 +57,28 @@ impl std::fmt::Display for Why {
     }
 }
 
+/// Most texts that are counted (`route_reads = shadow`).
+const COUNTED: usize = 1000;
+
+/// A text that was counted, with all that differ from it in constants only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Without its constants.
+    pub text: String,
+    /// How often.
+    pub count: u64,
+    /// Whether it only reads, as far as is known now; else why not.
+    pub verdict: Result<(), String>,
+}
+
 /// See the module's words.
 #[derive(Debug, Default)]
 pub struct Reads {
     hasher: RandomState,
     places: OnceLock<Box<[AtomicU64]>>,
     learnt: Mutex<Learnt>,
+    /// By shape: how often it was seen, and one of them.
+    seen: DashMap<u64, (u64, Box<[u8]>)>,
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +126,26 @@ impl Reads {
             Some((known ^ hash) & !VERDICT == 0 && known & VERDICT == REFUSED)
         });
         if known == Some(true) { Err(Why::Refused) } else { self.look(text) }
+    }
+
+    /// Counts a text.
+    pub fn see(&self, text: &[u8]) {
+        let Some(hash) = shape(text, &self.hasher) else { return };
+        if let Some(mut known) = self.seen.get_mut(&hash) {
+            known.0 += 1;
+        } else if self.seen.len() < COUNTED {
+            self.seen.insert(hash, (1, text.into()));
+        }
+    }
+
+    /// All that were counted.
+    pub fn seen(&self) -> Vec<Seen> {
+        let seen = self.seen.iter().map(|entry| {
+            let (count, text) = entry.value();
+            let verdict = self.explain(text).map_err(|why| why.to_string());
+            Seen { text: without_constants(text), count: *count, verdict }
+        });
+        seen.collect()
     }
 
     fn look(&self, text: &[u8]) -> Result<(), Why> {

@@ -234,6 +234,14 @@ impl Services {
         Self { by_name, metrics, holders, places, topology, tracked, reads, tasks, stop }
     }
 
+    /// What is known of texts, by the name of the database entry.
+    pub fn reads(&self) -> Vec<(String, Arc<Reads>)> {
+        let mut all: Vec<_> =
+            self.reads.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
     /// How many server connections each database and each server user has.
     pub fn places(&self) -> &Places {
         &self.places
@@ -698,12 +706,13 @@ impl Access {
         self.place
     }
 
-    /// Which texts are reads, if they are to be routed by that.
-    pub fn reads(&self) -> Option<&Arc<Reads>> {
+    /// Which texts are reads, and whether they are to be routed by that or only counted.
+    pub fn reads(&self) -> Option<(&Arc<Reads>, RouteReads)> {
         let tracking = self.offer.tracking.as_ref()?;
         let primary =
             matches!(tracking.attrs, TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary);
-        tracking.reads.as_ref().filter(|_| primary && tracking.route_reads == RouteReads::Auto)
+        let reads = tracking.reads.as_ref().filter(|_| primary)?;
+        Some((reads, tracking.route_reads))
     }
 
     /// Counts a request that is run again on another host.

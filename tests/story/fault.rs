@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Instant;
 
-use crate::common::{Cluster, Signal};
+use crate::common::{Cluster, Signal, Weir};
 
 /// What happens to the primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,17 +16,20 @@ pub enum Fault {
     BlackHole,
     /// A clean one: it is shut down, and comes back as a replica of its successor.
     Switchover,
+    /// As `Switchover`, and pgweir was told beforehand (`SWITCHOVER PREPARE`).
+    Announced,
     /// A replica is promoted while the primary is alive and well.
     SplitBrain,
 }
 
 impl Fault {
     /// All of them, with their names.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("kill", Self::Kill),
         ("hang", Self::Hang),
         ("blackhole", Self::BlackHole),
         ("switchover", Self::Switchover),
+        ("announced", Self::Announced),
         ("splitbrain", Self::SplitBrain),
     ];
 
@@ -42,6 +45,7 @@ impl Fault {
             Self::Hang => "SIGSTOP to the primary: it hangs",
             Self::BlackHole => "the primary is behind a black hole: its answers vanish",
             Self::Switchover => "a switchover: the primary is shut down",
+            Self::Announced => "a switchover that was announced: the primary is shut down",
             Self::SplitBrain => "a replica is promoted while the primary is alive",
         }
     }
@@ -75,7 +79,7 @@ pub struct Failover {
 }
 
 /// Strikes, and promotes a replica at once, as a cluster manager without any doubts would.
-pub fn strike(fault: Fault, cluster: &mut Cluster) -> Failover {
+pub fn strike(fault: Fault, cluster: &mut Cluster, weir: &Weir) -> Failover {
     let old = cluster.primary_number();
     let struck = Instant::now();
     match fault {
@@ -83,6 +87,10 @@ pub fn strike(fault: Fault, cluster: &mut Cluster) -> Failover {
         Fault::Hang => cluster.primary_mut().kill(Signal::STOP),
         Fault::BlackHole => cluster.primary().vanish(),
         Fault::Switchover => cluster.primary_mut().stop(),
+        Fault::Announced => {
+            weir.console("SWITCHOVER PREPARE");
+            cluster.primary_mut().stop();
+        }
         Fault::SplitBrain => {}
     }
     let new = most_advanced(cluster, old);
@@ -100,7 +108,7 @@ pub fn come_back(failover: &Failover, cluster: &mut Cluster) {
         Fault::Kill => cluster.nodes[old].start(),
         Fault::Hang => cluster.nodes[old].kill(Signal::CONT),
         Fault::BlackHole => cluster.nodes[old].reappear(),
-        Fault::Switchover => cluster.rejoin(old),
+        Fault::Switchover | Fault::Announced => cluster.rejoin(old),
         Fault::SplitBrain => {}
     }
 }

@@ -20,6 +20,9 @@ const COMMANDS: &[&str] = &[
     "SHUTDOWN",
     "SHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS",
     "WAIT_CLOSE [<db>]",
+    "SWITCHOVER PREPARE [<db>]",
+    "SWITCHOVER DONE [<db>]",
+    "EXPLAIN ROUTE <sql>",
 ];
 
 /// How many names of SHOW stand on a line.
@@ -51,6 +54,7 @@ mod tests {
                     .replace("[<db>]", "")
                     .replace("<db>", "app")
                     .replace("<client_id>", "1")
+                    .replace("<sql>", "select 1")
                     .replace("key", "stats_period");
                 assert!(parse(&command).is_ok(), "{command}");
             }

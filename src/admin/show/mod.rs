@@ -1,7 +1,7 @@
 //! SHOW: from rows of plain data to tables.
 //!
 //! One file per SHOW. Columns, types and order are pgbouncer 1.25.2's, because people's scripts
-//! and monitoring count on them; TOPOLOGY is ours. The functions are pure: whoever holds the
+//! and monitoring count on them; TOPOLOGY, EVENTS and ROUTES are ours. The functions are pure: whoever holds the
 //! pools gathers the rows, in the order in which they shall appear.
 
 pub mod client_setting;
@@ -9,9 +9,11 @@ pub mod clients;
 pub mod config;
 pub mod connection;
 pub mod databases;
+pub mod events;
 pub mod help;
 pub mod lists;
 pub mod pools;
+pub mod routes;
 pub mod servers;
 pub mod state;
 pub mod stats;
@@ -33,12 +35,16 @@ pub enum Show {
     Config,
     /// [`databases`]
     Databases,
+    /// [`events`]
+    Events,
     /// [`help`]
     Help,
     /// [`lists`]
     Lists,
     /// [`pools`]
     Pools,
+    /// [`routes`]
+    Routes,
     /// [`servers`]
     Servers,
     /// [`state`]
@@ -62,7 +68,7 @@ pub enum Show {
 }
 
 /// The names after SHOW, which HELP lists too. Those of [`ClientSetting`] are not for people.
-const NAMES: [(&str, Show); 15] = [
+const NAMES: [(&str, Show); 17] = [
     ("HELP", Show::Help),
     ("CONFIG", Show::Config),
     ("DATABASES", Show::Databases),
@@ -78,6 +84,8 @@ const NAMES: [(&str, Show); 15] = [
     ("STATS_AVERAGES", Show::StatsAverages),
     ("TOTALS", Show::Totals),
     ("TOPOLOGY", Show::Topology),
+    ("EVENTS", Show::Events),
+    ("ROUTES", Show::Routes),
 ];
 
 impl Show {

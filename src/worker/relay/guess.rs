@@ -4,6 +4,7 @@ use pgweir_codec::frontend::{self, Bind, Close, Describe, Execute, Parse, Query,
 use pgweir_codec::head::Head;
 
 use super::Relay;
+use crate::config::RouteReads;
 use crate::routing::Intent;
 use crate::session::Session;
 use crate::worker::service::Access;
@@ -14,7 +15,8 @@ impl Relay {
         if intent != Intent::Unstated || self.no_guess || self.session.keeps_server() {
             return intent;
         }
-        let Some(reads) = self.access.reads().cloned() else { return intent };
+        let Some((reads, mode)) = self.access.reads() else { return intent };
+        let reads = reads.clone();
         let Some(text) = lone_text(self.to_server.unseen(), &self.session) else { return intent };
         if self.refused_by_replica {
             self.refused_by_replica = false;
@@ -25,7 +27,11 @@ impl Relay {
         let is_read = reads.only_reads(text);
         if !is_read && reads.wants_catalog(self.now) {
             let access = Access::new(&self.info.service, self.info.holder.id);
-            tokio::spawn(reads.learn(access));
+            tokio::spawn(reads.clone().learn(access));
+        }
+        if mode == RouteReads::Shadow {
+            reads.see(text);
+            return intent;
         }
         if is_read { Intent::LooksReadOnly } else { intent }
     }

@@ -1,0 +1,564 @@
+//! Who is the primary: from what each host says of itself to what is believed. PURE: no clock, no I/O.
+//!
+//! One [`Cluster`] per database entry is told what was seen of each host and answers with a [`Snapshot`]. The rules:
+//!
+//! 1. **First look.** No host is up before its first answer, and no first primary is named before every host was
+//!    asked once: the host that answers first may be an old primary, and the next answer would say so.
+//! 2. **One cluster.** Hosts whose system identifier differs from that of most are not used at all. Of equally many,
+//!    the identifier counts that counted before, then the one whose host alone says that it is a primary. If that does
+//!    not decide either, there is no primary (split brain).
+//! 3. **The highest timeline.** Of several primaries the one on the highest timeline is believed, the others are
+//!    deposed. Twice the same highest timeline: no primary (split brain), all that claim it are deposed. With
+//!    `split_brain = newest` the one is believed that came last to say so, of two that were found so the one that has
+//!    written most.
+//! 4. **The fence.** The highest timeline on which a primary was ever believed, or that a replica was seen to follow,
+//!    is remembered. A primary below it is deposed even when it is the only one that can be reached: its successor may
+//!    be alive behind a broken network, or have taken writes that this one does not know. The fence falls when
+//!    - a host says that it is a primary on the fence's timeline or a higher one (it then is the new fence),
+//!    - the host that put it up is taken out of the entry (`host=`, then RELOAD): so the operator says
+//!      that it is lost,
+//!    - the cluster is another one (system identifier).
+//!
+//!    A restart does not lift it: it is remembered in a file ([`super::memory`]).
+//! 5. **A switchover that was announced.** From then on the present primary gets no new transactions, until another host
+//!    is the primary, the operator says that it is over, or it has taken too long.
+
+mod reason;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::lag::Positions;
+use super::snapshot::{HostView, Role, Snapshot};
+use crate::config::{HostAddr, SplitBrain};
+
+/// While samples do not reach back far enough to tell a replica's lag, being behind by no more than this counts as
+/// current: one WAL segment.
+const CURRENT_WITHIN: u64 = 16 * 1024 * 1024;
+
+/// What was seen of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// It answered.
+    Answered(Answer),
+    /// It could not be asked, or did not answer in time.
+    Failed {
+        /// For the operator.
+        error: Arc<str>,
+    },
+}
+
+/// What a host says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// `pg_is_in_recovery()`.
+    pub in_recovery: bool,
+    /// `pg_control_system().system_identifier`; `None` without the right to ask.
+    pub system_id: Option<u64>,
+    /// A primary's own; that of the WAL which a replica receives (`None` if it receives none, or without rights).
+    pub timeline: Option<u32>,
+    /// Written (a primary) or replayed (a replica).
+    pub lsn: Option<u64>,
+    /// Whether a replica has a WAL receiver.
+    pub streaming: bool,
+}
+
+/// Limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Of several primaries on one timeline.
+    pub split_brain: SplitBrain,
+    /// Replicas further behind get no reads; `None`: no limit.
+    pub max_replica_lag: Option<Duration>,
+}
+
+/// What is known of the hosts of one database entry.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    hosts: Vec<Host>,
+    rules: Rules,
+    /// The identifier that counted last.
+    system_id: Option<u64>,
+    fence: Option<Fence>,
+    /// Every host was asked once.
+    looked: bool,
+    primary: Option<usize>,
+    split_brain: bool,
+    missing_since: Option<Instant>,
+    /// A switchover that was announced, until when it counts, and from which primary.
+    announced: Option<Announced>,
+    positions: Positions,
+    /// Whose positions they are: host and timeline.
+    positions_of: Option<(HostAddr, Option<u32>)>,
+}
+
+/// See the module's words.
+#[derive(Clone, Debug)]
+struct Fence {
+    timeline: u32,
+    /// Who was seen on it.
+    by: HostAddr,
+}
+
+/// A fence, as it is kept over a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    /// The highest timeline seen.
+    pub timeline: u32,
+    /// Who was seen on it.
+    pub by: HostAddr,
+    /// Of which cluster.
+    pub system_id: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Announced {
+    from: HostAddr,
+    until: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct Host {
+    addr: HostAddr,
+    /// Whether anything was seen of it.
+    asked: bool,
+    /// The last answer, while it is up.
+    answer: Option<Answer>,
+    /// The identifier it had last, up or not.
+    system_id: Option<u64>,
+    /// The timeline that it last said it is the primary on, unless it was a replica since.
+    claimed: Option<u32>,
+    /// Since when; `None`: it did when it was first seen.
+    claimed_since: Option<Instant>,
+    verdict: Verdict,
+    since: SystemTime,
+    last_error: Option<Arc<str>>,
+}
+
+/// What is believed of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Down,
+    /// It answers, but belongs to another cluster.
+    Foreign,
+    /// It says that it is a primary, and the first look is not over.
+    Undecided,
+    Primary,
+    Replica,
+    Deposed,
+}
+
+impl Cluster {
+    /// Hosts of which nothing is known yet. A host that is named twice counts once.
+    pub fn new(
+        hosts: impl IntoIterator<Item = HostAddr>,
+        rules: Rules,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Self {
+        Self {
+            hosts: distinct(hosts).into_iter().map(|addr| Host::new(addr, wall)).collect(),
+            rules,
+            system_id: None,
+            fence: None,
+            looked: false,
+            primary: None,
+            split_brain: false,
+            missing_since: Some(now),
+            announced: None,
+            positions: Positions::default(),
+            positions_of: None,
+        }
+    }
+
+    /// What an earlier run has seen. Before the first observation.
+    pub fn remember(&mut self, remembered: Remembered) {
+        // A host that is not named any more: the operator says that it is lost.
+        if self.index(&remembered.by).is_some() {
+            self.system_id = remembered.system_id;
+            self.fence = Some(Fence { timeline: remembered.timeline, by: remembered.by });
+        }
+    }
+
+    /// The fence alone.
+    pub fn fence_timeline(&self) -> Option<u32> {
+        self.fence.as_ref().map(|fence| fence.timeline)
+    }
+
+    /// What is to be remembered.
+    pub fn fence(&self) -> Option<Remembered> {
+        let Fence { timeline, by } = self.fence.clone()?;
+        Some(Remembered { timeline, by, system_id: self.system_id })
+    }
+
+    /// A switchover is about to begin: the present primary gets no new transactions, up to `until`. `None`: there is no
+    /// primary.
+    pub fn announce_switchover(
+        &mut self,
+        until: Instant,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Option<HostAddr> {
+        let from = self.primary.and_then(|primary| self.hosts.get(primary))?.addr.clone();
+        self.announced = Some(Announced { from: from.clone(), until });
+        self.decide(now, wall);
+        Some(from)
+    }
+
+    /// The switchover is over; tells whether there was one.
+    pub fn end_switchover(&mut self, now: Instant, wall: SystemTime) -> bool {
+        let was = self.announced.take().is_some();
+        self.decide(now, wall);
+        was
+    }
+
+    /// The entry was changed: hosts that stay keep what is known of them.
+    pub fn reconfigure(
+        &mut self,
+        hosts: impl IntoIterator<Item = HostAddr>,
+        rules: Rules,
+        now: Instant,
+        wall: SystemTime,
+    ) {
+        let mut old = std::mem::take(&mut self.hosts);
+        let mut keep = |addr: HostAddr| match old.iter().position(|host| host.addr == addr) {
+            Some(index) => old.swap_remove(index),
+            None => Host::new(addr, wall),
+        };
+        self.hosts = distinct(hosts).into_iter().map(&mut keep).collect();
+        self.rules = rules;
+        // Nothing but new hosts: a first look at them.
+        self.looked = self.looked && self.hosts.iter().any(|host| host.asked);
+        if self.fence.as_ref().is_some_and(|fence| self.index(&fence.by).is_none()) {
+            self.fence = None;
+        }
+        self.decide(now, wall);
+    }
+
+    /// Takes in what was seen of a host. Does nothing for a host that is not of this entry.
+    pub fn observe(
+        &mut self,
+        addr: &HostAddr,
+        observation: &Observation,
+        now: Instant,
+        wall: SystemTime,
+    ) {
+        let Some(host) = self.index(addr).and_then(|index| self.hosts.get_mut(index)) else {
+            return;
+        };
+        host.asked = true;
+        match observation {
+            Observation::Answered(answer) => {
+                host.note_claim(answer, self.looked.then_some(now));
+                host.answer = Some(*answer);
+                host.system_id = answer.system_id.or(host.system_id);
+            }
+            Observation::Failed { error } => {
+                host.answer = None;
+                host.last_error = Some(error.clone());
+            }
+        }
+        self.decide(now, wall);
+        if self
+            .primary
+            .is_some_and(|primary| self.hosts.get(primary).is_some_and(|host| host.addr == *addr))
+        {
+            self.note_position(now);
+        }
+    }
+
+    /// What is believed.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            hosts: self.hosts.iter().map(|host| self.view(host)).collect(),
+            primary: self.primary.filter(|_| self.announced.is_none()),
+            switching_over: self.announced.is_some(),
+            split_brain: self.split_brain,
+            primary_missing_since: self.missing_since,
+        }
+    }
+
+    fn index(&self, addr: &HostAddr) -> Option<usize> {
+        self.hosts.iter().position(|host| host.addr == *addr)
+    }
+
+    fn decide(&mut self, now: Instant, wall: SystemTime) {
+        self.looked = self.looked || self.hosts.iter().all(|host| host.asked);
+        let chosen = self.choose_system();
+        // Not during the first look: the host that answers first must not count for more than the others.
+        if let (Chosen::One(id), true) = (chosen, self.looked) {
+            if self.system_id.is_some_and(|old| old != id) {
+                self.fence = None;
+            }
+            self.system_id = Some(id);
+        }
+        self.raise_fence_by_replicas(chosen);
+        let top = self.hosts.iter().filter_map(|host| host.claim(chosen)).max();
+        let fence = self.fence_now(chosen);
+        let at_top = |host: &&Host| top.is_some() && host.claim(chosen) == top;
+        let claimants = self.hosts.iter().filter(at_top).count();
+        let one = match self.rules.split_brain {
+            SplitBrain::Refuse => claimants == 1,
+            SplitBrain::Newest => claimants > 0,
+        };
+        let believed = chosen != Chosen::Undecidable && self.looked && one && top >= fence;
+        let newest = self.hosts.iter().filter(at_top).max_by_key(|host| host.newness());
+        let newest = newest.map(|host| host.addr.clone()).filter(|_| believed);
+
+        let verdicts: Vec<Verdict> = self
+            .hosts
+            .iter()
+            .map(|host| match (host.answer, host.claim(chosen)) {
+                (None, _) => Verdict::Down,
+                (Some(_), _) if host.is_foreign(chosen) => Verdict::Foreign,
+                (Some(_), None) => Verdict::Replica,
+                (Some(_), Some(_)) if !self.looked => Verdict::Undecided,
+                (Some(_), Some(_)) if newest.as_ref() == Some(&host.addr) => Verdict::Primary,
+                (Some(_), Some(_)) => Verdict::Deposed,
+            })
+            .collect();
+        self.primary = verdicts.iter().position(|verdict| *verdict == Verdict::Primary);
+        self.split_brain =
+            self.looked && (claimants > 1 && top >= fence || self.several_undecidable(chosen));
+        let served = self.primary.and_then(|primary| self.hosts.get(primary));
+        if self.announced.as_ref().is_some_and(|announced| {
+            now >= announced.until || served.is_some_and(|host| host.addr != announced.from)
+        }) {
+            self.announced = None;
+        }
+        let served = self.primary.filter(|_| self.announced.is_none());
+        self.missing_since = match (served, self.missing_since) {
+            (Some(_), _) => None,
+            (None, since) => since.or(Some(now)),
+        };
+        self.pass(&verdicts, chosen, top, wall);
+        self.raise_fence_by_primary();
+    }
+
+    /// The identifier that counts (rule 2).
+    fn choose_system(&self) -> Chosen {
+        let votes = |id: u64| self.hosts.iter().filter(|host| host.system_id == Some(id)).count();
+        let known = || self.hosts.iter().filter_map(|host| host.system_id);
+        let Some(most) = known().map(votes).max() else { return Chosen::NoneKnown };
+        let leads = |id: &u64| votes(*id) == most;
+        let Some(first) = known().find(leads) else { return Chosen::NoneKnown };
+        if known().filter(leads).all(|id| id == first) {
+            return Chosen::One(first);
+        }
+        if let Some(before) = self.system_id.filter(leads) {
+            return Chosen::One(before);
+        }
+        let mut with_primary =
+            self.hosts.iter().filter(|host| host.says_primary()).filter_map(|host| host.system_id);
+        match (with_primary.next(), with_primary.next()) {
+            (Some(id), None) if leads(&id) => Chosen::One(id),
+            _ => Chosen::Undecidable,
+        }
+    }
+
+    fn several_undecidable(&self, chosen: Chosen) -> bool {
+        chosen == Chosen::Undecidable
+            && self.hosts.iter().filter(|host| host.says_primary()).count() > 1
+    }
+
+    /// A replica that receives WAL of a timeline shows that there is, or was, a primary on it. Only if it is known to
+    /// belong to this cluster: a fence stays.
+    fn raise_fence_by_replicas(&mut self, chosen: Chosen) {
+        let Chosen::One(id) = chosen else { return };
+        for host in &self.hosts {
+            let follows =
+                host.answer.filter(|answer| answer.in_recovery && answer.system_id == Some(id));
+            if let Some(timeline) = follows.and_then(|answer| answer.timeline) {
+                raise(&mut self.fence, timeline, &host.addr);
+            }
+        }
+    }
+
+    fn raise_fence_by_primary(&mut self) {
+        let Some(host) = self.primary.and_then(|primary| self.hosts.get(primary)) else { return };
+        if let Some(timeline) = host.answer.and_then(|answer| answer.timeline) {
+            // The primary itself, rather than a replica that told us of it.
+            if self.fence.as_ref().is_some_and(|fence| fence.timeline == timeline) {
+                self.fence = None;
+            }
+            raise(&mut self.fence, timeline, &host.addr);
+        }
+    }
+
+    /// The lowest claim that may be believed: the fence's timeline, or that of a replica whose cluster is not known.
+    fn fence_now(&self, chosen: Chosen) -> Option<Claim> {
+        let remembered = self.fence.as_ref().map(|fence| fence.timeline);
+        let seen = self.hosts.iter().filter(|host| !host.is_foreign(chosen)).filter_map(|host| {
+            host.answer.filter(|answer| answer.in_recovery).and_then(|answer| answer.timeline)
+        });
+        remembered.into_iter().chain(seen).max().map(|timeline| Claim(Some(timeline)))
+    }
+
+    /// Writes the verdicts down, with when and why.
+    fn pass(&mut self, verdicts: &[Verdict], chosen: Chosen, top: Option<Claim>, wall: SystemTime) {
+        let reasons: Vec<_> = self
+            .hosts
+            .iter()
+            .zip(verdicts)
+            .map(|(host, verdict)| self.reason(host, *verdict, chosen, top))
+            .collect();
+        for ((host, verdict), reason) in self.hosts.iter_mut().zip(verdicts).zip(reasons) {
+            if host.verdict != *verdict {
+                host.since = wall;
+                host.verdict = *verdict;
+            }
+            if let Some(reason) =
+                reason.filter(|reason| host.last_error.as_deref() != Some(reason.as_str()))
+            {
+                host.last_error = Some(reason.into());
+            }
+        }
+    }
+
+    /// Keeps the primary's position for the replicas' lag.
+    fn note_position(&mut self, now: Instant) {
+        let Some(host) = self.primary.and_then(|primary| self.hosts.get(primary)) else { return };
+        let Some(answer) = host.answer else { return };
+        let same = self
+            .positions_of
+            .as_ref()
+            .is_some_and(|(addr, timeline)| *addr == host.addr && *timeline == answer.timeline);
+        if !same {
+            self.positions.clear();
+            self.positions_of = Some((host.addr.clone(), answer.timeline));
+        }
+        if let Some(lsn) = answer.lsn {
+            self.positions.note(now, lsn);
+        }
+    }
+
+    fn view(&self, host: &Host) -> HostView {
+        let role = match host.verdict {
+            Verdict::Down | Verdict::Foreign | Verdict::Undecided => Role::Unknown,
+            Verdict::Primary => Role::Primary,
+            Verdict::Replica => Role::Replica,
+            Verdict::Deposed => Role::Deposed,
+        };
+        let lag = host.answer.and_then(|answer| answer.lsn).and_then(|lsn| self.positions.lag(lsn));
+        let (lag_bytes, lag_time, fit) = match role {
+            Role::Primary => (Some(0), Some(Duration::ZERO), false),
+            Role::Replica => {
+                let limit = self.rules.max_replica_lag;
+                let time = lag.and_then(|lag| match limit {
+                    // Cannot be told, but it is too late in any case.
+                    Some(limit) if lag.time.is_none() && lag.at_least > limit => Some(lag.at_least),
+                    _ => lag.time,
+                });
+                let fresh = match (limit, lag, time) {
+                    // No limit; or no primary was ever seen (an entry of standbys only): nothing to compare with.
+                    (None, _, _) | (_, None, _) => true,
+                    (Some(limit), _, Some(time)) => time <= limit,
+                    (Some(_), Some(lag), None) => lag.bytes <= CURRENT_WITHIN,
+                };
+                (lag.map(|lag| lag.bytes), time, fresh && !self.left_behind(host))
+            }
+            Role::Unknown | Role::Deposed => (None, None, false),
+        };
+        HostView {
+            addr: host.addr.clone(),
+            role,
+            up: !matches!(host.verdict, Verdict::Down | Verdict::Foreign),
+            system_id: host.system_id,
+            timeline: host.answer.and_then(|answer| answer.timeline),
+            lsn: host.answer.and_then(|answer| answer.lsn),
+            lag_bytes,
+            lag: lag_time,
+            since: host.since,
+            last_error: host.last_error.clone(),
+            usable_as_replica: fit,
+        }
+    }
+
+    /// Whether a replica still follows a timeline below the fence: what it receives, the cluster has left behind.
+    fn left_behind(&self, host: &Host) -> bool {
+        let follows = host.answer.and_then(|answer| answer.timeline);
+        matches!((follows, &self.fence), (Some(timeline), Some(fence)) if timeline < fence.timeline)
+    }
+}
+
+/// The system identifier that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chosen {
+    /// No host tells its own.
+    NoneKnown,
+    One(u64),
+    /// As many hosts are for one as for another.
+    Undecidable,
+}
+
+/// Somebody's claim to be the primary, worth as much as its timeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim(Option<u32>);
+
+fn distinct(hosts: impl IntoIterator<Item = HostAddr>) -> Vec<HostAddr> {
+    let mut distinct = Vec::new();
+    for host in hosts {
+        if !distinct.contains(&host) {
+            distinct.push(host);
+        }
+    }
+    distinct
+}
+
+fn raise(fence: &mut Option<Fence>, timeline: u32, by: &HostAddr) {
+    if fence.as_ref().is_none_or(|fence| fence.timeline < timeline) {
+        *fence = Some(Fence { timeline, by: by.clone() });
+    }
+}
+
+impl Host {
+    fn new(addr: HostAddr, wall: SystemTime) -> Self {
+        Self {
+            addr,
+            asked: false,
+            answer: None,
+            system_id: None,
+            claimed: None,
+            claimed_since: None,
+            verdict: Verdict::Down,
+            since: wall,
+            last_error: None,
+        }
+    }
+
+    /// Notes since when it has claimed what it claims. `now`: `None` during the first look.
+    fn note_claim(&mut self, answer: &Answer, now: Option<Instant>) {
+        let claims = answer.timeline.filter(|_| !answer.in_recovery);
+        if self.claimed != claims {
+            (self.claimed, self.claimed_since) = (claims, now);
+        }
+    }
+
+    /// Of several that claim the same timeline: who came last, else who has written most.
+    fn newness(&self) -> (Option<Instant>, Option<u64>) {
+        (self.claimed_since, self.answer.and_then(|answer| answer.lsn))
+    }
+
+    fn says_primary(&self) -> bool {
+        self.answer.is_some_and(|answer| !answer.in_recovery)
+    }
+
+    /// Whether its identifier is known and is not the one that counts.
+    fn is_foreign(&self, chosen: Chosen) -> bool {
+        match chosen {
+            Chosen::NoneKnown => false,
+            Chosen::One(id) => self.system_id.is_some_and(|own| own != id),
+            Chosen::Undecidable => self.system_id.is_some(),
+        }
+    }
+
+    /// Its claim to be the primary, if it makes one that counts.
+    fn claim(&self, chosen: Chosen) -> Option<Claim> {
+        if self.is_foreign(chosen) || !self.says_primary() {
+            return None;
+        }
+        Some(Claim(self.answer?.timeline))
+    }
+}
