@@ -109,7 +109,18 @@ fn sources(src: &Path) -> Vec<(String, String)> {
     }
     modules.sort();
     assert!(!modules.is_empty(), "no sources in {}", src.display());
+    let of_tests: Vec<_> =
+        modules.iter().flat_map(|(module, text)| test_files(module, text)).collect();
+    modules.retain(|(module, _)| !of_tests.contains(module));
     modules
+}
+
+/// The modules of their own files that a module has for its tests alone.
+fn test_files(module: &str, text: &str) -> Vec<String> {
+    let behind = text.split("#[cfg(test)]\nmod ").skip(1);
+    let named = behind.filter_map(|text| text.split_once(';'));
+    let file = |name: &str| name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    named.filter(|(name, _)| file(name)).map(|(name, _)| format!("{module}::{name}")).collect()
 }
 
 /// `pool/state.rs` is `pool::state`, `pool/mod.rs` is `pool`.

@@ -1193,6 +1193,7 @@ mod tests {
             "2",
             "127.0.0.1:1",
             "off",
+            "newest",
         ];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {
