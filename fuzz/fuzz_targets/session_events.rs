@@ -149,7 +149,7 @@ impl World {
         let prepare_unnamed =
             if bits & 64 != 0 { PrepareUnnamed::On } else { PrepareUnnamed::Off };
         let outlives_server = bits & 8 != 0;
-        let rules = Rules { mode, follow_statements, prepare_unnamed, realm: 0, outlives_server };
+        let rules = Rules { mode, follow_statements, prepare_unnamed, realm: 0, outlives_server, holds_begin: outlives_server };
         let tracked = Tracked::new(&[]);
         let mut parameters = Parameters::new(tracked.clone());
         parameters.note(b"TimeZone", if bits & 32 != 0 { b"Mars/Olympus" } else { b"UTC" });

@@ -65,11 +65,19 @@ fn begins_read_only(text: &[u8]) -> Option<()> {
     } else {
         return None;
     }
-    let end = match modes(&mut tokens, token)? {
-        Modes { read_only: true, end } => end,
-        Modes { read_only: false, .. } => return None,
-    };
     let whole = text.len() < CUT_FROM;
+    let end = match modes(&mut tokens, token)? {
+        Modes { read_only: Some(true), end } => end,
+        Modes { read_only: Some(false), .. } => return None,
+        // The next statement may say so: BEGIN; SET TRANSACTION READ ONLY.
+        Modes { read_only: None, end } => {
+            end?;
+            match set_transaction(&mut tokens)? {
+                Modes { read_only: Some(true), end } => end,
+                Modes { .. } => return None,
+            }
+        }
+    };
     match end {
         // The text may have been cut in front of a READ WRITE.
         None => whole.then_some(()),
@@ -80,15 +88,70 @@ fn begins_read_only(text: &[u8]) -> Option<()> {
 /// A list of transaction modes was read up to a semicolon, which is consumed.
 struct AtSemicolon;
 
+/// `SET TRANSACTION` with its modes.
+fn set_transaction(tokens: &mut Scanner<'_>) -> Option<Modes> {
+    let is_next = |token: Option<Token<'_>>, word| token.is_some_and(|token| token.is(word));
+    if !is_next(tokens.next(), "SET") || !is_next(tokens.next(), "TRANSACTION") {
+        return None;
+    }
+    let first = tokens.next();
+    modes(tokens, first)
+}
+
+/// Whether the whole text is a BEGIN that says nothing of reading and writing, and the tag that it is answered by.
+pub fn bare_begin(text: &[u8]) -> Option<&'static str> {
+    if text.len() >= CUT_FROM || hint::leading(text).is_some() {
+        return None;
+    }
+    let mut tokens = Scanner::new(text);
+    let first = tokens.next()?;
+    let mut token = tokens.next();
+    let tag = if first.is("BEGIN") {
+        if token.is_some_and(|token| token.is("WORK") || token.is("TRANSACTION")) {
+            token = tokens.next();
+        }
+        "BEGIN"
+    } else if first.is("START") && token?.is("TRANSACTION") {
+        token = tokens.next();
+        "START TRANSACTION"
+    } else {
+        return None;
+    };
+    let modes = modes(&mut tokens, token)?;
+    let alone = modes.end.is_none() || tokens.all(|token| token == Token::Semicolon);
+    (modes.read_only.is_none() && alone).then_some(tag)
+}
+
+/// What the first statement after a bare BEGIN says of its transaction.
+pub fn first_statement(text: &[u8]) -> Intent {
+    if let Some(target) = hint::leading(text) {
+        return Intent::Hint(target);
+    }
+    let whole = text.len() < CUT_FROM;
+    let mut tokens = Scanner::new(text);
+    let read_only = match set_transaction(&mut tokens) {
+        Some(Modes { read_only: Some(true), end: None }) => whole.then_some(()),
+        Some(Modes { read_only: Some(true), end: Some(AtSemicolon) }) => {
+            stays_inside(&mut tokens, whole)
+        }
+        _ => None,
+    };
+    match read_only {
+        Some(()) => Intent::ReadOnly,
+        None => Intent::Unstated,
+    }
+}
+
 struct Modes {
-    read_only: bool,
+    /// `None`: they say neither.
+    read_only: Option<bool>,
     /// `None`: up to the end of the text.
     end: Option<AtSemicolon>,
 }
 
 /// Reads `transaction_mode [[,] …]` (gram.y); of two that contradict each other the later counts, as in PostgreSQL.
 fn modes<'a>(tokens: &mut Scanner<'a>, first: Option<Token<'a>>) -> Option<Modes> {
-    let mut read_only = false;
+    let mut read_only = None;
     let mut token = first;
     let mut some_read = false;
     loop {
@@ -102,8 +165,8 @@ fn modes<'a>(tokens: &mut Scanner<'a>, first: Option<Token<'a>>) -> Option<Modes
         if word.is("READ") {
             let kind = tokens.next()?;
             read_only = match kind {
-                _ if kind.is("ONLY") => true,
-                _ if kind.is("WRITE") => false,
+                _ if kind.is("ONLY") => Some(true),
+                _ if kind.is("WRITE") => Some(false),
                 _ => return None,
             };
         } else if word.is("ISOLATION") {
@@ -220,6 +283,8 @@ mod tests {
             "begin read write, read only",
             " \n/* a /* b */ c */begin--x\nread/**/only -- y",
             "begin read only; -- nothing more\n ; ",
+            "begin; set transaction read only",
+            "begin isolation level serializable; set transaction read only; select 1; commit",
         ] {
             assert_eq!(intent(text.as_bytes()), Intent::ReadOnly, "{text}");
         }
@@ -302,6 +367,57 @@ mod tests {
         assert_eq!(cut(long("begin read only")), Intent::Unstated, "a READ WRITE may follow");
         assert_eq!(cut(long("begin read only; select 1")), Intent::Unstated);
         assert_eq!(cut(long("/* pgweir: route=replica */ select")), Intent::Hint(Target::Replica));
+    }
+
+    #[test]
+    fn a_bare_begin_is_known_as_such() {
+        for text in [
+            "begin",
+            "BEGIN;",
+            "begin work ;;",
+            "begin isolation level repeatable read",
+            "begin deferrable",
+        ] {
+            assert_eq!(bare_begin(text.as_bytes()), Some("BEGIN"), "{text}");
+        }
+        let start = b"/* x */ start transaction isolation level serializable -- y";
+        assert_eq!(bare_begin(start), Some("START TRANSACTION"));
+        for text in [
+            "begin read only",
+            "begin read write",
+            "begin; select 1",
+            "/* pgweir: route=replica */ begin",
+            "begin bogus",
+            "start",
+            "select 1",
+            "",
+        ] {
+            assert_eq!(bare_begin(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_statement_after_a_bare_begin_may_say_where_it_runs() {
+        for text in [
+            "set transaction read only",
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;",
+            "set transaction read only; select 1",
+        ] {
+            assert_eq!(first_statement(text.as_bytes()), Intent::ReadOnly, "{text}");
+        }
+        let hinted = b"/* pgweir: route=replica */ select 1";
+        assert_eq!(first_statement(hinted), Intent::Hint(Target::Replica));
+        for text in [
+            "set transaction read write",
+            "set transaction isolation level serializable",
+            "set transaction read only; set transaction read write; insert into t values (1)",
+            "set transaction read only; commit; insert into t values (1)",
+            "set local x = 1",
+            "select 1",
+            "",
+        ] {
+            assert_eq!(first_statement(text.as_bytes()), Intent::Unstated, "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //!
 //! - `scan` — words, comments and quotes as PostgreSQL's lexer sees them
 //! - `hint` — what a leading comment says
+//! - `own` — commands for pgweir itself: `SET pgweir.route` and the like
 //! - `classify` — what a transaction says of itself, and whether a text only ends one
 //! - `route` — intent and `target_session_attrs` to what is wanted
 //! - `balance` — which of several replicas
@@ -21,11 +22,14 @@ pub mod catalog;
 pub mod classify;
 pub mod grammar;
 pub mod hint;
+pub mod own;
 pub mod route;
 mod scan;
 pub mod shape;
 
 pub use balance::{Load, pick};
-pub use classify::{Intent, TransactionEnd, ends_transaction, intent, is_plannable};
+pub use classify::{
+    Intent, TransactionEnd, bare_begin, ends_transaction, first_statement, intent, is_plannable,
+};
 pub use hint::Target;
 pub use route::{Decision, Reason, Wanted, decide};

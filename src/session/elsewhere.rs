@@ -68,7 +68,9 @@ impl Session {
         if self.place == Place::Unknown || !begins_request(tag) {
             return;
         }
-        let first = self.untouched && !self.in_transaction() && self.pending.is_only_parameters();
+        let first = self.untouched
+            && (!self.in_transaction() || self.held.is_some())
+            && self.pending.is_only_ours();
         match self.replay {
             Replay::No if first && self.fresh => self.replay = Replay::Possible,
             Replay::Possible if !first && self.request_is_complete() => self.replay = Replay::No,

@@ -86,9 +86,9 @@ impl Session {
                 self.copy_in = false;
                 FromClient::Forward { skip: 0 }
             }
-            frontend::Query::TAG => self.query(head, have, server.is_some()),
+            frontend::Query::TAG => self.query(head, have, server.is_some(), out),
             frontend::FunctionCall::TAG => match server {
-                None => FromClient::Attach(Intent::Unstated),
+                None => FromClient::Attach(self.placed(Intent::Unstated)),
                 Some(_) => self.forward(Expect::FunctionCall),
             },
             frontend::Parse::TAG => self.parse(head, have, server, out),
@@ -97,7 +97,11 @@ impl Session {
                 self.describe_or_close(head, have, server, out)
             }
             frontend::Execute::TAG => match server {
-                None => FromClient::Attach(Intent::Unstated),
+                None if self.is_own(b"") => {
+                    self.own_execute();
+                    FromClient::Swallow
+                }
+                None => FromClient::Attach(self.placed(Intent::Unstated)),
                 Some(_) => self.forward_extended(Expect::Execute { ends: self.bound_ends }),
             },
             tag => FromClient::Refuse(Refusal::UnknownClientMessage(tag)),
@@ -124,7 +128,7 @@ impl Session {
         self.forward(expect)
     }
 
-    fn query(&mut self, head: Head, have: &[u8], attached: bool) -> FromClient {
+    fn query(&mut self, head: Head, have: &[u8], attached: bool, out: &mut Outbox) -> FromClient {
         if attached {
             if head.len <= END_LIMIT && have.len() < head.len {
                 return FromClient::NeedMore(head.len);
@@ -139,7 +143,17 @@ impl Session {
         if have.len() < enough {
             return FromClient::NeedMore(enough);
         }
-        FromClient::Attach(routing::intent(frontend::query::text(body(have))))
+        let text = frontend::query::text(body(have));
+        // What is answered here is short, and has arrived whole.
+        if have.len() == head.len && self.answered_here(text, out) {
+            return FromClient::Swallow;
+        }
+        FromClient::Attach(self.intent_of(text))
+    }
+
+    /// A simple query without a server: whether none is needed to answer it.
+    fn answered_here(&mut self, text: &[u8], out: &mut Outbox) -> bool {
+        self.held.is_none() && self.own_query(text, out) || self.hold_begin(text, out)
     }
 
     fn flush(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
@@ -165,7 +179,7 @@ impl Session {
         }
         // Nothing for a server to do: all before it was answered by us.
         self.pending.write_due(&mut out.to_client);
-        backend::ready_for_query::write(&mut out.to_client, TransactionStatus::Idle);
+        backend::ready_for_query::write(&mut out.to_client, self.status);
         FromClient::Swallow
     }
 
@@ -196,15 +210,19 @@ impl Session {
             }
             return match name_end(body(have)) {
                 Some(end) => {
-                    let text = body(have).get(end + 1..).unwrap_or_default();
-                    FromClient::Attach(routing::intent(up_to_nul(text)))
+                    let text = up_to_nul(body(have).get(end + 1..).unwrap_or_default());
+                    if !named && self.held.is_none() && self.own_parse(text) {
+                        return FromClient::Swallow;
+                    }
+                    FromClient::Attach(self.intent_of(text))
                 }
                 None if have.len() < head.len => {
                     FromClient::NeedMore((have.len() + PEEK).min(head.len))
                 }
-                None => FromClient::Attach(Intent::Unstated),
+                None => FromClient::Attach(self.placed(Intent::Unstated)),
             };
         };
+        self.route.statement = None;
         if !named {
             if (follow || head.len <= END_LIMIT) && have.len() < head.len {
                 return FromClient::NeedMore(head.len);
@@ -294,7 +312,7 @@ impl Session {
     ) -> FromClient {
         self.unnamed_ends = false;
         self.unsynced = true;
-        let first = self.untouched && !self.in_transaction() && self.pending.is_only_parameters();
+        let first = self.untouched && !self.in_transaction() && self.pending.is_only_ours();
         if first && server.statements.holds(kept.id()) {
             self.replay = Replay::Possible;
         }
@@ -363,11 +381,15 @@ impl Session {
         out: &mut Outbox,
     ) -> FromClient {
         if !self.rules.follow_statements {
+            let names = frontend::bind::peek_names(body(have));
+            let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
             return match server {
-                None => FromClient::Attach(Intent::Unstated),
+                None if unnamed && self.is_own(b"") => {
+                    self.own_bind();
+                    FromClient::Swallow
+                }
+                None => FromClient::Attach(self.placed(Intent::Unstated)),
                 Some(_) => {
-                    let names = frontend::bind::peek_names(body(have));
-                    let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
                     self.bound_ends = unnamed && self.unnamed_ends;
                     self.forward_extended(Expect::Bind { kept: None })
                 }
@@ -388,7 +410,12 @@ impl Session {
         };
         let statement = self.statements.find(names.statement).cloned();
         let Some(server) = server else {
-            return FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()));
+            if self.is_own(names.statement) {
+                self.own_bind();
+                return FromClient::Swallow;
+            }
+            let said = statement.map_or(Intent::Unstated, |known| known.intent());
+            return FromClient::Attach(self.placed(said));
         };
         if self.name_is_open(names.statement)
             || statement.as_ref().is_some_and(|known| self.statement_is_open(known, server))
@@ -458,8 +485,13 @@ impl Session {
         }
         let statement = if ours { self.statements.find(name).cloned() } else { None };
         match (server, statement) {
+            (None, _) if self.is_own(name) => {
+                self.own_describe(target);
+                FromClient::Swallow
+            }
             (None, statement) => {
-                FromClient::Attach(statement.map_or(Intent::Unstated, |known| known.intent()))
+                let said = statement.map_or(Intent::Unstated, |known| known.intent());
+                FromClient::Attach(self.placed(said))
             }
             (Some(_), None) => self.forward_extended(Expect::Describe { kept: None }),
             (Some(server), Some(statement)) if self.statement_is_open(&statement, server) => {

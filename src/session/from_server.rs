@@ -93,14 +93,16 @@ impl Session {
 
     /// A message in the middle of an answer.
     fn middle(&mut self, tag: u8) -> FromServer {
-        self.replay = Replay::No;
+        if !matches!(self.pending.front(), Some(Expect::Parameters | Expect::Begin)) {
+            self.replay = Replay::No;
+        }
         self.announce(tag)
     }
 
     /// What only says what would come: it can be taken back while it has not left for the client.
     fn announce(&mut self, tag: u8) -> FromServer {
         match self.pending.front() {
-            Some(Expect::Parameters) => FromServer::Swallow(Then::GoOn),
+            Some(Expect::Parameters | Expect::Begin) => FromServer::Swallow(Then::GoOn),
             Some(_) => FromServer::Forward(Then::GoOn),
             None => unexpected(tag),
         }
@@ -108,7 +110,7 @@ impl Session {
 
     fn visible(&self) -> FromServer {
         match self.pending.front() {
-            Some(Expect::Parameters) => FromServer::Swallow(Then::GoOn),
+            Some(Expect::Parameters | Expect::Begin) => FromServer::Swallow(Then::GoOn),
             _ => FromServer::Forward(Then::GoOn),
         }
     }
@@ -146,9 +148,10 @@ impl Session {
         match backend::parameter_status::peek(body(have)) {
             Ok((name, value)) => {
                 server.note(name, value);
-                if !matches!(self.pending.front(), Some(Expect::Parameters)) {
+                if !matches!(self.pending.front(), Some(Expect::Parameters | Expect::Begin)) {
                     self.replay = Replay::No;
                     self.parameters.note(name, value);
+                    self.read_only.note(name, value);
                     self.renamed |= name == b"application_name";
                 }
                 self.visible()
@@ -180,7 +183,7 @@ impl Session {
 
     /// Commands that change what the session on the server holds.
     fn heed_command(&mut self, tag: &[u8], server: &mut ServerState) {
-        if matches!(self.pending.front(), Some(Expect::Parameters)) {
+        if matches!(self.pending.front(), Some(Expect::Parameters | Expect::Begin)) {
             return;
         }
         if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") && self.rules.follow_statements {
@@ -231,6 +234,10 @@ impl Session {
                 self.parameters.adopt(&server.parameters);
                 return FromServer::Swallow(Then::GoOn);
             }
+            Some(Expect::Begin) => {
+                self.begun();
+                return FromServer::Swallow(Then::GoOn);
+            }
             Some(Expect::Sync) if self.replay == Replay::Due => {
                 self.replay = Replay::No;
                 return FromServer::Swallow(Then::Replay);
@@ -239,6 +246,7 @@ impl Session {
             _ => return unexpected(head.tag),
         }
         self.replay = Replay::No;
+        self.held = None;
         self.tally.queries += 1;
         self.copy_in = false;
         self.status = status;
@@ -285,7 +293,7 @@ impl Session {
         }
         self.replay = Replay::No;
         let replaced = match self.pending.front() {
-            None => return unexpected(head.tag),
+            None | Some(Expect::Begin) => return unexpected(head.tag),
             // The answer goes on until ReadyForQuery.
             Some(
                 Expect::Query { .. } | Expect::FunctionCall | Expect::Sync | Expect::Parameters,

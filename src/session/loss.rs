@@ -22,6 +22,7 @@ impl Session {
         if !self.rules.outlives_server || self.rules.mode == PoolMode::Session || mid_message {
             return AfterLoss::Close;
         }
+        self.held = None;
         let told = self.answer_all_with(error, out);
         let in_transaction = self.in_transaction();
         let skipping = self.skipping || (self.unsynced && told.midway);
@@ -52,6 +53,7 @@ impl Session {
             }
             match entry {
                 Expect::Parameters
+                | Expect::Begin
                 | Expect::CopyEnd
                 | Expect::Evict(_)
                 | Expect::Parse(Parse::Hidden(_)) => {}

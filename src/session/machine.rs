@@ -16,13 +16,17 @@ use pgweir_codec::frontend;
 
 use super::Outbox;
 use super::batches::Batches;
+use super::begin::Held;
 use super::elsewhere::Place;
 use super::lost::Lost;
+use super::own::Route;
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
+use super::read_only::{OfClient, OnServer};
 use super::startup::{self, InForce, Startup};
 use crate::config::{PoolMode, PrepareUnnamed};
+use crate::routing::Target;
 
 /// Most requests of one client that may be unanswered while more are read from it. Far above any driver's pipeline.
 /// PostgreSQL sends what it has once that is 8 KiB, which far fewer answers are, so this cannot come to a standstill.
@@ -41,6 +45,8 @@ pub struct Rules {
     pub realm: u64,
     /// Whether the client outlives its server: the entry follows a primary (`target_session_attrs`).
     pub outlives_server: bool,
+    /// Whether a bare BEGIN waits for its transaction's first statement, which may say where it is to run.
+    pub holds_begin: bool,
 }
 
 /// What pgweir knows of the session on one server connection. Lives as long as the connection.
@@ -60,6 +66,7 @@ pub struct ServerState {
     standby: Option<bool>,
     /// It has said so, or taken it back, since the last look.
     role_changed: bool,
+    pub(super) read_only: OnServer,
 }
 
 impl ServerState {
@@ -75,6 +82,7 @@ impl ServerState {
             in_force: InForce::default(),
             standby: None,
             role_changed: false,
+            read_only: OnServer::default(),
         }
     }
 
@@ -85,6 +93,7 @@ impl ServerState {
             self.role_changed = self.standby != standby;
             self.standby = standby;
         }
+        self.read_only.note(name, value);
         self.parameters.note(name, value);
     }
 
@@ -101,6 +110,7 @@ impl ServerState {
     /// The login is over: what is known of the settings now is what `RESET` returns to.
     pub fn logged_in(&mut self) {
         self.defaults = self.parameters.clone();
+        self.read_only.logged_in();
     }
 
     /// Somebody ran a reset query that no client saw.
@@ -113,6 +123,7 @@ impl ServerState {
     pub fn write_cleaning(&mut self, sql: &mut BytesMut) -> bool {
         self.in_force.become_of(None, sql);
         self.defaults.write_changes(&self.parameters, sql);
+        self.read_only.write(None, sql);
         !sql.is_empty()
     }
 }
@@ -183,6 +194,9 @@ pub struct Session {
     /// It has changed its `application_name`.
     pub(super) renamed: bool,
     pub(super) lost: Option<Box<Lost>>,
+    pub(super) held: Option<Held>,
+    pub(super) route: Route,
+    pub(super) read_only: OfClient,
     pub(super) tally: Tally,
 }
 
@@ -214,6 +228,9 @@ impl Session {
             restore: false,
             renamed: false,
             lost: None,
+            held: None,
+            route: Route::default(),
+            read_only: OfClient::default(),
             tally: Tally::default(),
         }
     }
@@ -222,6 +239,12 @@ impl Session {
     pub fn with_startup(mut self, startup: Option<Arc<Startup>>, name: Option<Bytes>) -> Self {
         self.startup = startup;
         self.startup_name = name;
+        self
+    }
+
+    /// Where its transactions are to run unless they say otherwise, as asked for at startup.
+    pub fn with_route(mut self, asked: Option<Target>) -> Self {
+        self.route = Route::asked(asked);
         self
     }
 
@@ -289,7 +312,9 @@ impl Session {
             server.in_force.become_of(extras, &mut sql);
         }
         self.parameters.write_changes(&server.parameters, &mut sql);
+        self.write_read_only(server, &mut sql);
         self.send_hidden(&sql, out);
+        self.send_begin(&mut out.to_server);
     }
 
     /// The server was given back: who is idle holds no memory for requests.
@@ -373,6 +398,7 @@ impl Session {
         self.skipping = false;
         self.copy_in = false;
         self.replay = Replay::No;
+        self.begin_again();
         true
     }
 }

@@ -6,6 +6,9 @@
 //!
 //! - `machine` — the state machine: its state, attachment, rewinding
 //! - `from_client`, `from_server` — its transitions: requests; replies, transaction boundaries, COPY, errors until Sync
+//! - `begin` — a BEGIN that is held back until its transaction can be placed
+//! - `own` — commands for pgweir itself, answered without a server
+//! - `read_only` — sessions whose transactions are read-only unless they say otherwise
 //! - `loss` — its transitions when the attached server dies
 //! - `elsewhere` — its transitions when another kind of host is to run what it sent
 //! - `verdict` — what it says to do with a message
@@ -18,15 +21,18 @@
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
 pub mod batches;
+mod begin;
 pub mod elsewhere;
 mod from_client;
 mod from_server;
 mod loss;
 pub mod lost;
 pub mod machine;
+mod own;
 pub mod parameters;
 pub mod pipeline;
 pub mod prepared;
+pub mod read_only;
 pub mod startup;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend;
 
 use super::prepared::Statement;
@@ -48,6 +48,8 @@ pub enum Expect {
     CopyEnd,
     /// Our own `SET`s before the client's first request; all of it is hidden.
     Parameters,
+    /// A BEGIN that the client was answered already; all of it is hidden.
+    Begin,
     /// Answered by us, in its turn.
     Local(Local),
 }
@@ -85,13 +87,16 @@ pub enum Local {
     },
     /// CloseComplete: a client's Close of a name only forgets the name.
     Closed(Option<(Box<[u8]>, Arc<Statement>)>),
+    /// To a request for pgweir itself.
+    Reply(Bytes),
 }
 
 impl Local {
-    fn message(&self) -> &'static [u8] {
+    fn message(&self) -> &[u8] {
         match self {
             Self::Parsed { .. } => backend::PARSE_COMPLETE,
             Self::Closed(_) => backend::CLOSE_COMPLETE,
+            Self::Reply(message) => message,
         }
     }
 }
@@ -200,8 +205,8 @@ impl Pipeline {
         }
     }
 
-    /// Whether nothing is unanswered but our own `SET`s.
-    pub fn is_only_parameters(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry, Expect::Parameters))
+    /// Whether nothing is unanswered but our own `SET`s and BEGIN.
+    pub fn is_only_ours(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry, Expect::Parameters | Expect::Begin))
     }
 }

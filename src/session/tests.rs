@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{self, ErrorResponse, Severity, TransactionStatus};
-use pgweir_codec::frontend::{self, Target};
+use pgweir_codec::frontend::{self, Target as Named};
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
@@ -14,7 +14,7 @@ use super::{
     Session, Then,
 };
 use crate::config::{PoolMode, PrepareUnnamed};
-use crate::routing::Intent;
+use crate::routing::{Intent, Target};
 
 use TransactionStatus::{Active, Failed, Idle};
 
@@ -97,6 +97,7 @@ impl Scene {
             prepare_unnamed,
             realm: 0,
             outlives_server: true,
+            holds_begin: true,
         };
         let parameters = Parameters::new(Tracked::new(&[]));
         let session = Session::new(rules, StatementCache::default().into(), parameters);
@@ -288,7 +289,7 @@ fn a_full_server_closes_a_statement_unseen() {
 #[test]
 fn closing_a_name_needs_no_server() {
     let mut scene = Scene::new(PoolMode::Transaction);
-    let close = bytes(|out| frontend::close::write(out, Target::Statement, b"unknown"));
+    let close = bytes(|out| frontend::close::write(out, Named::Statement, b"unknown"));
     assert_eq!(scene.client(&close), FromClient::Swallow);
     assert_eq!(scene.client(&sync()), FromClient::Swallow);
     assert_eq!(scene.made_for_client(), "3Z");
@@ -719,4 +720,113 @@ fn a_transaction_behind_one_on_a_replica_waits_until_it_can_be_placed() {
     scene.attach_at(Place::Primary, fresh_server(9));
     scene.goes_on(&insert);
     scene.goes_on(&insert);
+}
+
+#[test]
+fn a_bare_begin_waits_for_the_statement_that_places_its_transaction() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    assert_eq!(scene.client(&query("BEGIN")), FromClient::Swallow);
+    assert_eq!(scene.made_for_client(), "CZ");
+    assert!(scene.session.in_transaction());
+    let first = query("SET TRANSACTION READ ONLY");
+    assert_eq!(scene.client(&first), FromClient::Attach(Intent::ReadOnly));
+    scene.attach_at(Place::Replica, fresh_server(9));
+    assert_eq!(scene.made_for_server(), "Q", "BEGIN goes ahead of it");
+    scene.goes_on(&first);
+    assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
+    assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
+    scene.passes(&complete("SET"));
+    assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
+    scene.goes_on(&query("COMMIT"));
+    scene.passes(&complete("COMMIT"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+}
+
+#[test]
+fn a_transaction_that_asks_for_nothing_needs_no_server() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    for end in ["COMMIT", "ROLLBACK"] {
+        assert_eq!(scene.client(&query("begin")), FromClient::Swallow);
+        assert_eq!(scene.client(&query(end)), FromClient::Swallow);
+        assert_eq!(scene.made_for_client(), "CZCZ");
+        assert!(!scene.session.in_transaction());
+    }
+    // In session mode, and where nothing is routed, BEGIN goes on as it is.
+    let mut scene = Scene::new(PoolMode::Session);
+    assert_eq!(scene.client(&query("begin")), FromClient::Attach(Intent::Unstated));
+}
+
+#[test]
+fn a_held_begin_is_told_to_the_next_server_when_the_first_is_no_primary_any_more() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    assert_eq!(scene.client(&query("BEGIN")), FromClient::Swallow);
+    let insert = query("INSERT INTO t VALUES (1)");
+    for again in [true, false] {
+        assert_eq!(scene.client(&insert), FromClient::Attach(Intent::Unstated));
+        let mut server = fresh_server(9);
+        server.note(b"in_hot_standby", if again { b"on" } else { b"off" });
+        scene.out.to_server.clear();
+        scene.attach_at(Place::Primary, server);
+        assert_eq!(scene.made_for_server(), "Q");
+        scene.goes_on(&insert);
+        assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
+        assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
+        if again {
+            let verdict = scene.server(&refusal(SqlState::READ_ONLY_SQL_TRANSACTION));
+            assert_eq!(verdict, FromServer::Elsewhere(Elsewhere::Demoted));
+            scene.session.take_back();
+            scene.server = None;
+        }
+    }
+    scene.passes(&complete("INSERT 0 1"));
+    assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
+}
+
+#[test]
+fn where_a_session_wants_its_transactions_is_its_own_affair_and_needs_no_server() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    assert_eq!(scene.client(&query("SET pgweir.route = replica")), FromClient::Swallow);
+    assert_eq!(scene.made_for_client(), "CZ");
+    let replica = Intent::Hint(Target::Replica);
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(replica));
+    let hinted = query("/* pgweir: route=primary */ SELECT 1");
+    assert_eq!(scene.client(&hinted), FromClient::Attach(Intent::Hint(Target::Primary)));
+    assert_eq!(scene.client(&query("SHOW pgweir.route")), FromClient::Swallow);
+    assert_eq!(scene.made_for_client(), "TDCZ");
+    assert_eq!(scene.client(&query("SET pgweir.route = nowhere")), FromClient::Swallow);
+    assert_eq!(scene.made_for_client(), "EZ");
+    // By the extended protocol.
+    for message in [parse("", "RESET pgweir.route"), bind(""), execute(), sync()] {
+        assert_eq!(scene.client(&message), FromClient::Swallow);
+    }
+    assert_eq!(scene.made_for_client(), "12CZ");
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
+}
+
+#[test]
+fn a_session_that_is_read_only_by_default_reads_on_replicas_and_finds_its_servers_so() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    let known = |value: &'static [u8]| {
+        let mut server = fresh_server(9);
+        server.note(b"default_transaction_read_only", value);
+        server.logged_in();
+        server
+    };
+    let name = "default_transaction_read_only";
+    scene.attach_at(Place::Primary, known(b"off"));
+    scene.goes_on(&query("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"));
+    scene.passes(&complete("SET"));
+    scene.passes(&reported(name, "on"));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    let used = scene.server.take().unwrap();
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::ReadOnly));
+    scene.out.to_server.clear();
+    scene.attach_at(Place::Replica, known(b"off"));
+    let sql = String::from_utf8_lossy(&scene.out.to_server).into_owned();
+    assert!(sql.contains("SET default_transaction_read_only=on"), "{sql}");
+    // The next client has the server as it was.
+    let mut other = Scene::new(PoolMode::Transaction);
+    other.attach_at(Place::Primary, used);
+    let sql = String::from_utf8_lossy(&other.out.to_server).into_owned();
+    assert!(sql.contains("RESET default_transaction_read_only"), "{sql}");
 }

@@ -15,6 +15,22 @@ pub struct RowDescription {
     pub fields: Vec<FieldDescription>,
 }
 
+impl RowDescription {
+    /// Columns of type text that belong to no table.
+    pub fn text(names: &[&'static str]) -> Self {
+        let field = |name: &&'static str| FieldDescription {
+            name: Bytes::from_static(name.as_bytes()),
+            table: 0,
+            column: 0,
+            type_oid: 25,
+            type_size: -1,
+            type_modifier: -1,
+            format: 0,
+        };
+        Self { fields: names.iter().map(field).collect() }
+    }
+}
+
 /// One column: name, Int32 table, Int16 column of it, Int32 type, Int16 size, Int32 modifier, Int16 format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldDescription {

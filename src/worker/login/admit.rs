@@ -18,6 +18,7 @@ use crate::routing::{Intent, Target};
 use crate::server::{OpenError, Welcome};
 use crate::session::Session;
 use crate::session::parameters::Parameters;
+use crate::session::read_only;
 use crate::session::startup::{Setting, Startup};
 use crate::worker::client::{CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
@@ -109,7 +110,10 @@ impl Guest<'_> {
             rules.follow_statements = false;
         }
         let name = name.filter(|_| called.is_some());
+        let asked = startup.as_ref().and_then(|startup| startup.value(read_only::NAME)).cloned();
         let session = Session::new(rules, self.shared.statements.clone(), parameters)
+            .with_read_only(welcome.value(read_only::NAME), asked.as_ref())
+            .with_route(request.route)
             .with_startup(startup, name);
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
         let mut relay = Relay::new(stream, info, access, session, &self.inbox);

@@ -7,6 +7,8 @@ use pgweir_codec::startup::{self, StartupMessage};
 
 use super::Guest;
 use super::end::{End, fatal, refused};
+use crate::routing::Target;
+use crate::routing::own::{NoSuchRoute, ROUTE, route};
 use crate::session::parameters::Tracked;
 use crate::session::startup::{Setting, normalise};
 
@@ -22,6 +24,8 @@ pub(super) struct Request {
     /// In order, but `application_name`.
     pub(super) settings: Vec<Setting>,
     pub(super) application_name: Option<Bytes>,
+    /// Where its transactions are to run unless they say otherwise (`pgweir.route`).
+    pub(super) route: Option<Target>,
     pub(super) replication: Option<Replication>,
 }
 
@@ -104,13 +108,15 @@ impl Guest<'_> {
         if database.len() >= NAME_LIMIT {
             return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
         }
-        let (settings, application_name) = settings.finish();
+        let (mut settings, application_name) = settings.finish();
+        let route = take_route(&mut settings)?;
         Ok(Request {
             user,
             database,
             minor: message.spoken_minor(),
             settings,
             application_name,
+            route,
             replication,
         })
     }
@@ -127,6 +133,18 @@ impl Guest<'_> {
         told.encode(&mut out);
         self.send(&out).await
     }
+}
+
+/// Takes out the setting that is for pgweir itself.
+fn take_route(settings: &mut Vec<Setting>) -> Result<Option<Target>, End> {
+    let at = settings.iter().position(|setting| setting.name == ROUTE.as_bytes());
+    let Some(value) = at.map(|at| settings.remove(at).value) else { return Ok(None) };
+    let value = String::from_utf8_lossy(&value);
+    route(&value.to_ascii_lowercase()).map_err(|NoSuchRoute| {
+        let text = format!("invalid value for parameter \"{ROUTE}\": \"{value}\"");
+        let response = fatal(SqlState::INVALID_PARAMETER_VALUE, &text);
+        End::Refused(Box::new(response.hint("Available values: primary, replica, auto.")))
+    })
 }
 
 /// The startup parameter that holds settings as command-line switches.

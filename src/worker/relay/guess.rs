@@ -15,6 +15,9 @@ impl Relay {
         if intent != Intent::Unstated || self.no_guess || self.session.keeps_server() {
             return intent;
         }
+        if self.session.in_transaction() {
+            return intent;
+        }
         let Some((reads, mode)) = self.access.reads() else { return intent };
         let reads = reads.clone();
         let Some(text) = lone_text(self.to_server.unseen(), &self.session) else { return intent };

@@ -368,7 +368,8 @@ impl Relay {
         }
         // What was answered here, or has not arrived in full, is no query that runs.
         if self.lease.is_none() && self.waiting.is_none() && self.query_since.take().is_some() {
-            self.info.enter(Phase::Idle, self.now);
+            let held = self.session.in_transaction();
+            self.info.enter(if held { Phase::InTransaction } else { Phase::Idle }, self.now);
         }
         Ok(())
     }
