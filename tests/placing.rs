@@ -200,7 +200,7 @@ fn a_session_says_where_its_transactions_are_to_run() {
         assert_eq!(who(&mut asked), scene.replica);
     }
     let refused = Wire::tcp_with(scene.weir.port(), "app", "app", &[("pgweir.route", "x")]);
-    assert_eq!(refused.unwrap_err().code(), "22023");
+    assert_eq!(refused.err().unwrap().code(), "22023");
     scene.weir.stop();
 }
 

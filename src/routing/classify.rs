@@ -10,6 +10,8 @@ pub enum Intent {
     Unstated,
     /// It says that it only reads: `BEGIN` or `START TRANSACTION` with `READ ONLY`.
     ReadOnly,
+    /// It says that it writes: `READ WRITE`.
+    ReadWrite,
     /// It is one statement outside of a block that only reads, by PostgreSQL's grammar (`route_reads = auto`).
     LooksReadOnly,
     /// A comment says where to run it.
@@ -45,14 +47,11 @@ pub fn intent(text: &[u8]) -> Intent {
         }
         _ => return Intent::Unstated,
     }
-    match begins_read_only(text) {
-        Some(()) => Intent::ReadOnly,
-        None => Intent::Unstated,
-    }
+    begins(text).unwrap_or(Intent::Unstated)
 }
 
-/// `None`: no, or in doubt.
-fn begins_read_only(text: &[u8]) -> Option<()> {
+/// `None`: it does not say, or is in doubt.
+fn begins(text: &[u8]) -> Option<Intent> {
     let mut tokens = Scanner::new(text);
     let first = tokens.next()?;
     let mut token = tokens.next();
@@ -68,21 +67,23 @@ fn begins_read_only(text: &[u8]) -> Option<()> {
     let whole = text.len() < CUT_FROM;
     let end = match modes(&mut tokens, token)? {
         Modes { read_only: Some(true), end } => end,
-        Modes { read_only: Some(false), .. } => return None,
+        Modes { read_only: Some(false), .. } => return Some(Intent::ReadWrite),
         // The next statement may say so: BEGIN; SET TRANSACTION READ ONLY.
         Modes { read_only: None, end } => {
             end?;
             match set_transaction(&mut tokens)? {
                 Modes { read_only: Some(true), end } => end,
-                Modes { .. } => return None,
+                Modes { read_only: Some(false), .. } => return Some(Intent::ReadWrite),
+                Modes { read_only: None, .. } => return None,
             }
         }
     };
-    match end {
+    let read_only = match end {
         // The text may have been cut in front of a READ WRITE.
         None => whole.then_some(()),
         Some(AtSemicolon) => stays_inside(&mut tokens, whole),
-    }
+    };
+    read_only.map(|()| Intent::ReadOnly)
 }
 
 /// A list of transaction modes was read up to a semicolon, which is consumed.
@@ -130,6 +131,7 @@ pub fn first_statement(text: &[u8]) -> Intent {
     let whole = text.len() < CUT_FROM;
     let mut tokens = Scanner::new(text);
     let read_only = match set_transaction(&mut tokens) {
+        Some(Modes { read_only: Some(false), .. }) => return Intent::ReadWrite,
         Some(Modes { read_only: Some(true), end: None }) => whole.then_some(()),
         Some(Modes { read_only: Some(true), end: Some(AtSemicolon) }) => {
             stays_inside(&mut tokens, whole)
@@ -299,9 +301,6 @@ mod tests {
             "begin",
             "begin;",
             "start transaction",
-            "begin read write",
-            "begin read only, read write",
-            "begin read only read write",
             "begin read only,",
             "begin , read only",
             "begin read",
@@ -370,6 +369,20 @@ mod tests {
     }
 
     #[test]
+    fn what_says_read_write_is_known_as_such() {
+        for text in [
+            "begin read write",
+            "begin read only, read write",
+            "begin read only read write",
+            "start transaction read write; insert into t values (1); commit",
+            "begin; set transaction read write",
+        ] {
+            assert_eq!(intent(text.as_bytes()), Intent::ReadWrite, "{text}");
+        }
+        assert_eq!(first_statement(b"set transaction read write"), Intent::ReadWrite);
+    }
+
+    #[test]
     fn a_bare_begin_is_known_as_such() {
         for text in [
             "begin",
@@ -408,7 +421,6 @@ mod tests {
         let hinted = b"/* pgweir: route=replica */ select 1";
         assert_eq!(first_statement(hinted), Intent::Hint(Target::Replica));
         for text in [
-            "set transaction read write",
             "set transaction isolation level serializable",
             "set transaction read only; set transaction read write; insert into t values (1)",
             "set transaction read only; commit; insert into t values (1)",

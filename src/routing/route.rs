@@ -58,23 +58,25 @@ pub fn decide(intent: Intent, attrs: TargetSessionAttrs, reads: RouteReads) -> D
         (Intent::Hint(Target::Primary), _) => (Wanted::Primary, Reason::Hint),
         (Intent::Hint(Target::Replica), _) => (replica, Reason::Hint),
         (
-            Intent::Unstated | Intent::ReadOnly | Intent::LooksReadOnly,
+            Intent::Unstated | Intent::ReadOnly | Intent::ReadWrite | Intent::LooksReadOnly,
             TargetSessionAttrs::Standby
             | TargetSessionAttrs::ReadOnly
             | TargetSessionAttrs::PreferStandby,
         ) => (replica, Reason::Attrs),
-        (Intent::Unstated | Intent::ReadOnly | Intent::LooksReadOnly, TargetSessionAttrs::Any) => {
-            (Wanted::Any, Reason::Attrs)
-        }
+        (
+            Intent::Unstated | Intent::ReadOnly | Intent::ReadWrite | Intent::LooksReadOnly,
+            TargetSessionAttrs::Any,
+        ) => (Wanted::Any, Reason::Attrs),
         (Intent::ReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
             (replica, Reason::ReadOnly)
         }
         (Intent::LooksReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
             (replica, Reason::LooksReadOnly)
         }
-        (Intent::Unstated, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
-            (Wanted::Primary, Reason::Default)
-        }
+        (
+            Intent::Unstated | Intent::ReadWrite,
+            TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite,
+        ) => (Wanted::Primary, Reason::Default),
     };
     Decision { target, reason }
 }
