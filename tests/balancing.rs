@@ -270,3 +270,71 @@ fn a_login_is_told_of_the_kind_of_host_that_the_entry_stands_for() {
     }
     weir.stop();
 }
+
+#[test]
+fn weights_and_zones_say_where_reads_go() {
+    let cluster = cluster(2);
+    let ports = cluster.ports();
+    let share = |entry: &str, zone: &str| {
+        let entry = format!("{} {entry}", cluster.entry("app"));
+        let mut setup = Weir::setup()
+            .database(&entry)
+            .setting("pool_mode", "transaction")
+            .setting("topology_user", "app")
+            .setting("slow_start", 0);
+        if !zone.is_empty() {
+            setup = setup.setting("zone", zone);
+        }
+        let weir = setup.start();
+        for port in &ports[1..] {
+            wait_role(&weir, *port, "replica");
+        }
+        let mut wire = client(&weir);
+        let count = (0..200).filter(|_| runs(&mut wire, "BEGIN READ ONLY").unwrap() == ports[1]);
+        let count = count.count();
+        weir.stop();
+        count
+    };
+    let heavy = share("weight=1,9,1", "");
+    assert!((140..=199).contains(&heavy), "{heavy} of 200 with nine tenths of the weight");
+    assert_eq!(share("weight=1,0,1", ""), 0);
+    assert_eq!(share("zone=a,b,a", "b"), 200);
+    assert_eq!(share("zone=a,b,a", "a"), 0);
+}
+
+#[test]
+fn without_a_fit_replica_a_read_is_refused_if_that_is_asked_for() {
+    let mut cluster = cluster(1);
+    let weir = setup(&cluster).setting("replica_fallback", "error").start();
+    wait_role(&weir, cluster.ports()[1], "replica");
+    let mut wire = client(&weir);
+    assert_eq!(runs(&mut wire, "BEGIN READ ONLY").unwrap(), cluster.ports()[1]);
+    cluster.nodes[1].kill(Signal::KILL);
+    wait_role(&weir, cluster.ports()[1], "unknown");
+    let refused = runs(&mut wire, "BEGIN READ ONLY").unwrap_err();
+    assert_eq!(refused.code(), "57P03", "{refused}");
+    assert_eq!(runs(&mut client(&weir), "BEGIN").unwrap(), cluster.ports()[0]);
+    weir.stop();
+}
+
+#[test]
+fn a_replica_that_is_too_many_bytes_behind_gets_no_reads() {
+    let cluster = cluster(1);
+    let weir = setup(&cluster).setting("max_replica_lag", "1MB").start();
+    let [primary, replica] = [cluster.ports()[0], cluster.ports()[1]];
+    wait_role(&weir, replica, "replica");
+    let mut wire = client(&weir);
+    assert_eq!(runs(&mut wire, "BEGIN READ ONLY").unwrap(), replica);
+    cluster.nodes[1].query("SELECT pg_wal_replay_pause()");
+    cluster
+        .primary()
+        .query("CREATE TABLE t AS SELECT repeat('x', 100) FROM generate_series(1, 50000)");
+    wait::until("reads on the primary", wait::DEADLINE, || {
+        runs(&mut wire, "BEGIN READ ONLY").unwrap() == primary
+    });
+    cluster.nodes[1].query("SELECT pg_wal_replay_resume()");
+    wait::until("reads on the replica", wait::DEADLINE, || {
+        runs(&mut wire, "BEGIN READ ONLY").unwrap() == replica
+    });
+    weir.stop();
+}

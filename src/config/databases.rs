@@ -19,7 +19,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 24] = [
+const EFFECTIVE: [&str; 26] = [
     "host",
     "port",
     "dbname",
@@ -28,6 +28,8 @@ const EFFECTIVE: [&str; 24] = [
     "target_session_attrs",
     "load_balance_hosts",
     "route_reads",
+    "weight",
+    "zone",
     "pool_size",
     "min_pool_size",
     "reserve_pool_size",
@@ -92,6 +94,8 @@ fn blank(name: &str) -> Database {
         target_session_attrs: None,
         load_balance_hosts: LoadBalanceHosts::default(),
         route_reads: None,
+        weights: Vec::new(),
+        zones: Vec::new(),
         pool_size: None,
         min_pool_size: None,
         reserve_pool_size: None,
@@ -136,6 +140,10 @@ impl Draft<'_> {
             "route_reads" => {
                 database.route_reads = Some(parameter(entry, key, value, RouteReads::read)?);
             }
+            "weight" => database.weights = parameter(entry, key, value, weights)?,
+            "zone" => {
+                database.zones = value.split(',').map(|zone| zone.trim().to_owned()).collect()
+            }
             "pool_size" => database.pool_size = pool_size(entry, key, value)?,
             "min_pool_size" => database.min_pool_size = count(entry, key, value)?,
             "reserve_pool_size" | "reserve_pool" => {
@@ -173,6 +181,14 @@ impl Draft<'_> {
     fn finish(mut self, settings: &Settings) -> Result<Database, ConfigError> {
         self.database.hosts = self.hosts(settings)?;
         let database = self.database;
+        let hosts = database.hosts.len();
+        for (key, count) in [("weight", database.weights.len()), ("zone", database.zones.len())] {
+            parameter(self.entry, key, &format!("{count} values"), |_| match count {
+                0 => Ok(()),
+                count if count == hosts => Ok(()),
+                _ => Err(format!("as many values as host= has names, which is {hosts}")),
+            })?;
+        }
         let has_login = database.user.is_some()
             || database.auth_user.is_some()
             || settings.auth_user.is_some()
@@ -236,6 +252,13 @@ impl Draft<'_> {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// One number for each host; a host of weight 0 gets no reads while another is fit.
+fn weights(text: &str) -> Result<Vec<u32>, values::Allowed> {
+    let weight = |word: &str| word.trim().parse().ok().filter(|weight| *weight <= 1000);
+    let all: Option<_> = text.split(',').map(weight).collect();
+    all.ok_or_else(|| "a whole number from 0 to 1000 for each host, separated by commas".to_owned())
 }
 
 /// A value of an entry, or the error that names entry and key.

@@ -236,7 +236,13 @@ pub struct Settings {
     /// As whom the monitors log in; `None`: the entry's `user`, else `auth_user`.
     pub topology_user: Option<String>,
     pub failover_timeout: Duration,
-    pub max_replica_lag: Option<Duration>,
+    pub max_replica_lag: Option<ReplicaLag>,
+    /// `replica_fallback`
+    pub replica_fallback: ReplicaFallback,
+    /// `slow_start`
+    pub slow_start: Option<Duration>,
+    /// `zone`
+    pub zone: Option<String>,
 }
 
 /// One host of a database entry.
@@ -338,6 +344,25 @@ pub enum RouteReads {
     Shadow,
 }
 
+/// Setting `max_replica_lag`: how far behind a replica may be to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaLag {
+    /// Since the primary was where it is.
+    Time(Duration),
+    /// WAL.
+    Bytes(u64),
+}
+
+/// Setting `replica_fallback`: what becomes of a read when no replica is fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplicaFallback {
+    /// The primary serves it.
+    #[default]
+    Primary,
+    /// It is refused.
+    Error,
+}
+
 /// Setting `split_brain`: what to do when several hosts say that they are the primary on one timeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SplitBrain {
@@ -367,6 +392,10 @@ pub struct Database {
     pub load_balance_hosts: LoadBalanceHosts,
     /// Overrides the global `route_reads`.
     pub route_reads: Option<RouteReads>,
+    /// How much of the reads each host is to get, beside the others; empty: all the same.
+    pub weights: Vec<u32>,
+    /// Where each host is; empty: not said.
+    pub zones: Vec<String>,
     /// Overrides `default_pool_size`; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
     /// Overrides the global `min_pool_size`.

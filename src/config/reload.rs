@@ -115,6 +115,8 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         target_session_attrs,
         load_balance_hosts,
         route_reads: _,
+        weights: _,
+        zones: _,
         pool_size: _,
         min_pool_size: _,
         reserve_pool_size: _,

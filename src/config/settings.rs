@@ -8,8 +8,8 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, ROUTE_READS, SPLIT_BRAIN, SSL_MODES,
-    TIME, Value,
+    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK, ROUTE_READS,
+    SPLIT_BRAIN, SSL_MODES, TIME, Value,
 };
 
 /// One setting.
@@ -812,10 +812,31 @@ pub static SETTINGS: &[Setting] = &[
     )),
     own(live(
         "max_replica_lag",
+        Kind::Text,
+        Some("10"),
+        field!(max_replica_lag, values::replica_lag, values::show_replica_lag),
+        "A replica further behind than this is not used: a time in seconds, or an amount of WAL with its unit (16MB). 0: no limit.",
+    )),
+    own(live(
+        "replica_fallback",
+        Kind::Choice(REPLICA_FALLBACK),
+        Some("primary"),
+        field!(replica_fallback),
+        "When no replica is fit for a read that is to go to one: primary: it runs there; error: it is refused (57P03).",
+    )),
+    own(live(
+        "slow_start",
         Kind::Time,
         Some("10"),
-        field!(max_replica_lag),
-        "A replica further behind than this is not used. 0: no limit.",
+        field!(slow_start),
+        "How long a replica that has just come, or come back, gets less than its share of the reads. 0: it gets its share at once.",
+    )),
+    own(live(
+        "zone",
+        Kind::Text,
+        None,
+        field!(zone),
+        "Where this pgweir is. Replicas whose zone= in the database entry is the same are preferred while they have a server to spare.",
     )),
     later("syslog", COUNT, Some("0"), "Log to syslog."),
     later("syslog_ident", Kind::Text, Some("pgbouncer"), "Name in syslog."),
@@ -1052,6 +1073,9 @@ fn blank() -> Settings {
         prepare_unnamed: Default::default(),
         route_reads: Default::default(),
         split_brain: Default::default(),
+        replica_fallback: Default::default(),
+        slow_start: Default::default(),
+        zone: Default::default(),
         topology_state_file: Default::default(),
         auth_type: Default::default(),
         auth_file: Default::default(),
@@ -1194,6 +1218,7 @@ mod tests {
             "127.0.0.1:1",
             "off",
             "newest",
+            "error",
         ];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {

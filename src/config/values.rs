@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, RouteReads, SplitBrain, SslMode,
-    TargetSessionAttrs,
+    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag, RouteReads,
+    SplitBrain, SslMode, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -233,6 +233,10 @@ choice!(PrepareUnnamed, PREPARE_UNNAMED,
     "on" => Self::On,
     "off" => Self::Off,
 );
+choice!(ReplicaFallback, REPLICA_FALLBACK,
+    "primary" => Self::Primary,
+    "error" => Self::Error,
+);
 choice!(SplitBrain, SPLIT_BRAIN,
     "refuse" => Self::Refuse,
     "newest" => Self::Newest,
@@ -295,6 +299,31 @@ pub(super) fn millis(text: &str) -> Result<Option<Duration>, Allowed> {
 
 pub(super) fn show_millis(value: &Option<Duration>) -> Option<String> {
     Some(value.map_or(0, |time| time.as_millis()).to_string())
+}
+
+/// A time, or an amount of WAL with its unit; 0 is `None`.
+pub(super) fn replica_lag(text: &str) -> Result<Option<ReplicaLag>, Allowed> {
+    let units = [("kB", 10), ("MB", 20), ("GB", 30)];
+    let bytes = units.into_iter().find_map(|(unit, bits)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(1 << bits)
+    });
+    let lag = match (bytes, seconds(text)) {
+        (Some(bytes), _) => Some(ReplicaLag::Bytes(bytes)),
+        (None, Some(time)) => Some(ReplicaLag::Time(time)),
+        (None, None) => return Err(format!("{TIME}, or WAL such as 16MB (kB, MB, GB)")),
+    };
+    Ok(lag.filter(|lag| {
+        !matches!(lag, ReplicaLag::Bytes(0)) && *lag != ReplicaLag::Time(Duration::ZERO)
+    }))
+}
+
+pub(super) fn show_replica_lag(value: &Option<ReplicaLag>) -> Option<String> {
+    Some(match value {
+        None => "0".to_owned(),
+        Some(ReplicaLag::Time(time)) => show_seconds(*time),
+        Some(ReplicaLag::Bytes(bytes)) => format!("{}kB", bytes >> 10),
+    })
 }
 
 /// A time that must not be zero.

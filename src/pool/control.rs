@@ -30,6 +30,7 @@ impl Pool {
         {
             let mut state = self.state();
             state.resize(rules.sizes, rules.round_robin);
+            self.load.set_size(rules.sizes.size);
             state.check_after(rules.check.as_ref().map(|check| check.after));
         }
         self.membership.set_limits(rules.max_db_connections, rules.max_user_connections);

@@ -13,6 +13,7 @@
 //! - `keep` — servers that are kept for clients which were told their process ids
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
 //! - `control` — PAUSE, RECONNECT, a host that is gone
+//! - `load` — how busy a pool is, for whoever chooses among several
 //! - `holder` — how a client that holds a server is reached from outside
 
 pub mod attach;
@@ -23,6 +24,7 @@ pub mod holder;
 pub mod janitor;
 pub mod keep;
 pub mod limits;
+pub mod load;
 mod open;
 pub mod places;
 pub mod state;
@@ -38,6 +40,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use self::attach::Waiter;
 use self::holder::Holders;
+use self::load::PoolLoad;
 use self::places::{Membership, Place, Places};
 use self::state::{Sizes, State};
 use crate::config::{HostAddr, LoadBalanceHosts};
@@ -149,6 +152,7 @@ pub struct Pool {
     /// Logins that may get a server to keep at the same time; see [`keep`].
     keeping: Semaphore,
     metrics: PoolMetrics,
+    load: PoolLoad,
     holders: Arc<Holders>,
     suspect: Suspect,
     // Last: places are given back before it ends.
@@ -175,6 +179,8 @@ impl Pool {
         state.check_after(rules.check.as_ref().map(|check| check.after));
         let membership = Membership::begin(places, &name.database, &name.user);
         membership.set_limits(rules.max_db_connections, rules.max_user_connections);
+        let load = PoolLoad::new(clock::now());
+        load.set_size(rules.sizes.size);
         let pool = Arc::new(Self {
             name,
             rules: Mutex::new(Arc::new(rules)),
@@ -187,6 +193,7 @@ impl Pool {
             settled: Notify::new(),
             keeping: Semaphore::new(state::OPENING_AT_ONCE as usize),
             metrics,
+            load,
             holders,
             suspect,
             membership,
@@ -215,10 +222,9 @@ impl Pool {
         lock(&self.welcome).clone()
     }
 
-    /// How many transactions run on it or wait for it.
-    pub fn outstanding(&self) -> u32 {
-        let state = self.state();
-        state.attached() + state.waiting()
+    /// How busy it is.
+    pub fn load(&self) -> &PoolLoad {
+        &self.load
     }
 
     /// Whether nobody waits for it and it has no server, none on its way either.

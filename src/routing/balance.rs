@@ -1,33 +1,112 @@
-//! Which of several hosts that would do: of two picked at random, the one with less to do.
+//! Which of several hosts that would do: of two picked at random, the one that is likely to answer sooner.
 //!
-//! Two at random rather than the least busy of all: the numbers are a moment old, and everybody who picks "the least
-//! busy" by the same old numbers picks the same host (M. Mitzenmacher, "The Power of Two Choices in Randomized Load
-//! Balancing", 2001).
+//! Two at random rather than the best of all: the numbers are a moment old, and everybody who picks "the best" by the
+//! same old numbers picks the same host (M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001).
+//! What a host is likely to need is its average latency times what is already asked of it, by its weight (a *peak*
+//! average: it rises at once and falls with time, so that a host in trouble is left alone before it drags many down).
+//!
+//! - `weight`: how often a host is picked, and how much may be asked of it, beside the others.
+//! - `zone`: hosts of our own zone are taken while one of them has a server to spare.
+//! - Slow start: a host that has just come is picked more and more often; its caches are cold.
+//! - Ejection: a host that is far slower than the best is hardly picked, but never more than half of them. How long its
+//!   queue is does not count: a busy pool is no sick host.
 
-/// How busy a candidate is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
+/// Latencies below this are all the same, microseconds.
+const FLOOR: u64 = 200;
+
+/// A host this many times slower than the best, and at least this slow (microseconds), is ejected …
+const OUTLIER: (u64, u64) = (10, 100_000);
+
+/// … but for one pick in this many, by which it is measured again.
+const PROBE: u64 = 64;
+
+/// A full share: what a host gets that is there for long.
+pub const FULL: u32 = 256;
+
+/// One host that would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
     /// Transactions that run on it or wait for it.
     pub outstanding: u32,
+    /// How many it can run at a time; 0: no limit.
+    pub size: u32,
+    /// Average time of a query, microseconds.
+    pub latency: u32,
+    /// Setting `weight`.
+    pub weight: u32,
+    /// Of [`FULL`], while it starts slowly.
+    pub share: u32,
+    /// Whether it is in our zone.
+    pub near: bool,
 }
 
-/// The index of the host to use; `None` without candidates. `random`: 64 even bits.
-pub fn pick(candidates: &[Load], random: u64) -> Option<usize> {
-    let count = candidates.len();
-    if count < 2 {
-        return count.checked_sub(1);
+impl Default for Candidate {
+    fn default() -> Self {
+        Self { outstanding: 0, size: 0, latency: 0, weight: 1, share: FULL, near: true }
     }
-    let first = below(count, random & 0xFFFF_FFFF);
-    // Any but the first.
-    let second = (first + 1 + below(count - 1, random >> 32)) % count;
-    let (a, b) = (candidates.get(first)?, candidates.get(second)?);
-    Some(if b.outstanding < a.outstanding { second } else { first })
+}
+
+impl Candidate {
+    fn latency(&self) -> u64 {
+        u64::from(self.latency).max(FLOOR)
+    }
+
+    /// How often it is picked, beside the others.
+    fn part(&self) -> u64 {
+        u64::from(self.weight) * u64::from(self.share)
+    }
+
+    /// Whether everything that it has is in use.
+    fn is_full(&self) -> bool {
+        self.size > 0 && self.outstanding >= self.size
+    }
+
+    /// How long the next one is likely to take.
+    fn cost(&self) -> u64 {
+        let others = u64::from(self.outstanding) * 16 / u64::from(self.weight.max(1));
+        self.latency() * (16 + others)
+    }
+}
+
+/// The number of the host to use, out of `count`; `None` if none would do. `at`: what is known of a host; `None` for one
+/// that would not do. `random`: 64 even bits.
+pub fn pick(count: usize, at: impl Fn(usize) -> Option<Candidate>, random: u64) -> Option<usize> {
+    let all = || (0..count).filter_map(|number| Some((number, at(number)?)));
+    let best = all().map(|(_, host)| host.latency()).min()?;
+    let (total, slow) = all().fold((0, 0), |(total, slow), (_, host)| {
+        (total + 1, slow + usize::from(is_outlier(&host, best)))
+    });
+    let eject = slow * 2 <= total && !(random >> 58).is_multiple_of(PROBE);
+    let sound = |host: &Candidate| !eject || !is_outlier(host, best);
+    let near = all().any(|(_, host)| host.near && sound(&host) && !host.is_full());
+    let taken = |host: &Candidate| sound(host) && (!near || host.near);
+    let sum: u64 = all().filter(|(_, host)| taken(host)).map(|(_, host)| host.part()).sum();
+    let sample = |bits: u64| -> Option<(usize, Candidate)> {
+        let mut left = below(sum, bits & 0xFFFF_FFFF);
+        let mut last = None;
+        for (number, host) in all().filter(|(_, host)| taken(host)) {
+            last = Some((number, host));
+            if left < host.part() {
+                break;
+            }
+            left -= host.part();
+        }
+        last
+    };
+    let (first, one) = sample(random)?;
+    let (second, other) = sample(random >> 26)?;
+    // A little better is not better: averages are rough, and then the parts decide.
+    Some(if other.cost() * 5 < one.cost() * 4 { second } else { first })
+}
+
+fn is_outlier(host: &Candidate, best: u64) -> bool {
+    host.latency() > best * OUTLIER.0 && host.latency() > OUTLIER.1
 }
 
 /// An even 32-bit number mapped to `0..limit` without a division (D. Lemire, "Fast Random Integer Generation in an
-/// Interval", 2019; the bias, below `limit / 2^32`, does not matter here).
-fn below(limit: usize, random: u64) -> usize {
-    ((random * limit as u64) >> 32) as usize
+/// Interval", 2019; the bias does not matter here).
+fn below(limit: u64, random: u64) -> u64 {
+    ((u128::from(random) * u128::from(limit)) >> 32) as u64
 }
 
 #[cfg(test)]
@@ -35,38 +114,106 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn loads(outstanding: &[u32]) -> Vec<Load> {
-        outstanding.iter().map(|outstanding| Load { outstanding: *outstanding }).collect()
-    }
-
-    #[test]
-    fn without_candidates_there_is_nothing_to_pick() {
-        assert_eq!(pick(&[], u64::MAX), None);
-        assert_eq!(pick(&loads(&[7]), u64::MAX), Some(0));
-    }
-
-    #[test]
-    fn of_two_the_less_busy_is_picked_and_idle_ones_get_an_even_share() {
-        let mut rng = proptest::test_runner::TestRng::deterministic_rng(
-            proptest::test_runner::RngAlgorithm::ChaCha,
-        );
-        let mut picked = [0; 3];
-        for _ in 0..3000 {
-            assert_eq!(pick(&loads(&[5, 4]), rng.next_u64()), Some(1));
-            picked[pick(&loads(&[1, 1, 1]), rng.next_u64()).unwrap()] += 1;
+    /// SplitMix64, from a fixed seed.
+    fn dice() -> impl FnMut() -> u64 {
+        let mut state = 7_u64;
+        move || {
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^ (z >> 31)
         }
-        assert!(picked.iter().all(|count| (900..1100).contains(count)), "{picked:?}");
+    }
+
+    /// How often each was picked of 10,000 times, in percent.
+    fn shares(hosts: &[Candidate]) -> Vec<usize> {
+        let mut dice = dice();
+        let mut counts = vec![0; hosts.len()];
+        for _ in 0..10_000 {
+            counts[pick(hosts.len(), |number| Some(hosts[number]), dice()).unwrap()] += 1;
+        }
+        counts.into_iter().map(|count| (count + 50) / 100).collect()
+    }
+
+    fn host() -> Candidate {
+        Candidate { latency: 1000, size: 20, ..Candidate::default() }
+    }
+
+    #[test]
+    fn hosts_that_are_alike_get_the_same_and_weights_are_kept() {
+        let even = shares(&[host(), host()]);
+        assert!(even.iter().all(|share| (48..=52).contains(share)), "{even:?}");
+        let weighted = shares(&[Candidate { weight: 3, ..host() }, host()]);
+        assert!((73..=77).contains(&weighted[0]), "{weighted:?}");
+        assert_eq!(shares(&[Candidate { weight: 0, ..host() }, host()]), [0, 100]);
+    }
+
+    #[test]
+    fn the_busier_and_the_slower_host_gets_less() {
+        let busy = shares(&[Candidate { outstanding: 10, ..host() }, host(), host()]);
+        assert!(busy[0] < 15, "{busy:?}");
+        let slow = shares(&[Candidate { latency: 20_000, ..host() }, host(), host()]);
+        assert!(slow[0] > 5 && slow[0] < 15, "{slow:?}: it is not forgotten");
+        // By what it can carry: ten on a host of weight 10 are as one on a host of weight 1.
+        let heavy = Candidate { outstanding: 10, weight: 10, ..host() };
+        let alike = shares(&[heavy, Candidate { outstanding: 1, ..host() }]);
+        assert!(alike[0] > 85, "{alike:?}");
+    }
+
+    #[test]
+    fn a_host_that_is_far_slower_is_ejected_but_never_more_than_half() {
+        let sick = Candidate { latency: 900_000, ..host() };
+        let shares_of = shares(&[sick, host(), host()]);
+        assert!(shares_of[0] <= 1, "{shares_of:?}");
+        let mut dice = dice();
+        let tried = (0..100_000).any(|_| {
+            pick(2, |number| Some(if number == 0 { sick } else { host() }), dice()) == Some(0)
+        });
+        assert!(tried, "it is measured again now and then");
+        let most = shares(&[sick, sick, host()]);
+        assert!(most[0] + most[1] > 10, "{most:?}: two of three are not ejected");
+    }
+
+    #[test]
+    fn a_long_queue_does_not_eject() {
+        let full = Candidate { outstanding: 1000, ..host() };
+        assert!(!is_outlier(&full, 200));
+        assert_eq!(pick(1, |_| Some(full), 1 << 63), Some(0));
+    }
+
+    #[test]
+    fn our_zone_is_taken_while_it_has_a_server_to_spare() {
+        let far = Candidate { near: false, ..host() };
+        assert_eq!(shares(&[host(), far]), [100, 0]);
+        let full = Candidate { outstanding: 20, ..host() };
+        let spilled = shares(&[full, far]);
+        assert!(spilled[1] > 60, "{spilled:?}");
+        assert_eq!(shares(&[far, far])[0] + shares(&[far, far])[1], 100, "none is near");
+    }
+
+    #[test]
+    fn one_that_has_just_come_starts_slowly() {
+        let new = Candidate { share: FULL / 10, ..host() };
+        let shares = shares(&[new, host()]);
+        assert!((5..=14).contains(&shares[0]), "{shares:?}");
     }
 
     proptest! {
         #[test]
-        fn the_busiest_is_never_picked_when_it_stands_alone(
-            others in proptest::collection::vec(0_u32..100, 1..8), random: u64
+        fn one_that_would_do_is_picked_if_there_is_any(
+            hosts in proptest::collection::vec(
+                (any::<bool>(), 0_u32..2000, 0_u32..30, any::<u32>(), 0_u32..5, 0_u32..=FULL, any::<bool>()), 0..12),
+            random in any::<u64>(),
         ) {
-            let mut outstanding = others;
-            outstanding.push(1000);
-            let picked = pick(&loads(&outstanding), random).unwrap();
-            prop_assert!(picked < outstanding.len() - 1);
+            let host = |number: usize| {
+                let (fit, outstanding, size, latency, weight, share, near) = hosts[number];
+                fit.then_some(Candidate { outstanding, size, latency, weight, share, near })
+            };
+            match pick(hosts.len(), host, random) {
+                Some(picked) => prop_assert!(hosts[picked].0),
+                None => prop_assert!(hosts.iter().all(|host| !host.0)),
+            }
         }
     }
 }

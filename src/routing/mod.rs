@@ -27,7 +27,6 @@ pub mod route;
 mod scan;
 pub mod shape;
 
-pub use balance::{Load, pick};
 pub use classify::{
     Intent, TransactionEnd, bare_begin, ends_transaction, first_statement, intent, is_plannable,
 };

@@ -1,18 +1,22 @@
-//! A BEGIN that is held back: answered here, and sent ahead of the transaction's first statement.
+//! A BEGIN that is held back: answered here, and told to a server once the transaction's first statement has come.
 //!
 //! A bare `BEGIN` does not say where its transaction may run; its first statement may (`SET TRANSACTION READ ONLY`, a
 //! hint). So where that matters the client is told BEGIN at once, and no server is attached. The first statement places
-//! the transaction; BEGIN goes out in front of it, in the same write, and what the server says of it is not passed on. A
+//! the transaction; BEGIN goes out in front of it, and what the server says of it is not passed on. The statement waits
+//! for that: should BEGIN fail, it must not run outside of a transaction. Then it is answered by BEGIN's error. A
 //! transaction that ends before it has asked for anything needs no server at all. And a failover between BEGIN and the
 //! first statement is nobody's business.
 
 use bytes::{Bytes, BytesMut};
-use pgweir_codec::backend::{self, CommandComplete, TransactionStatus};
+use pgweir_codec::backend::{self, CommandComplete, ErrorResponse, TransactionStatus};
 use pgweir_codec::frontend;
 
 use super::Outbox;
-use super::machine::Session;
+use super::elsewhere::Place;
+use super::lost::Lost;
+use super::machine::{Replay, Session};
 use super::pipeline::Expect;
+use super::verdict::Then;
 use crate::config::PoolMode;
 use crate::routing::{self, Intent, TransactionEnd};
 
@@ -65,20 +69,43 @@ impl Session {
         self.read_only_intent(self.route.intent(said))
     }
 
-    /// A server was attached: it is told BEGIN if one is held.
+    /// A server was attached: it is told BEGIN if one is held. Until the first statement is answered another server may be
+    /// told so as well.
     pub(super) fn send_begin(&mut self, to_server: &mut BytesMut) {
         if let Some(held) = &mut self.held
             && !held.acknowledged
         {
             frontend::query::write(to_server, &held.text);
             self.pending.push(Expect::Begin);
+            if self.fresh && self.place != Place::Unknown {
+                self.replay = Replay::Possible;
+            }
         }
     }
 
-    /// The server has begun.
-    pub(super) fn begun(&mut self) {
-        if let Some(held) = &mut self.held {
-            held.acknowledged = true;
+    /// Whether the server has still to say whether it has begun.
+    pub(super) fn is_beginning(&self) -> bool {
+        matches!(self.pending.back(), Some(Expect::Begin))
+    }
+
+    /// The server refuses to begin: the client's first statement, and all up to the end of its transaction, is answered as
+    /// in a failed one.
+    pub(super) fn cannot_begin(&mut self, error: ErrorResponse) {
+        self.held = None;
+        self.lost = Some(Box::new(Lost::new(true, false, Some(error))));
+    }
+
+    /// The server has answered BEGIN.
+    pub(super) fn begun(&mut self) -> Then {
+        match &mut self.held {
+            Some(held) => {
+                held.acknowledged = true;
+                Then::GoOn
+            }
+            None => {
+                self.status = TransactionStatus::Idle;
+                Then::Release
+            }
         }
     }
 

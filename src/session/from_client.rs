@@ -44,6 +44,9 @@ impl Session {
         {
             self.restore_startup(server, out);
         }
+        if self.is_beginning() && head.tag != frontend::Terminate::TAG {
+            return FromClient::Wait;
+        }
         if let Some(lost) = &mut self.lost {
             let verdict = lost.client_message(head, have, &mut self.statements, &self.cache, out);
             if lost.is_over() {

@@ -235,8 +235,8 @@ impl Session {
                 return FromServer::Swallow(Then::GoOn);
             }
             Some(Expect::Begin) => {
-                self.begun();
-                return FromServer::Swallow(Then::GoOn);
+                self.replay = if self.held.is_some() { self.replay } else { Replay::No };
+                return FromServer::Swallow(self.begun());
             }
             Some(Expect::Sync) if self.replay == Replay::Due => {
                 self.replay = Replay::No;
@@ -277,6 +277,10 @@ impl Session {
             };
             if error.is_fatal() {
                 return FromServer::LastWords(error);
+            }
+            if matches!(self.pending.front(), Some(Expect::Begin)) {
+                self.cannot_begin(error);
+                return FromServer::Swallow(Then::GoOn);
             }
             if matches!(self.pending.front(), Some(Expect::Parameters)) {
                 if let Some(startup) = &self.startup {

@@ -732,9 +732,10 @@ fn a_bare_begin_waits_for_the_statement_that_places_its_transaction() {
     assert_eq!(scene.client(&first), FromClient::Attach(Intent::ReadOnly));
     scene.attach_at(Place::Replica, fresh_server(9));
     assert_eq!(scene.made_for_server(), "Q", "BEGIN goes ahead of it");
-    scene.goes_on(&first);
+    assert_eq!(scene.client(&first), FromClient::Wait);
     assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
     assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
+    scene.goes_on(&first);
     scene.passes(&complete("SET"));
     assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
     scene.goes_on(&query("COMMIT"));
@@ -768,9 +769,10 @@ fn a_held_begin_is_told_to_the_next_server_when_the_first_is_no_primary_any_more
         scene.out.to_server.clear();
         scene.attach_at(Place::Primary, server);
         assert_eq!(scene.made_for_server(), "Q");
-        scene.goes_on(&insert);
+        scene.session.committed();
         assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
         assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
+        scene.goes_on(&insert);
         if again {
             let verdict = scene.server(&refusal(SqlState::READ_ONLY_SQL_TRANSACTION));
             assert_eq!(verdict, FromServer::Elsewhere(Elsewhere::Demoted));
@@ -829,4 +831,26 @@ fn a_session_that_is_read_only_by_default_reads_on_replicas_and_finds_its_server
     other.attach_at(Place::Primary, used);
     let sql = String::from_utf8_lossy(&other.out.to_server).into_owned();
     assert!(sql.contains("RESET default_transaction_read_only"), "{sql}");
+}
+
+#[test]
+fn a_statement_whose_begin_fails_is_not_run() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    assert_eq!(scene.client(&query("BEGIN ISOLATION LEVEL SERIALIZABLE")), FromClient::Swallow);
+    let insert = query("/* pgweir: route=replica */ INSERT INTO t VALUES (1)");
+    let replica = FromClient::Attach(Intent::Hint(Target::Replica));
+    assert_eq!(scene.client(&insert), replica);
+    scene.attach_at(Place::Replica, fresh_server(9));
+    assert_eq!(scene.client(&insert), FromClient::Wait);
+    let refused = refusal(SqlState::FEATURE_NOT_SUPPORTED);
+    assert_eq!(scene.server(&refused), FromServer::Swallow(Then::GoOn));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Swallow(Then::Release));
+    scene.server = None;
+    scene.session.detached();
+    scene.made_for_client();
+    for (text, told) in [(&insert, "EZ"), (&query("SELECT 1"), "EZ"), (&query("ROLLBACK"), "CZ")] {
+        assert_eq!(scene.client(text), FromClient::Swallow);
+        assert_eq!(scene.made_for_client(), told);
+    }
+    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
 }

@@ -14,7 +14,7 @@ use super::events::Event;
 use super::memory;
 use super::monitor;
 use super::snapshot::Snapshot;
-use crate::config::{HostAddr, SplitBrain, TargetSessionAttrs};
+use crate::config::{HostAddr, ReplicaLag, SplitBrain, TargetSessionAttrs};
 use crate::metrics::Metrics;
 use crate::server::Target;
 
@@ -38,7 +38,7 @@ pub struct Pace {
     /// `topology_timeout`: how long a host may take to answer, login included if there has to be one.
     pub timeout: Duration,
     /// `max_replica_lag`.
-    pub max_replica_lag: Option<Duration>,
+    pub max_replica_lag: Option<ReplicaLag>,
     /// `split_brain`.
     pub split_brain: SplitBrain,
 }

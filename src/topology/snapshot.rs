@@ -56,6 +56,8 @@ pub struct HostView {
     pub last_error: Option<Arc<str>>,
     /// Whether reads may be sent to it: up, a replica, not left behind on an old timeline, within `max_replica_lag`.
     pub usable_as_replica: bool,
+    /// Since when.
+    pub fit_since: Option<Instant>,
 }
 
 /// All hosts of one database entry.

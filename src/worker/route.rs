@@ -1,13 +1,16 @@
 //! From what a transaction wants and what the monitors know to a pool.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::service::{Choice, Tracking};
+use super::service::{Balance, Choice, Tracking};
+use crate::config::ReplicaFallback;
 use crate::metrics::{RouteReason, RouteTarget};
 use crate::pool::Pool;
-use crate::routing::{self, Intent, Load, Reason, Wanted};
+use crate::routing::balance::{Candidate, FULL, pick};
+use crate::routing::{self, Intent, Reason, Wanted};
 use crate::session::Place;
-use crate::topology::snapshot::Snapshot;
+use crate::topology::snapshot::{HostView, Snapshot};
 
 /// Chooses, and counts the choice. `random`: 64 even bits.
 pub fn choose(
@@ -15,6 +18,7 @@ pub fn choose(
     pools: &[Arc<Pool>],
     snapshot: &Snapshot,
     intent: Intent,
+    now: Instant,
     random: u64,
 ) -> (Choice, Place) {
     let decision = routing::decide(intent, tracking.attrs, tracking.route_reads);
@@ -33,16 +37,20 @@ pub fn choose(
     match decision.target {
         Wanted::Primary => primary(reason),
         Wanted::Replica { or_primary } => {
-            let replicas = snapshot.replicas().map(|(index, _)| index);
-            match least_busy(pools, replicas, random) {
+            let fit = |_, host: &HostView| host.usable_as_replica;
+            match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
+                None if tracking.balance.fallback == ReplicaFallback::Error => {
+                    (Choice::NoReplica, Place::Unknown)
+                }
                 None if or_primary => primary(RouteReason::Fallback),
                 None => hold(false),
             }
         }
         Wanted::Any => {
-            let hosts = snapshot.usable().map(|(index, _)| index);
-            match least_busy(pools, hosts, random) {
+            let fit =
+                |index, host: &HostView| host.usable_as_replica || snapshot.primary == Some(index);
+            match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) if snapshot.primary == Some(index) => {
                     at(index, RouteTarget::Primary, reason)
                 }
@@ -65,17 +73,43 @@ fn place(target: RouteTarget, reason: RouteReason) -> Place {
     }
 }
 
-fn least_busy(
+/// The best of the hosts that would do.
+fn best(
+    balance: &Balance,
     pools: &[Arc<Pool>],
-    hosts: impl Iterator<Item = usize>,
+    snapshot: &Snapshot,
+    fit: impl Fn(usize, &HostView) -> bool,
+    now: Instant,
     random: u64,
 ) -> Option<usize> {
-    let hosts: Vec<usize> = hosts.collect();
-    let load = |index: &usize| Load {
-        outstanding: pools.get(*index).map_or(u32::MAX, |pool| pool.outstanding()),
+    let candidate = |index: usize| {
+        let (host, pool) = (snapshot.hosts.get(index)?, pools.get(index)?);
+        if !fit(index, host) {
+            return None;
+        }
+        let rule = balance.hosts.get(index).copied().unwrap_or_default();
+        let load = pool.load();
+        Some(Candidate {
+            outstanding: load.outstanding(),
+            size: load.size(),
+            latency: load.latency(now),
+            weight: rule.weight,
+            share: share(host, balance.slow_start, now),
+            near: rule.near,
+        })
     };
-    let loads: Vec<Load> = hosts.iter().map(load).collect();
-    hosts.get(routing::pick(&loads, random)?).copied()
+    pick(snapshot.hosts.len(), candidate, random)
+}
+
+/// How much of its full share a host gets: a tenth at first, all when it has been fit for the whole slow start.
+fn share(host: &HostView, slow_start: Option<Duration>, now: Instant) -> u32 {
+    let (Some(ramp), Some(since)) = (slow_start, host.fit_since) else { return FULL };
+    let there = now.saturating_duration_since(since);
+    if there >= ramp {
+        return FULL;
+    }
+    let part = there.as_secs_f32() / ramp.as_secs_f32();
+    ((0.1 + 0.9 * part) * FULL as f32) as u32
 }
 
 fn label(reason: Reason) -> RouteReason {

@@ -19,7 +19,8 @@ use super::reads::Reads;
 use super::startups::Startups;
 use crate::auth::credentials::Credentials;
 use crate::config::{
-    Config, Database, HostAddr, PoolMode, PrepareUnnamed, RouteReads, TargetSessionAttrs,
+    Config, Database, HostAddr, PoolMode, PrepareUnnamed, ReplicaFallback, RouteReads,
+    TargetSessionAttrs,
 };
 use crate::metrics::{Metrics, MoveReason, RoutingMetrics, TopologyMetrics};
 use crate::net::options::TcpOptions;
@@ -113,10 +114,60 @@ pub struct Tracking {
     pub reads: Option<Arc<Reads>>,
     /// What is known of its hosts.
     pub view: View,
+    /// How reads are spread.
+    pub balance: Balance,
     /// Decisions, counted.
     pub routing: RoutingMetrics,
     /// Holds, counted.
     pub topology: TopologyMetrics,
+}
+
+/// How an entry's reads are spread over its hosts.
+#[derive(Clone, Debug, Default)]
+pub struct Balance {
+    /// In the order of the entry's hosts.
+    pub hosts: Vec<HostRule>,
+    /// Setting `slow_start`.
+    pub slow_start: Option<Duration>,
+    /// Setting `replica_fallback`.
+    pub fallback: ReplicaFallback,
+}
+
+/// What the configuration says of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostRule {
+    /// How much it is to get, beside the others.
+    pub weight: u32,
+    /// Whether it is in our zone, or no zones are given.
+    pub near: bool,
+}
+
+impl Default for HostRule {
+    fn default() -> Self {
+        Self { weight: 1, near: true }
+    }
+}
+
+impl Balance {
+    /// As the configuration has it.
+    fn of(config: &Config, database: &Database) -> Self {
+        let settings = &config.settings;
+        let near = |zone: Option<&String>| match (&settings.zone, zone) {
+            (Some(own), Some(zone)) => own == zone,
+            _ => true,
+        };
+        // A host that is named twice is one host: by its first place.
+        let mut known: Vec<&HostAddr> = Vec::new();
+        let mut hosts = Vec::new();
+        for (index, host) in database.hosts.iter().enumerate() {
+            if !known.contains(&host) {
+                known.push(host);
+                let weight = database.weights.get(index).copied().unwrap_or(1);
+                hosts.push(HostRule { weight, near: near(database.zones.get(index)) });
+            }
+        }
+        Self { hosts, slow_start: settings.slow_start, fallback: settings.replica_fallback }
+    }
 }
 
 impl Offer {
@@ -473,7 +524,8 @@ impl Services {
                     Some(self.reads.entry(database.name.clone()).or_default().clone())
                 }
             };
-            Some(Tracking { attrs, route_reads, reads, view, routing, topology })
+            let balance = Balance::of(config, database);
+            Some(Tracking { attrs, route_reads, reads, view, balance, routing, topology })
         });
         Offer {
             database: database.clone(),
@@ -639,6 +691,8 @@ pub enum Choice {
         /// Whether it is the primary that is missing.
         primary: bool,
     },
+    /// No replica is fit, and nothing else is to serve (`replica_fallback = error`).
+    NoReplica,
     /// The database entry is gone.
     Removed,
 }
@@ -685,7 +739,7 @@ impl Access {
     }
 
     /// The pool for a transaction with this intent.
-    pub fn choose(&mut self, intent: crate::routing::Intent) -> Choice {
+    pub fn choose(&mut self, intent: crate::routing::Intent, now: Instant) -> Choice {
         self.offer();
         self.place = Place::Unknown;
         if self.offer.removed {
@@ -703,9 +757,15 @@ impl Access {
         let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
         self.dice = next(self.dice);
         let (choice, place) =
-            super::route::choose(tracking, &offer.pools, snapshot, intent, self.dice);
+            super::route::choose(tracking, &offer.pools, snapshot, intent, now, self.dice);
         self.place = place;
         choice
+    }
+
+    /// What a client is told that gets no replica and nothing else.
+    pub fn no_replica(&self) -> AttachError {
+        let database = self.offer.database.name.clone();
+        AttachError::NoHost { database, held: Duration::ZERO, primary: false }
     }
 
     /// What kind of host the pool chosen last is of.
@@ -766,8 +826,9 @@ impl Access {
         let deadline = now + self.offer.failover_timeout;
         let mut held = None;
         loop {
-            let primary = match self.choose(intent) {
+            let primary = match self.choose(intent, crate::net::clock::now()) {
                 Choice::Removed => return Err(AttachError::DatabaseGone),
+                Choice::NoReplica => return Err(self.no_replica()),
                 Choice::Hold { primary } => primary,
                 Choice::Pool(pool) => {
                     let at = crate::net::clock::now();

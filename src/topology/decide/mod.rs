@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::lag::Positions;
 use super::snapshot::{HostView, Role, Snapshot};
-use crate::config::{HostAddr, SplitBrain};
+use crate::config::{HostAddr, ReplicaLag, SplitBrain};
 
 /// While samples do not reach back far enough to tell a replica's lag, being behind by no more than this counts as
 /// current: one WAL segment.
@@ -71,7 +71,7 @@ pub struct Rules {
     /// Of several primaries on one timeline.
     pub split_brain: SplitBrain,
     /// Replicas further behind get no reads; `None`: no limit.
-    pub max_replica_lag: Option<Duration>,
+    pub max_replica_lag: Option<ReplicaLag>,
 }
 
 /// What is known of the hosts of one database entry.
@@ -132,6 +132,8 @@ struct Host {
     claimed: Option<u32>,
     /// Since when; `None`: it did when it was first seen.
     claimed_since: Option<Instant>,
+    /// Since when it has been fit for reads.
+    fit_since: Option<Instant>,
     verdict: Verdict,
     since: SystemTime,
     last_error: Option<Arc<str>>,
@@ -261,6 +263,7 @@ impl Cluster {
             }
         }
         self.decide(now, wall);
+        self.note_fitness(now);
         if self
             .primary
             .is_some_and(|primary| self.hosts.get(primary).is_some_and(|host| host.addr == *addr))
@@ -417,6 +420,14 @@ impl Cluster {
         }
     }
 
+    /// Notes since when each host has been fit for reads.
+    fn note_fitness(&mut self, now: Instant) {
+        let fit: Vec<_> = self.hosts.iter().map(|host| self.view(host).usable_as_replica).collect();
+        for (host, fit) in self.hosts.iter_mut().zip(fit) {
+            host.fit_since = host.fit_since.filter(|_| fit).or(fit.then_some(now));
+        }
+    }
+
     /// Keeps the primary's position for the replicas' lag.
     fn note_position(&mut self, now: Instant) {
         let Some(host) = self.primary.and_then(|primary| self.hosts.get(primary)) else { return };
@@ -448,14 +459,17 @@ impl Cluster {
                 let limit = self.rules.max_replica_lag;
                 let time = lag.and_then(|lag| match limit {
                     // Cannot be told, but it is too late in any case.
-                    Some(limit) if lag.time.is_none() && lag.at_least > limit => Some(lag.at_least),
+                    Some(ReplicaLag::Time(limit)) if lag.time.is_none() && lag.at_least > limit => {
+                        Some(lag.at_least)
+                    }
                     _ => lag.time,
                 });
                 let fresh = match (limit, lag, time) {
                     // No limit; or no primary was ever seen (an entry of standbys only): nothing to compare with.
                     (None, _, _) | (_, None, _) => true,
-                    (Some(limit), _, Some(time)) => time <= limit,
-                    (Some(_), Some(lag), None) => lag.bytes <= CURRENT_WITHIN,
+                    (Some(ReplicaLag::Bytes(limit)), Some(lag), _) => lag.bytes <= limit,
+                    (Some(ReplicaLag::Time(limit)), _, Some(time)) => time <= limit,
+                    (Some(ReplicaLag::Time(_)), Some(lag), None) => lag.bytes <= CURRENT_WITHIN,
                 };
                 (lag.map(|lag| lag.bytes), time, fresh && !self.left_behind(host))
             }
@@ -473,6 +487,7 @@ impl Cluster {
             since: host.since,
             last_error: host.last_error.clone(),
             usable_as_replica: fit,
+            fit_since: host.fit_since,
         }
     }
 
@@ -522,6 +537,7 @@ impl Host {
             system_id: None,
             claimed: None,
             claimed_since: None,
+            fit_since: None,
             verdict: Verdict::Down,
             since: wall,
             last_error: None,

@@ -38,7 +38,10 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
 
 impl Story {
     fn new() -> Self {
-        let rules = Rules { split_brain: SplitBrain::Refuse, max_replica_lag: Some(10 * SECOND) };
+        let rules = Rules {
+            split_brain: SplitBrain::Refuse,
+            max_replica_lag: Some(ReplicaLag::Time(10 * SECOND)),
+        };
         let now = Instant::now();
         Self { cluster: Cluster::new((1..=3).map(addr), rules, now, SystemTime::UNIX_EPOCH), now }
     }

@@ -140,9 +140,9 @@ impl Guest<'_> {
     /// A server for a client that will keep the one that it first uses, with its process id. None while servers are
     /// scarce: the client is then told a process id that is nobody's.
     async fn keep_server(&self, access: &mut Access) -> Option<(Kept, u32)> {
-        match access.choose(Intent::Unstated) {
+        match access.choose(Intent::Unstated, clock::now()) {
             Choice::Pool(pool) => pool.keep_for(self.holder.id).await,
-            Choice::Hold { .. } | Choice::Removed => None,
+            Choice::Hold { .. } | Choice::NoReplica | Choice::Removed => None,
         }
     }
 

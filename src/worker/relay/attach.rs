@@ -12,8 +12,10 @@ use pgweir_codec::sqlstate::SqlState;
 use super::{Exit, Relay};
 use crate::pool::attach::Attaching;
 use crate::pool::keep::{Claim, Kept};
+use crate::pool::load::Outstanding;
 use crate::pool::{AttachError, Lease, Pool};
 use crate::routing::Intent;
+use crate::session::Place;
 use crate::worker::phase::Phase;
 use crate::worker::service::{Choice, Held, hold};
 
@@ -43,8 +45,9 @@ impl Relay {
         }
         let intent = self.guess(intent);
         let kept = self.kept.take();
-        match self.access.choose(intent) {
+        match self.access.choose(intent, self.now) {
             Choice::Pool(pool) => {
+                self.count_on(&pool);
                 if let Some(kept) = kept
                     && let Some(done) = self.claim(cx, kept, &pool, intent)
                 {
@@ -62,7 +65,16 @@ impl Relay {
                 self.begin_hold(intent, self.now, None, primary);
                 Ok(())
             }
+            Choice::NoReplica => Err(self.refuse_attach(cx, &self.access.no_replica())),
             Choice::Removed => Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
+        }
+    }
+
+    /// Counts the transaction for the choice among several hosts, where there is one.
+    fn count_on(&mut self, pool: &Arc<Pool>) {
+        self.outstanding = None;
+        if self.access.place() != Place::Unknown {
+            self.outstanding = Some(Outstanding::on(pool));
         }
     }
 
@@ -169,18 +181,24 @@ impl Relay {
                 self.attached(cx, lease, since)?;
             }
             // Another look: the host is gone, or something has changed.
-            Err(AttachError::HostGone) => match self.access.choose(intent) {
-                Choice::Pool(pool) => match pool.try_attach(self.now) {
-                    Some(lease) => {
-                        self.served();
-                        drop(held);
-                        self.attached(cx, lease, since)?;
+            Err(AttachError::HostGone) => match self.access.choose(intent, self.now) {
+                Choice::Pool(pool) => {
+                    self.count_on(&pool);
+                    match pool.try_attach(self.now) {
+                        Some(lease) => {
+                            self.served();
+                            drop(held);
+                            self.attached(cx, lease, since)?;
+                        }
+                        None => {
+                            let wait = pool.attach(self.info.holder.id, self.now);
+                            self.wait(cx, intent, since, held, wait)?;
+                        }
                     }
-                    None => {
-                        let wait = pool.attach(self.info.holder.id, self.now);
-                        self.wait(cx, intent, since, held, wait)?;
-                    }
-                },
+                }
+                Choice::NoReplica => {
+                    return Err(self.refuse_attach(cx, &self.access.no_replica()));
+                }
                 Choice::Hold { primary } => self.begin_hold(intent, since, held, primary),
                 Choice::Removed => return Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
             },

@@ -40,6 +40,7 @@ impl Relay {
         reason: &str,
     ) -> Result<(), Exit> {
         let Some(mut lease) = self.lease.take() else { return Ok(()) };
+        self.outstanding = None;
         let info = lease.connection().info.clone();
         lease.pool().doubt(&info.host);
         tracing::warn!(
@@ -86,6 +87,7 @@ impl Relay {
     /// Another host is to run what the client sent (see [`Elsewhere`]).
     pub(super) fn move_on(&mut self, why: Elsewhere) {
         let Some(mut lease) = self.lease.take() else { return };
+        self.outstanding = None;
         let info = lease.connection().info.clone();
         tracing::info!("{}: moves on from {}: {}", self.info.label(), info.host, why.words());
         self.access.moved(match why {

@@ -38,6 +38,7 @@ use crate::net::stream::Stream;
 use crate::pool::Lease;
 use crate::pool::holder::Order;
 use crate::pool::keep::Kept;
+use crate::pool::load::Outstanding;
 use crate::session::{FromClient, Outbox, Session};
 
 /// Why a client's task ends.
@@ -63,6 +64,8 @@ pub struct Relay {
     to_client: Lane,
     out: Outbox,
     lease: Option<Lease>,
+    /// While it uses or waits for one of several hosts.
+    outstanding: Option<Outstanding>,
     /// The server is of use to nobody else.
     own_server: bool,
     /// Claim to the server whose process id it was told, until it first asks for one.
@@ -112,6 +115,7 @@ impl Relay {
             to_client: Lane::default(),
             out: Outbox::default(),
             lease: None,
+            outstanding: None,
             own_server: false,
             kept: None,
             waiting: None,

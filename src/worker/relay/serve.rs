@@ -183,7 +183,11 @@ impl Relay {
         }
         let Some(lease) = &mut self.lease else { return };
         if let Some(since) = self.query_since.take() {
-            lease.pool().metrics().query_ended(self.now.saturating_duration_since(since));
+            let took = self.now.saturating_duration_since(since);
+            lease.pool().metrics().query_ended(took);
+            if self.outstanding.is_some() {
+                lease.pool().load().answered(took, self.now);
+            }
         }
         let over = then == Then::Release || !self.session.in_transaction();
         if over && let Some(since) = self.transaction_since.take() {
@@ -225,6 +229,7 @@ impl Relay {
         self.rewinds = 0;
         self.misplaced_since = None;
         self.no_guess = false;
+        self.outstanding = None;
         self.to_server.unmark();
         if let Some(mut lease) = self.lease.take() {
             self.look_at_role(&mut lease);
