@@ -85,7 +85,8 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
             application_name: client.application_name(),
             prepared_statements: client.prepared.load(Ordering::Relaxed),
         };
-        ClientRow { state, connection }
+        let needs = client.needs.load(Ordering::Relaxed);
+        ClientRow { state, waits_for: (needs > 0).then_some(needs), connection }
     };
     all_clients(shared).into_iter().map(row).collect()
 }

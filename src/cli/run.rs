@@ -29,6 +29,7 @@ use crate::net::reactor::Reactor;
 use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
+use crate::topology::snapshot::Wanted;
 use crate::web::{self, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
@@ -105,6 +106,10 @@ struct Monitors(Topology);
 impl service::Topology for Monitors {
     fn view(&self, database: &str) -> Option<View> {
         self.0.watch(database)
+    }
+
+    fn wanted(&self, database: &str) -> Option<Arc<Wanted>> {
+        self.0.wanted(database)
     }
 
     fn suspect(&self, host: &HostAddr) {

@@ -7,7 +7,7 @@ use super::connstr;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{
-    Database, HostAddr, LoadBalanceHosts, PoolMode, RouteReads, SecretText, Settings,
+    CausalReads, Database, HostAddr, LoadBalanceHosts, PoolMode, RouteReads, SecretText, Settings,
     TargetSessionAttrs,
 };
 use super::nearest::nearest;
@@ -19,7 +19,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 26] = [
+const EFFECTIVE: [&str; 27] = [
     "host",
     "port",
     "dbname",
@@ -28,6 +28,7 @@ const EFFECTIVE: [&str; 26] = [
     "target_session_attrs",
     "load_balance_hosts",
     "route_reads",
+    "causal_reads",
     "weight",
     "zone",
     "pool_size",
@@ -94,6 +95,7 @@ fn blank(name: &str) -> Database {
         target_session_attrs: None,
         load_balance_hosts: LoadBalanceHosts::default(),
         route_reads: None,
+        causal_reads: None,
         weights: Vec::new(),
         zones: Vec::new(),
         pool_size: None,
@@ -139,6 +141,9 @@ impl Draft<'_> {
             }
             "route_reads" => {
                 database.route_reads = Some(parameter(entry, key, value, RouteReads::read)?);
+            }
+            "causal_reads" => {
+                database.causal_reads = Some(parameter(entry, key, value, CausalReads::read)?);
             }
             "weight" => database.weights = parameter(entry, key, value, weights)?,
             "zone" => {

@@ -237,6 +237,8 @@ pub struct Settings {
     pub topology_user: Option<String>,
     pub failover_timeout: Duration,
     pub max_replica_lag: Option<ReplicaLag>,
+    /// `causal_reads`
+    pub causal_reads: CausalReads,
     /// `replica_fallback`
     pub replica_fallback: ReplicaFallback,
     /// `slow_start`
@@ -363,6 +365,16 @@ pub enum ReplicaFallback {
     Error,
 }
 
+/// Setting `causal_reads`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CausalReads {
+    /// A replica may lack what the client has just written.
+    #[default]
+    Off,
+    /// A client's reads see its own writes.
+    Session,
+}
+
 /// Setting `split_brain`: what to do when several hosts say that they are the primary on one timeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SplitBrain {
@@ -392,6 +404,8 @@ pub struct Database {
     pub load_balance_hosts: LoadBalanceHosts,
     /// Overrides the global `route_reads`.
     pub route_reads: Option<RouteReads>,
+    /// Overrides the global `causal_reads`.
+    pub causal_reads: Option<CausalReads>,
     /// How much of the reads each host is to get, beside the others; empty: all the same.
     pub weights: Vec<u32>,
     /// Where each host is; empty: not said.

@@ -115,6 +115,7 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         target_session_attrs,
         load_balance_hosts,
         route_reads: _,
+        causal_reads: _,
         weights: _,
         zones: _,
         pool_size: _,

@@ -8,8 +8,8 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK, ROUTE_READS,
-    SPLIT_BRAIN, SSL_MODES, TIME, Value,
+    self, AUTH_TYPES, Allowed, CAUSAL_READS, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK,
+    ROUTE_READS, SPLIT_BRAIN, SSL_MODES, TIME, Value,
 };
 
 /// One setting.
@@ -818,6 +818,13 @@ pub static SETTINGS: &[Setting] = &[
         "A replica further behind than this is not used: a time in seconds, or an amount of WAL with its unit (16MB). 0: no limit.",
     )),
     own(live(
+        "causal_reads",
+        Kind::Choice(CAUSAL_READS),
+        Some("off"),
+        field!(causal_reads),
+        "session: a client's reads go only to replicas that have what it wrote itself; until one has, the primary serves them. Needs a topology_user with pg_monitor. off: a replica may lack it, up to max_replica_lag.",
+    )),
+    own(live(
         "replica_fallback",
         Kind::Choice(REPLICA_FALLBACK),
         Some("primary"),
@@ -1073,6 +1080,7 @@ fn blank() -> Settings {
         prepare_unnamed: Default::default(),
         route_reads: Default::default(),
         split_brain: Default::default(),
+        causal_reads: Default::default(),
         replica_fallback: Default::default(),
         slow_start: Default::default(),
         zone: Default::default(),
@@ -1219,6 +1227,7 @@ mod tests {
             "off",
             "newest",
             "error",
+            "session",
         ];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    AuthType, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag, RouteReads,
-    SplitBrain, SslMode, TargetSessionAttrs,
+    AuthType, CausalReads, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag,
+    RouteReads, SplitBrain, SslMode, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -236,6 +236,10 @@ choice!(PrepareUnnamed, PREPARE_UNNAMED,
 choice!(ReplicaFallback, REPLICA_FALLBACK,
     "primary" => Self::Primary,
     "error" => Self::Error,
+);
+choice!(CausalReads, CAUSAL_READS,
+    "off" => Self::Off,
+    "session" => Self::Session,
 );
 choice!(SplitBrain, SPLIT_BRAIN,
     "refuse" => Self::Refuse,

@@ -288,6 +288,8 @@ pub enum RouteReason {
     Default,
     /// It asked for a replica, but none was fit.
     Fallback,
+    /// It asked for a replica, but none has yet what its client wrote.
+    OwnWrites,
 }
 
 /// Why a request was run again on another host, unseen by its client.
@@ -323,6 +325,7 @@ struct ByReason {
     attrs: Total,
     default: Total,
     fallback: Total,
+    own_writes: Total,
 }
 
 impl RoutingMetrics {
@@ -337,6 +340,7 @@ impl RoutingMetrics {
                 attrs: total("attrs"),
                 default: total("default"),
                 fallback: total("fallback"),
+                own_writes: total("own_writes"),
             }
         };
         let (primary, replica) = (by_reason("primary"), by_reason("replica"));
@@ -376,6 +380,7 @@ impl RoutingMetrics {
             RouteReason::Attrs => &by_reason.attrs,
             RouteReason::Default => &by_reason.default,
             RouteReason::Fallback => &by_reason.fallback,
+            RouteReason::OwnWrites => &by_reason.own_writes,
         };
         total.increment(1);
     }

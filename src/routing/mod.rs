@@ -13,12 +13,14 @@
 //! - `classify` — what a transaction says of itself, and whether a text only ends one
 //! - `route` — intent and `target_session_attrs` to what is wanted
 //! - `balance` — which of several replicas
+//! - `causal` — which replicas have what a client has written
 //! - `grammar` — what PostgreSQL's grammar says of a text (`route_reads = auto`; the only part that allocates)
 //! - `catalog` — which functions of a database only look
 //! - `shape` — texts that differ in constants only
 
 pub mod balance;
 pub mod catalog;
+pub mod causal;
 pub mod classify;
 pub mod grammar;
 pub mod hint;

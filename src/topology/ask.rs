@@ -5,7 +5,8 @@ use crate::server::query::{self, QueryError};
 
 use super::decide::Answer;
 
-/// Role, WAL file name (primary), position, WAL receiver (standby), its timeline, system identifier.
+/// Role, WAL file name (primary), position, WAL receiver (standby), its timeline, system identifier, where WAL would go
+/// next (primary).
 ///
 /// - `OFFSET 0`: the role is asked for once, so that all columns speak of the same one even while a promotion runs.
 /// - The first eight digits of `pg_walfile_name` are the timeline, right at once after a promotion; that of
@@ -22,6 +23,7 @@ macro_rules! question {
             " ELSE pg_catalog.pg_current_wal_lsn() END,",
             " w.pid, w.status, w.received_tli, ",
             $system_id,
+            ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END",
             " FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) r",
             " LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON true",
             $from
@@ -101,7 +103,8 @@ fn lacks_right(error: &QueryError) -> bool {
 
 /// Reads the row; `None` if it makes no sense.
 fn read(row: &[Option<&str>]) -> Option<Answer> {
-    let &[in_recovery, wal_file, lsn, receiver, status, received_timeline, system_id] = row else {
+    let &[in_recovery, wal_file, lsn, receiver, status, received_timeline, system_id, insert] = row
+    else {
         return None;
     };
     let in_recovery = match in_recovery? {
@@ -119,6 +122,7 @@ fn read(row: &[Option<&str>]) -> Option<Answer> {
         // A receiver that only waits to be started has no timeline yet.
         timeline: timeline.filter(|timeline| *timeline != 0),
         lsn: optional(lsn, read_lsn)?,
+        insert_lsn: optional(insert, read_lsn)?,
         streaming: in_recovery
             && receiver.is_some()
             && status.is_none_or(|status| status == "streaming"),
@@ -152,14 +156,23 @@ mod tests {
 
     #[test]
     fn a_primary_tells_its_timeline_by_the_name_of_its_wal_file() {
-        let row =
-            ["f", "0000000A0000000000000003", "16/B374D848", "", "", "", "7711849323059061448"];
+        let row = [
+            "f",
+            "0000000A0000000000000003",
+            "16/B374D848",
+            "",
+            "",
+            "",
+            "7711849323059061448",
+            "16/B374D900",
+        ];
         let row = row.map(|value| Some(value).filter(|value| !value.is_empty()));
         let answer = Answer {
             in_recovery: false,
             system_id: Some(7_711_849_323_059_061_448),
             timeline: Some(10),
             lsn: Some(0x16_B374_D848),
+            insert_lsn: Some(0x16_B374_D900),
             streaming: false,
         };
         assert_eq!(read(&row), Some(answer));
@@ -175,20 +188,23 @@ mod tests {
             Some("streaming"),
             Some("2"),
             Some("-1"),
+            None,
         ];
         let answer = Answer {
             in_recovery: true,
             system_id: Some(u64::MAX),
             timeline: Some(2),
             lsn: Some(0x300_0AF8),
+            insert_lsn: None,
             streaming: true,
         };
         assert_eq!(read(&told), Some(answer));
-        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None];
+        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None, None];
         assert_eq!(read(&untold), Some(Answer { timeline: None, system_id: None, ..answer }));
-        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1")];
+        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None];
         assert_eq!(read(&cut_off), Some(Answer { timeline: None, streaming: false, ..answer }));
-        let waiting = [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1")];
+        let waiting =
+            [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1"), None];
         assert_eq!(
             read(&waiting),
             Some(Answer { timeline: None, streaming: false, lsn: None, ..answer })
@@ -197,8 +213,16 @@ mod tests {
 
     #[test]
     fn an_answer_that_makes_no_sense_is_none() {
-        let good =
-            [Some("f"), Some("000000010000000000000003"), Some("0/1"), None, None, None, Some("7")];
+        let good = [
+            Some("f"),
+            Some("000000010000000000000003"),
+            Some("0/1"),
+            None,
+            None,
+            None,
+            Some("7"),
+            None,
+        ];
         assert!(read(&good).is_some());
         for (column, nonsense) in
             [(0, "x"), (1, "0000"), (1, "zzzzzzzz"), (2, "01"), (2, "x/1"), (6, "seven")]
@@ -207,7 +231,7 @@ mod tests {
             row[column] = Some(nonsense);
             assert_eq!(read(&row), None, "{nonsense} in column {column}");
         }
-        assert_eq!(read(&good[..6]), None);
+        assert_eq!(read(&good[..7]), None);
         assert_eq!(read(&[]), None);
     }
 }

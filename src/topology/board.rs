@@ -15,7 +15,7 @@ use super::events::{Event, Events};
 use super::follow::{Entry, Pace};
 use super::memory::Fences;
 use super::monitor::Host;
-use super::snapshot::{Role, Snapshot};
+use super::snapshot::{Role, Snapshot, Wanted};
 use crate::config::{HostAddr, TargetSessionAttrs};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
@@ -51,6 +51,7 @@ struct Followed {
     speaks: bool,
     cluster: Cluster,
     publish: watch::Sender<Arc<Snapshot>>,
+    wanted: Arc<Wanted>,
     last_primary: Option<HostAddr>,
     metrics: TopologyMetrics,
 }
@@ -140,6 +141,7 @@ impl Board {
                         speaks,
                         cluster,
                         publish,
+                        wanted: Arc::new(Wanted::new(now)),
                         last_primary,
                         metrics,
                     }
@@ -187,7 +189,7 @@ impl Board {
             view = view.or_else(|| snapshot.host(addr).cloned());
         }
         let says_primary =
-            matches!(observation, Observation::Answered(answer) if !answer.in_recovery);
+            matches!(observation, Observation::Answered(answer, _) if !answer.in_recovery);
         if let Some(view) = view {
             host.metrics.set_state(view.up, says_primary, view.timeline.unwrap_or_default());
             host.metrics.set_lag(view.lag_bytes, view.lag);
@@ -226,6 +228,21 @@ impl Board {
             .iter()
             .find(|entry| entry.name == database)
             .map(|entry| entry.publish.subscribe())
+    }
+
+    pub(super) fn wanted(&self, database: &str) -> Option<Arc<Wanted>> {
+        let state = self.state();
+        let entry = state.entries.iter().find(|entry| entry.name == database)?;
+        Some(entry.wanted.clone())
+    }
+
+    /// Whether clients wait for newer positions of this host.
+    pub(super) fn are_positions_wanted(&self, addr: &HostAddr) -> bool {
+        let now = clock::now();
+        self.state()
+            .entries
+            .iter()
+            .any(|entry| entry.wanted.is_wanted(now) && entry.publish.borrow().host(addr).is_some())
     }
 
     pub(super) fn snapshots(&self) -> Vec<(String, Arc<Snapshot>)> {

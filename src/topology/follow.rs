@@ -13,7 +13,7 @@ use super::board::Board;
 use super::events::Event;
 use super::memory;
 use super::monitor;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Wanted};
 use crate::config::{HostAddr, ReplicaLag, SplitBrain, TargetSessionAttrs};
 use crate::metrics::Metrics;
 use crate::server::Target;
@@ -112,6 +112,11 @@ impl Topology {
     /// The watch is *changed* when a role, a host's state or its fitness changes; mere positions are updated in place.
     pub fn watch(&self, database: &str) -> Option<watch::Receiver<Arc<Snapshot>>> {
         self.inner.board.watch(database)
+    }
+
+    /// By which workers say that clients of an entry wait for newer positions.
+    pub fn wanted(&self, database: &str) -> Option<Arc<Wanted>> {
+        self.inner.board.wanted(database)
     }
 
     /// All entries with what is believed of their hosts, by name.

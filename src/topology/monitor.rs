@@ -27,6 +27,9 @@ use crate::server::{self, Target};
 /// Time from question to question while something is wrong.
 const HASTE: Duration = Duration::from_millis(50);
 
+/// Time from question to question while clients wait for replicas to have what they wrote.
+const POSITIONS: Duration = Duration::from_millis(100);
+
 /// Time between two glances at a replica that may be promoted: a glance only asks whether its role is still the same.
 const GLANCE: Duration = Duration::from_millis(200);
 
@@ -65,7 +68,11 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
             let suspected = suspected_until.is_some_and(|until| now < until);
             let haste = !seen.hopeless && (suspected || board.needs_haste(&host.addr));
             let interval = board.pace().interval;
-            let interval = if haste { interval.min(HASTE) } else { interval };
+            let interval = match (haste, board.are_positions_wanted(&host.addr)) {
+                (true, _) => interval.min(HASTE),
+                (false, true) => interval.min(POSITIONS),
+                (false, false) => interval,
+            };
             let next = began + interval.max(SPACING);
             let glances = board.may_be_promoted(&host.addr);
             match rest(&board, &host, &mut line, next, glances).await {
@@ -132,11 +139,12 @@ async fn wait(wake: &Notify, until: Instant) -> bool {
 /// Looks at the host once. `line` is the connection at hand, if there is one; it is kept only if all went well.
 async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
     let limit = board.pace().timeout;
+    let asked = clock::now();
     if let Some(mut old) = line.take() {
         match tokio::time::timeout(limit, old.ask()).await {
             Ok(Ok(answer)) => {
                 *line = Some(old);
-                return Seen::answered(answer);
+                return Seen::answered(answer, asked);
             }
             Ok(Err(error)) if broke(&error) => {}
             Ok(Err(error)) => {
@@ -153,7 +161,7 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
     match tokio::time::timeout(limit, open_and_ask(target, limit)).await {
         Ok(Ok((new, answer))) => {
             *line = Some(new);
-            Seen::answered(answer)
+            Seen::answered(answer, asked)
         }
         Ok(Err(seen)) => seen,
         Err(_) => Seen::failed(
@@ -189,8 +197,8 @@ fn broke(error: &QueryError) -> bool {
 }
 
 impl Seen {
-    fn answered(answer: Answer) -> Self {
-        Self { observation: Observation::Answered(answer), hopeless: false }
+    fn answered(answer: Answer, asked: Instant) -> Self {
+        Self { observation: Observation::Answered(answer, asked), hopeless: false }
     }
 
     fn silent(addr: &HostAddr, limit: Duration) -> Self {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -47,6 +47,8 @@ pub struct ClientInfo {
     pub clock: Clock,
     /// Named statements it holds.
     pub prepared: AtomicU32,
+    /// The position that a replica must have for its reads (`causal_reads`); 0: any.
+    pub needs: AtomicU64,
     /// The worker it lives on.
     pub worker: AtomicU32,
     /// What it calls itself now.
@@ -150,6 +152,7 @@ impl ClientInfo {
             identity,
             clock: Clock::default(),
             prepared: AtomicU32::new(0),
+            needs: AtomicU64::new(0),
             worker: AtomicU32::new(0),
         }
     }

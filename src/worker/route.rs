@@ -8,6 +8,7 @@ use crate::config::ReplicaFallback;
 use crate::metrics::{RouteReason, RouteTarget};
 use crate::pool::Pool;
 use crate::routing::balance::{Candidate, FULL, pick};
+use crate::routing::causal::Need;
 use crate::routing::{self, Intent, Reason, Wanted};
 use crate::session::Place;
 use crate::topology::snapshot::{HostView, Snapshot};
@@ -18,6 +19,7 @@ pub fn choose(
     pools: &[Arc<Pool>],
     snapshot: &Snapshot,
     intent: Intent,
+    need: &mut Need,
     now: Instant,
     random: u64,
 ) -> (Choice, Place) {
@@ -37,9 +39,22 @@ pub fn choose(
     match decision.target {
         Wanted::Primary => primary(reason),
         Wanted::Replica { or_primary } => {
-            let fit = |_, host: &HostView| host.usable_as_replica;
+            if let Some(wanted) = &tracking.causal {
+                need.learn(snapshot.sample);
+                if need.is_some() && need.position().is_none() {
+                    wanted.want(now);
+                }
+            }
+            let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
+            let fit = |_, host: &HostView| host.usable_as_replica && seen(host);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
+                None if need.is_some() && snapshot.replicas().next().is_some() && or_primary => {
+                    if let Some(wanted) = &tracking.causal {
+                        wanted.want(now);
+                    }
+                    primary(RouteReason::OwnWrites)
+                }
                 None if tracking.balance.fallback == ReplicaFallback::Error => {
                     (Choice::NoReplica, Place::Unknown)
                 }

@@ -19,7 +19,7 @@ use super::reads::Reads;
 use super::startups::Startups;
 use crate::auth::credentials::Credentials;
 use crate::config::{
-    Config, Database, HostAddr, PoolMode, PrepareUnnamed, ReplicaFallback, RouteReads,
+    CausalReads, Config, Database, HostAddr, PoolMode, PrepareUnnamed, ReplicaFallback, RouteReads,
     TargetSessionAttrs,
 };
 use crate::metrics::{Metrics, MoveReason, RoutingMetrics, TopologyMetrics};
@@ -28,10 +28,11 @@ use crate::pool::holder::Holders;
 use crate::pool::places::Places;
 use crate::pool::state::{Admission, Sizes};
 use crate::pool::{AttachError, Check, Pool, PoolName, PoolRules};
+use crate::routing::causal::Need;
 use crate::server::{Target, Tls};
 use crate::session::parameters::Tracked;
 use crate::session::{Place, Rules};
-use crate::topology::snapshot::{HostView, Role, Snapshot};
+use crate::topology::snapshot::{HostView, Role, Snapshot, Wanted};
 
 /// What the monitors know of a database entry's hosts, as it changes.
 pub type View = watch::Receiver<Arc<Snapshot>>;
@@ -40,6 +41,8 @@ pub type View = watch::Receiver<Arc<Snapshot>>;
 pub trait Topology: Send + Sync {
     /// The view of an entry that follows roles.
     fn view(&self, database: &str) -> Option<View>;
+    /// By which it is told that clients of the entry wait for newer positions.
+    fn wanted(&self, database: &str) -> Option<Arc<Wanted>>;
     /// A connection to this host, or an attempt to make one, has failed.
     fn suspect(&self, host: &HostAddr);
 }
@@ -114,6 +117,8 @@ pub struct Tracking {
     pub reads: Option<Arc<Reads>>,
     /// What is known of its hosts.
     pub view: View,
+    /// With `causal_reads = session`.
+    pub causal: Option<Arc<Wanted>>,
     /// How reads are spread.
     pub balance: Balance,
     /// Decisions, counted.
@@ -514,7 +519,12 @@ impl Services {
         let tracking = database.target_session_attrs.and_then(|attrs| {
             // Databases that only `*` stands for share its monitors.
             let known = config.databases.contains_key(&database.name);
-            let view = self.topology.view(if known { &database.name } else { FALLBACK })?;
+            let entry = if known { &database.name } else { FALLBACK };
+            let view = self.topology.view(entry)?;
+            let causal = match database.causal_reads.unwrap_or(config.settings.causal_reads) {
+                CausalReads::Off => None,
+                CausalReads::Session => self.topology.wanted(entry),
+            };
             let (routing, topology) =
                 (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
             let route_reads = database.route_reads.unwrap_or(config.settings.route_reads);
@@ -525,7 +535,7 @@ impl Services {
                 }
             };
             let balance = Balance::of(config, database);
-            Some(Tracking { attrs, route_reads, reads, view, balance, routing, topology })
+            Some(Tracking { attrs, route_reads, reads, causal, view, balance, routing, topology })
         });
         Offer {
             database: database.clone(),
@@ -705,6 +715,8 @@ pub struct Access {
     view: Option<View>,
     snapshot: Option<Arc<Snapshot>>,
     place: Place,
+    /// What it has written and needs to see.
+    need: Need,
     dice: u64,
 }
 
@@ -713,8 +725,15 @@ impl Access {
     pub fn new(service: &Service, seed: u64) -> Self {
         let mut offers = service.subscribe();
         let offer = offers.borrow_and_update().clone();
-        let mut access =
-            Self { offers, offer, view: None, snapshot: None, place: Place::Unknown, dice: seed };
+        let mut access = Self {
+            offers,
+            offer,
+            view: None,
+            snapshot: None,
+            place: Place::Unknown,
+            need: Need::default(),
+            dice: seed,
+        };
         access.take_view();
         access
     }
@@ -749,15 +768,24 @@ impl Access {
         let Some(tracking) = &offer.tracking else {
             return offer.pools.first().map_or(Choice::Removed, |pool| Choice::Pool(pool.clone()));
         };
+        // Positions alone are updated without a word.
+        let positions = tracking.causal.is_some() && self.need.is_some();
         if let Some(view) = &mut self.view
-            && view.has_changed().unwrap_or(false)
+            && (positions || view.has_changed().unwrap_or(false))
         {
             self.snapshot = Some(view.borrow_and_update().clone());
         }
         let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
         self.dice = next(self.dice);
-        let (choice, place) =
-            super::route::choose(tracking, &offer.pools, snapshot, intent, now, self.dice);
+        let (choice, place) = super::route::choose(
+            tracking,
+            &offer.pools,
+            snapshot,
+            intent,
+            &mut self.need,
+            now,
+            self.dice,
+        );
         self.place = place;
         choice
     }
@@ -766,6 +794,21 @@ impl Access {
     pub fn no_replica(&self) -> AttachError {
         let database = self.offer.database.name.clone();
         AttachError::NoHost { database, held: Duration::ZERO, primary: false }
+    }
+
+    /// The client has written something, or may have.
+    pub fn wrote(&mut self, now: Instant) {
+        if let Some(wanted) =
+            self.offer.tracking.as_ref().and_then(|tracking| tracking.causal.as_ref())
+        {
+            wanted.want(now);
+            self.need.wrote(now);
+        }
+    }
+
+    /// The position that it needs to see, if it waits for one.
+    pub fn needs(&self) -> Option<u64> {
+        self.need.position()
     }
 
     /// What kind of host the pool chosen last is of.

@@ -1,7 +1,8 @@
 //! SHOW CLIENTS: one row per client connection.
 
-use super::super::table::Table;
+use super::super::table::{Column, ColumnType, Table};
 use super::connection::{COLUMNS, Connection};
+use super::topology::lsn;
 
 /// What a client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,19 @@ pub enum ClientState {
 pub struct ClientRow {
     /// What it does.
     pub state: ClientState,
+    /// The position that a replica must have for its reads (`causal_reads`).
+    pub waits_for: Option<u64>,
     /// All else.
     pub connection: Connection,
 }
+
+/// pgbouncer's columns, and one of ours behind them.
+const ALL: [Column; COLUMNS.len() + 1] = {
+    let mut all = [("waits_for", ColumnType::Text); COLUMNS.len() + 1];
+    let (front, _) = all.split_at_mut(COLUMNS.len());
+    front.copy_from_slice(COLUMNS);
+    all
+};
 
 /// The table.
 pub fn table(rows: Vec<ClientRow>) -> Table {
@@ -37,9 +48,11 @@ pub fn table(rows: Vec<ClientRow>) -> Table {
             ClientState::ActiveCancel => "active_cancel_req",
             ClientState::WaitingCancel => "waiting_cancel_req",
         };
-        row.connection.row("C", state)
+        let mut values = row.connection.row("C", state);
+        values.push(row.waits_for.map(lsn).into());
+        values
     });
-    Table::new(COLUMNS, rows)
+    Table::new(&ALL, rows)
 }
 
 #[cfg(test)]
@@ -52,12 +65,14 @@ mod tests {
     #[test]
     fn columns_and_values_are_pgbouncers() {
         let state = ClientState::Active;
-        let table = table(vec![ClientRow { state, connection: example() }]);
+        let waits_for = Some(0x16_B374_D848);
+        let table = table(vec![ClientRow { state, waits_for, connection: example() }]);
         assert_columns(
             &table,
             "type t, user t, database t, replication t, state t, addr t, port i, local_addr t, \
              local_port i, connect_time t, request_time t, wait i, wait_us i, close_needed i, \
-             ptr t, link t, remote_pid i, tls t, application_name t, prepared_statements i, id i",
+             ptr t, link t, remote_pid i, tls t, application_name t, prepared_statements i, id i, \
+             waits_for t",
         );
         assert_row(
             &table,
@@ -84,6 +99,7 @@ mod tests {
                 "application_name=psql",
                 "prepared_statements=3",
                 "id=17",
+                "waits_for=16/B374D848",
             ],
         );
     }
@@ -98,7 +114,8 @@ mod tests {
             remote: Endpoint::Unknown,
             ..example()
         };
-        let table = table(vec![ClientRow { state: ClientState::Idle, connection }]);
+        let state = ClientState::Idle;
+        let table = table(vec![ClientRow { state, waits_for: None, connection }]);
         let row = row(&table, 0);
         for field in ["user=(nouser)", "database=(nodb)", "link=", "replication=physical", "addr="]
         {
@@ -116,7 +133,8 @@ mod tests {
             (ClientState::WaitingCancel, "state=waiting_cancel_req"),
         ];
         for (state, name) in states {
-            assert_eq!(row(&table(vec![ClientRow { state, connection: example() }]), 0)[4], name);
+            let client = ClientRow { state, waits_for: None, connection: example() };
+            assert_eq!(row(&table(vec![client]), 0)[4], name);
         }
     }
 }

@@ -67,7 +67,7 @@ pub fn table(rows: Vec<TopologyRow>) -> Table {
 }
 
 /// As PostgreSQL writes a `pg_lsn`.
-fn lsn(lsn: u64) -> String {
+pub(super) fn lsn(lsn: u64) -> String {
     format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
 }
 

@@ -33,6 +33,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::lag::Positions;
 use super::snapshot::{HostView, Role, Snapshot};
 use crate::config::{HostAddr, ReplicaLag, SplitBrain};
+use crate::routing::causal::Sample;
 
 /// While samples do not reach back far enough to tell a replica's lag, being behind by no more than this counts as
 /// current: one WAL segment.
@@ -41,8 +42,8 @@ const CURRENT_WITHIN: u64 = 16 * 1024 * 1024;
 /// What was seen of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// It answered.
-    Answered(Answer),
+    /// It answered what it was asked at this moment.
+    Answered(Answer, Instant),
     /// It could not be asked, or did not answer in time.
     Failed {
         /// For the operator.
@@ -61,8 +62,17 @@ pub struct Answer {
     pub timeline: Option<u32>,
     /// Written (a primary) or replayed (a replica).
     pub lsn: Option<u64>,
+    /// Where a primary would write next: what was committed before is in front of it.
+    pub insert_lsn: Option<u64>,
     /// Whether a replica has a WAL receiver.
     pub streaming: bool,
+}
+
+impl Answer {
+    fn sample(&self, asked: Instant) -> Option<Sample> {
+        let timeline = self.timeline.filter(|_| !self.in_recovery)?;
+        Some(Sample { asked, timeline, lsn: self.insert_lsn? })
+    }
 }
 
 /// Limits.
@@ -134,6 +144,8 @@ struct Host {
     claimed_since: Option<Instant>,
     /// Since when it has been fit for reads.
     fit_since: Option<Instant>,
+    /// Where it was last, as a primary.
+    sample: Option<Sample>,
     verdict: Verdict,
     since: SystemTime,
     last_error: Option<Arc<str>>,
@@ -252,7 +264,8 @@ impl Cluster {
         };
         host.asked = true;
         match observation {
-            Observation::Answered(answer) => {
+            Observation::Answered(answer, asked) => {
+                host.sample = answer.sample(*asked);
                 host.note_claim(answer, self.looked.then_some(now));
                 host.answer = Some(*answer);
                 host.system_id = answer.system_id.or(host.system_id);
@@ -277,6 +290,10 @@ impl Cluster {
         Snapshot {
             hosts: self.hosts.iter().map(|host| self.view(host)).collect(),
             primary: self.primary.filter(|_| self.announced.is_none()),
+            sample: self
+                .primary
+                .and_then(|primary| self.hosts.get(primary))
+                .and_then(|host| host.sample),
             switching_over: self.announced.is_some(),
             split_brain: self.split_brain,
             primary_missing_since: self.missing_since,
@@ -538,6 +555,7 @@ impl Host {
             claimed: None,
             claimed_since: None,
             fit_since: None,
+            sample: None,
             verdict: Verdict::Down,
             since: wall,
             last_error: None,

@@ -22,6 +22,7 @@ fn primary(timeline: u32, lsn: u64) -> Answer {
         system_id: Some(7),
         timeline: Some(timeline),
         lsn: Some(lsn),
+        insert_lsn: Some(lsn),
         streaming: false,
     }
 }
@@ -32,6 +33,7 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
         system_id: Some(7),
         timeline: Some(timeline),
         lsn: Some(lsn),
+        insert_lsn: None,
         streaming: true,
     }
 }
@@ -62,7 +64,8 @@ impl Story {
     }
 
     fn says(&mut self, number: usize, answer: Answer) -> &mut Self {
-        self.sees(number, Observation::Answered(answer))
+        let asked = self.now;
+        self.sees(number, Observation::Answered(answer, asked))
     }
 
     fn fails(&mut self, number: usize) -> &mut Self {
@@ -340,6 +343,7 @@ fn event() -> impl Strategy<Value = (usize, Option<Answer>)> {
             system_id,
             timeline,
             lsn: Some(lsn * 1_000_000),
+            insert_lsn: None,
             streaming: in_recovery,
         });
     (1_usize..4, prop_oneof![3 => answer.prop_map(Some), 1 => Just(None)])

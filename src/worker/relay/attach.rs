@@ -14,7 +14,7 @@ use crate::pool::attach::Attaching;
 use crate::pool::keep::{Claim, Kept};
 use crate::pool::load::Outstanding;
 use crate::pool::{AttachError, Lease, Pool};
-use crate::routing::Intent;
+use crate::routing::{Intent, Target};
 use crate::session::Place;
 use crate::worker::phase::Phase;
 use crate::worker::service::{Choice, Held, hold};
@@ -44,6 +44,10 @@ impl Relay {
             return Ok(());
         }
         let intent = self.guess(intent);
+        self.reading = matches!(
+            intent,
+            Intent::ReadOnly | Intent::LooksReadOnly | Intent::Hint(Target::Replica)
+        );
         let kept = self.kept.take();
         match self.access.choose(intent, self.now) {
             Choice::Pool(pool) => {

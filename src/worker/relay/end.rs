@@ -65,6 +65,8 @@ impl Relay {
             return Ok(());
         }
         self.to_server.drop_output();
+        // It may have been carried out all the same.
+        self.note_write();
         let told = words.unwrap_or_else(|| {
             ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "server conn crashed?")
                 .detail("The connection to the server was lost while a request was under way.")

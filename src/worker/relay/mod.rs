@@ -88,6 +88,8 @@ pub struct Relay {
     refused_by_replica: bool,
     /// This transaction is placed by what it says alone.
     no_guess: bool,
+    /// It has said, or looks, as if it only read.
+    reading: bool,
     transaction_since: Option<Instant>,
     query_since: Option<Instant>,
     now: Instant,
@@ -127,6 +129,7 @@ impl Relay {
             misplaced_since: None,
             refused_by_replica: false,
             no_guess: false,
+            reading: false,
             transaction_since: None,
             query_since: None,
             now,

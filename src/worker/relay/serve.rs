@@ -10,7 +10,7 @@ use pgweir_codec::head::Head;
 use super::{Exit, Relay};
 use crate::net::lane::Read;
 use crate::pool::Lease;
-use crate::session::{FromServer, Refusal, Then};
+use crate::session::{FromServer, Place, Refusal, Then};
 use crate::worker::phase::Phase;
 
 /// How many bytes of messages of the same kind stand whole behind this one, if it is one of a stream: what holds for
@@ -224,6 +224,17 @@ impl Relay {
         }
     }
 
+    /// The transaction that ends may have written: what its client reads next shall have it.
+    pub(super) fn note_write(&mut self) {
+        if self.session.place() == Place::Primary && !self.reading {
+            self.access.wrote(self.now);
+        }
+        let needs = self.access.needs().unwrap_or(0);
+        if self.info.needs.load(Ordering::Relaxed) != needs {
+            self.info.needs.store(needs, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn give_back(&mut self) {
         self.release = false;
         self.rewinds = 0;
@@ -233,6 +244,7 @@ impl Relay {
         self.to_server.unmark();
         if let Some(mut lease) = self.lease.take() {
             self.look_at_role(&mut lease);
+            self.note_write();
             self.session.detached();
             self.return_to_pool(lease);
         }
