@@ -113,9 +113,9 @@ fn every_replica_gets_a_share() {
     }
     let replicas = &cluster.ports()[1..];
     assert_eq!(shares.len(), 2, "{shares:?}");
-    // An even choice comes out below a quarter once in 10^12.
+    // Not even: the one that happened to answer its first query late is asked less for a while.
     assert!(
-        replicas.iter().all(|port| shares.get(port).is_some_and(|share| *share >= 50)),
+        replicas.iter().all(|port| shares.get(port).is_some_and(|share| *share >= 20)),
         "{shares:?}"
     );
     weir.stop();

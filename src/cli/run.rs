@@ -121,6 +121,8 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
     let live = control::with_tls(config).map_err(|error| StartError::Config(error.into()))?;
     let settings = live.config.settings.clone();
     let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
+    // Before anybody can know that we are there.
+    let signals = Signals::new()?;
     let doors = open_doors(&settings).await?;
     let webs = open_webs(&settings).await?;
 
@@ -166,7 +168,6 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
     }
     tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
-    let signals = Signals::new()?;
     tasks.spawn(signals.obey(control.clone(), stop.clone()));
     tracing::info!("process up: {}, {count} workers", version::line(VERSION));
 

@@ -11,8 +11,8 @@
 //! - Ejection: a host that is far slower than the best is hardly picked, but never more than half of them. How long its
 //!   queue is does not count: a busy pool is no sick host.
 
-/// Latencies below this are all the same, microseconds.
-const FLOOR: u64 = 200;
+/// Latencies below this are all the same, microseconds: what differs there is chance.
+const FLOOR: u64 = 1000;
 
 /// A host this many times slower than the best, and at least this slow (microseconds), is ejected …
 const OUTLIER: (u64, u64) = (10, 100_000);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn host() -> Candidate {
-        Candidate { latency: 1000, size: 20, ..Candidate::default() }
+        Candidate { latency: 2000, size: 20, ..Candidate::default() }
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
     fn the_busier_and_the_slower_host_gets_less() {
         let busy = shares(&[Candidate { outstanding: 10, ..host() }, host(), host()]);
         assert!(busy[0] < 15, "{busy:?}");
-        let slow = shares(&[Candidate { latency: 20_000, ..host() }, host(), host()]);
+        let slow = shares(&[Candidate { latency: 40_000, ..host() }, host(), host()]);
         assert!(slow[0] > 5 && slow[0] < 15, "{slow:?}: it is not forgotten");
         // By what it can carry: ten on a host of weight 10 are as one on a host of weight 1.
         let heavy = Candidate { outstanding: 10, weight: 10, ..host() };
