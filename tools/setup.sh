@@ -21,12 +21,15 @@ has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
 has_pgbouncer() { has pgbouncer || [ -x /usr/sbin/pgbouncer ]; }
 
+has_libclang() { [ -n "${LIBCLANG_PATH:-}" ] || compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null; }
+
 has_jdbc() { [ -n "${PGWEIR_JDBC:-}" ] || [ -e /usr/share/java/postgresql.jar ]; }
 
 missing=()
 has make || missing+=(make)
 has cc || missing+=(gcc libc6-dev)        # ring, and the linker
 has c++ || missing+=(g++)                 # libFuzzer
+has_libclang || missing+=(libclang-dev)   # bindings of PostgreSQL's grammar (pg_query)
 has ip || missing+=(iproute2)             # network namespaces, for hosts that vanish
 has_postgresql || missing+=(postgresql postgresql-client)
 has python3 || missing+=(python3)

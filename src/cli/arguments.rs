@@ -11,7 +11,7 @@ pgweir: connection pooler, load balancer and failover follower for PostgreSQL
 
 Usage: pgweir [OPTION]... FILE.ini         run in the foreground
        pgweir run [OPTION]... FILE.ini     the same
-       pgweir check FILE.ini               check a configuration and exit
+       pgweir check FILE.ini               check a configuration and the hosts it follows, and exit
 
 Options:
   -q, --quiet      do not log to stderr

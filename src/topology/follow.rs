@@ -171,3 +171,22 @@ async fn write_fences(board: Arc<Board>, path: PathBuf) {
         }
     }
 }
+
+/// Asks each host once, without monitors: what is believed then, by entry.
+pub async fn look_once(
+    entries: Vec<Entry>,
+    pace: Pace,
+    metrics: Arc<Metrics>,
+) -> Vec<(String, TargetSessionAttrs, Arc<Snapshot>)> {
+    let attrs: Vec<_> = entries.iter().map(|entry| entry.attrs).collect();
+    let board = Arc::new(Board::new(metrics, pace, memory::Fences::new()));
+    let hosts = board.configure(entries, pace, &CancellationToken::new());
+    let mut looks = tokio::task::JoinSet::new();
+    for host in hosts {
+        let board = board.clone();
+        looks.spawn(async move { monitor::look_once(&board, &host).await });
+    }
+    looks.join_all().await;
+    let snapshots = board.snapshots().into_iter().zip(attrs);
+    snapshots.map(|((name, snapshot), attrs)| (name, attrs, snapshot)).collect()
+}

@@ -25,5 +25,5 @@ mod memory;
 mod monitor;
 pub mod snapshot;
 
-pub use follow::{Entry, Pace, Topology};
+pub use follow::{Entry, Pace, Topology, look_once};
 pub use snapshot::{HostView, Role, Snapshot};

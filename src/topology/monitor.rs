@@ -92,6 +92,12 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
     host.stop.run_until_cancelled(watching).await;
 }
 
+/// Looks once, and tells the board.
+pub(super) async fn look_once(board: &Board, host: &Host) {
+    let seen = look(board, &host.addr, &mut None).await;
+    board.observe(&host.addr, &seen.observation, clock::now(), clock::wall());
+}
+
 /// Why a rest between two looks is over.
 enum Rested {
     /// It is time.

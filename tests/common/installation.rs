@@ -153,7 +153,8 @@ fn remove_at_exit(dir: &Path) {
     std::mem::forget(child.stdin.take()); // closed by our end, and by nothing else
 }
 
-fn make_template(installation: &Installation, data: &Path) {
+/// Makes a data directory with the role and database `app`.
+pub(super) fn make_template(installation: &Installation, data: &Path) {
     let mut initdb = as_service(installation.program("initdb"));
     initdb.arg("-D").arg(data);
     initdb.args(["--username=postgres", "--auth=trust", "--no-locale", "--encoding=UTF8"]);

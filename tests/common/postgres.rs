@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::cluster::Cluster;
 use super::home::{self, Home, Process, as_service, give, write_private};
-use super::installation::{Installation, copy_folder};
+use super::installation::{Installation, copy_folder, make_template};
 #[cfg(target_os = "linux")]
 use super::network::{Host, Network};
 use super::psql::Login;
@@ -32,6 +32,7 @@ pub struct Setup {
     sql: Vec<String>,
     tls: Option<Certificate>,
     installation: Option<Installation>,
+    anew: bool,
     #[cfg(target_os = "linux")]
     hosts: Vec<Host>,
 }
@@ -118,6 +119,12 @@ impl Setup {
         Place::Loopback
     }
 
+    /// Starts one server that is no copy of the common template: it has a system identifier of its own.
+    pub fn start_anew(mut self) -> Postgres {
+        self.anew = true;
+        self.start()
+    }
+
     /// Starts one server.
     pub fn start(self) -> Postgres {
         self.start_in(Arc::new(Home::new()), "node0")
@@ -132,7 +139,11 @@ impl Setup {
         let installation = self.installation.clone();
         let installation = installation.unwrap_or_else(|| Installation::usual().clone());
         let mut server = Postgres::empty(home, name, installation, self.place(0));
-        copy_folder(&server.installation.template(), &server.data).unwrap();
+        if self.anew {
+            make_template(&server.installation, &server.data);
+        } else {
+            copy_folder(&server.installation.template(), &server.data).unwrap();
+        }
         self.write_conf(&server);
         self.write_hba(&server);
         server.start();
