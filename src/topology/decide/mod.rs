@@ -11,8 +11,8 @@
 //!    deposed. Twice the same highest timeline: no primary (split brain), all that claim it are deposed. With
 //!    `split_brain = newest` the one is believed that came last to say so, of two that were found so the one that has
 //!    written most.
-//! 4. **The fence.** The highest timeline on which a primary was ever believed, or that a replica was seen to follow,
-//!    is remembered. A primary below it is deposed even when it is the only one that can be reached: its successor may
+//! 4. **The fence.** The highest timeline on which a host was ever seen, be it as a primary or as a replica that follows
+//!    it, is remembered. A primary below it is deposed even when it is the only one that can be reached: its successor may
 //!    be alive behind a broken network, or have taken writes that this one does not know. The fence falls when
 //!    - a host says that it is a primary on the fence's timeline or a higher one (it then is the new fence),
 //!    - the host that put it up is taken out of the entry (`host=`, then RELOAD): so the operator says
@@ -24,6 +24,8 @@
 //!    is the primary, the operator says that it is over, or it has taken too long.
 
 mod reason;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
@@ -110,6 +112,8 @@ struct Fence {
     timeline: u32,
     /// Who was seen on it.
     by: HostAddr,
+    /// Of which cluster, if that was known.
+    system_id: Option<u64>,
 }
 
 /// A fence, as it is kept over a restart.
@@ -192,7 +196,8 @@ impl Cluster {
         // A host that is not named any more: the operator says that it is lost.
         if self.index(&remembered.by).is_some() {
             self.system_id = remembered.system_id;
-            self.fence = Some(Fence { timeline: remembered.timeline, by: remembered.by });
+            let Remembered { timeline, by, system_id } = remembered;
+            self.fence = Some(Fence { timeline, by, system_id });
         }
     }
 
@@ -203,8 +208,8 @@ impl Cluster {
 
     /// What is to be remembered.
     pub fn fence(&self) -> Option<Remembered> {
-        let Fence { timeline, by } = self.fence.clone()?;
-        Some(Remembered { timeline, by, system_id: self.system_id })
+        let Fence { timeline, by, system_id } = self.fence.clone()?;
+        Some(Remembered { timeline, by, system_id })
     }
 
     /// A switchover is about to begin: the present primary gets no new transactions, up to `until`. `None`: there is no
@@ -314,7 +319,13 @@ impl Cluster {
             }
             self.system_id = Some(id);
         }
-        self.raise_fence_by_replicas(chosen);
+        // Put up by what turned out to be another cluster.
+        if let (Chosen::One(id), Some(Fence { system_id: Some(other), .. })) = (chosen, &self.fence)
+            && id != *other
+        {
+            self.fence = None;
+        }
+        self.raise_fence_by_answers(chosen);
         let top = self.hosts.iter().filter_map(|host| host.claim(chosen)).max();
         let fence = self.fence_now(chosen);
         let at_top = |host: &&Host| top.is_some() && host.claim(chosen) == top;
@@ -383,15 +394,18 @@ impl Cluster {
             && self.hosts.iter().filter(|host| host.says_primary()).count() > 1
     }
 
-    /// A replica that receives WAL of a timeline shows that there is, or was, a primary on it. Only if it is known to
-    /// belong to this cluster: a fence stays.
-    fn raise_fence_by_replicas(&mut self, chosen: Chosen) {
-        let Chosen::One(id) = chosen else { return };
+    /// A host on a timeline shows that there is, or was, a primary on it: whoever claims it, a replica that receives its WAL,
+    /// and be it during the first look. Only if it is known to belong to this cluster: a fence stays.
+    fn raise_fence_by_answers(&mut self, chosen: Chosen) {
+        let system_id = match chosen {
+            Chosen::One(id) => Some(id),
+            Chosen::NoneKnown => None,
+            Chosen::Undecidable => return,
+        };
         for host in &self.hosts {
-            let follows =
-                host.answer.filter(|answer| answer.in_recovery && answer.system_id == Some(id));
-            if let Some(timeline) = follows.and_then(|answer| answer.timeline) {
-                raise(&mut self.fence, timeline, &host.addr);
+            let ours = host.answer.filter(|answer| answer.system_id == system_id);
+            if let Some(timeline) = ours.and_then(|answer| answer.timeline) {
+                raise(&mut self.fence, timeline, &host.addr, system_id);
             }
         }
     }
@@ -403,7 +417,7 @@ impl Cluster {
             if self.fence.as_ref().is_some_and(|fence| fence.timeline == timeline) {
                 self.fence = None;
             }
-            raise(&mut self.fence, timeline, &host.addr);
+            raise(&mut self.fence, timeline, &host.addr, host.system_id);
         }
     }
 
@@ -539,9 +553,9 @@ fn distinct(hosts: impl IntoIterator<Item = HostAddr>) -> Vec<HostAddr> {
     distinct
 }
 
-fn raise(fence: &mut Option<Fence>, timeline: u32, by: &HostAddr) {
+fn raise(fence: &mut Option<Fence>, timeline: u32, by: &HostAddr, system_id: Option<u64>) {
     if fence.as_ref().is_none_or(|fence| fence.timeline < timeline) {
-        *fence = Some(Fence { timeline, by: by.clone() });
+        *fence = Some(Fence { timeline, by: by.clone(), system_id });
     }
 }
 

@@ -258,6 +258,23 @@ fn a_host_of_another_cluster_is_not_used_and_the_operator_is_told_why() {
 }
 
 #[test]
+fn a_stranger_that_answers_first_puts_up_no_fence() {
+    for stranger in [replica(9, 5000), primary(9, 5000)] {
+        let mut story = Story::new();
+        story.says(1, Answer { system_id: Some(8), ..stranger });
+        story.says(2, primary(1, 100)).says(3, replica(1, 100));
+        assert_eq!(story.roles(), "unknown primary replica");
+    }
+}
+
+#[test]
+fn what_was_seen_during_the_first_look_counts() {
+    let mut story = Story::new();
+    story.says(1, primary(2, 100)).fails(1).says(2, primary(1, 100)).fails(3);
+    assert_eq!(story.roles(), "unknown deposed unknown");
+}
+
+#[test]
 fn of_two_clusters_with_a_primary_each_none_is_believed() {
     let mut story = Story::new();
     story
