@@ -9,7 +9,8 @@
 //! - `thread` — a worker's thread and what it is sent
 //! - `login` — from the first byte to ReadyForQuery
 //! - `relay` — a logged-in client: carries out what `session` says
-//! - `service`, `route` — what a client may use, and where each transaction goes
+//! - `service`, `offer` — what a client may use
+//! - `access`, `route` — where each transaction goes
 //! - `reads` — which texts only read, for `route_reads = auto`
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
@@ -19,6 +20,7 @@
 //! - `client`, `shared` — what others may know of a client; what all workers share
 //! - `seats` — clients per database and per user
 
+pub mod access;
 pub mod cancel;
 pub mod client;
 pub mod console;
@@ -26,6 +28,7 @@ pub mod deal;
 mod derivations;
 pub mod doors;
 mod login;
+pub mod offer;
 pub mod overdue;
 pub mod phase;
 pub mod reads;

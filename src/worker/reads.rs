@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
-use super::service::Access;
+use super::access::Access;
 use super::startups;
 use crate::net::clock;
 use crate::routing::catalog::{Catalog, Doubt, QUESTION};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::service::{Balance, Choice, Tracking};
+use super::access::Choice;
+use super::offer::{Balance, Tracking};
 use crate::config::ReplicaFallback;
 use crate::metrics::{RouteReason, RouteTarget};
 use crate::pool::Pool;

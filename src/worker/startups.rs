@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{ErrorResponse, Severity};
 
-use super::service::{Access, Service};
+use super::access::Access;
+use super::service::Service;
 use crate::net::clock;
 use crate::pool::AttachError;
 use crate::server::Connection;

@@ -17,7 +17,8 @@ use crate::metrics::AuthFailure;
 use crate::net::clock;
 use crate::net::stream::Stream;
 use crate::server::query;
-use crate::worker::service::{Access, forced_credentials};
+use crate::worker::access::Access;
+use crate::worker::service::forced_credentials;
 use crate::worker::shared::Live;
 use crate::worker::startups;
 

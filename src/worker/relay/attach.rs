@@ -16,8 +16,8 @@ use crate::pool::load::Outstanding;
 use crate::pool::{AttachError, Lease, Pool};
 use crate::routing::{Intent, Target};
 use crate::session::Place;
+use crate::worker::access::{Choice, Held, hold};
 use crate::worker::phase::Phase;
-use crate::worker::service::{Choice, Held, hold};
 
 /// Waiting for a server.
 pub(super) enum Wait {

@@ -7,7 +7,7 @@ use super::Relay;
 use crate::config::RouteReads;
 use crate::routing::Intent;
 use crate::session::Session;
-use crate::worker::service::Access;
+use crate::worker::access::Access;
 
 impl Relay {
     /// The intent, if it says nothing itself: that of a read, if what is to be placed is one.

@@ -1,0 +1,263 @@
+//! One client's look at its service: the choice among its pools, and waiting until there is one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::offer::{Bounds, Offer};
+use super::reads::Reads;
+use super::route;
+use super::service::{Service, View};
+use crate::config::{RouteReads, TargetSessionAttrs};
+use crate::metrics::MoveReason;
+use crate::net::clock;
+use crate::pool::{AttachError, Lease, Pool};
+use crate::routing::Intent;
+use crate::routing::causal::Need;
+use crate::session::Place;
+use crate::topology::snapshot::Snapshot;
+
+/// Where one transaction may go.
+pub enum Choice {
+    /// This pool.
+    Pool(Arc<Pool>),
+    /// Nowhere yet: no host of the kind is known.
+    Hold {
+        /// Whether it is the primary that is missing.
+        primary: bool,
+    },
+    /// No replica is fit, and nothing else is to serve (`replica_fallback = error`).
+    NoReplica,
+    /// The database entry is gone.
+    Removed,
+}
+
+/// One client's look at its service: kept up to date with two loads per transaction.
+#[derive(Debug)]
+pub struct Access {
+    offers: watch::Receiver<Arc<Offer>>,
+    offer: Arc<Offer>,
+    view: Option<View>,
+    snapshot: Option<Arc<Snapshot>>,
+    place: Place,
+    /// What it has written and needs to see.
+    need: Need,
+    dice: u64,
+}
+
+impl Access {
+    /// A look at this service. `seed`: anything that differs between clients.
+    pub fn new(service: &Service, seed: u64) -> Self {
+        let mut offers = service.subscribe();
+        let offer = offers.borrow_and_update().clone();
+        let mut access = Self {
+            offers,
+            offer,
+            view: None,
+            snapshot: None,
+            place: Place::Unknown,
+            need: Need::default(),
+            dice: seed,
+        };
+        access.take_view();
+        access
+    }
+
+    fn take_view(&mut self) {
+        self.view = self.offer.tracking.as_ref().map(|tracking| tracking.view.clone());
+        self.snapshot = self.view.as_mut().map(|view| view.borrow_and_update().clone());
+    }
+
+    /// The present offer.
+    pub fn offer(&mut self) -> &Arc<Offer> {
+        if self.offers.has_changed().unwrap_or(false) {
+            self.offer = self.offers.borrow_and_update().clone();
+            self.take_view();
+        }
+        &self.offer
+    }
+
+    /// What messages are let through, as of the last look at the offer.
+    pub fn bounds(&self) -> Bounds {
+        self.offer.bounds
+    }
+
+    /// The pool for a transaction with this intent.
+    pub fn choose(&mut self, intent: Intent, now: Instant) -> Choice {
+        self.offer();
+        self.place = Place::Unknown;
+        if self.offer.removed {
+            return Choice::Removed;
+        }
+        let offer = &*self.offer;
+        let Some(tracking) = &offer.tracking else {
+            return offer.pools.first().map_or(Choice::Removed, |pool| Choice::Pool(pool.clone()));
+        };
+        // Positions alone are updated without a word.
+        let positions = tracking.causal.is_some() && self.need.is_some();
+        if let Some(view) = &mut self.view
+            && (positions || view.has_changed().unwrap_or(false))
+        {
+            self.snapshot = Some(view.borrow_and_update().clone());
+        }
+        let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
+        self.dice = next(self.dice);
+        let (choice, place) =
+            route::choose(tracking, &offer.pools, snapshot, intent, &mut self.need, now, self.dice);
+        self.place = place;
+        choice
+    }
+
+    /// What a client is told that gets no replica and nothing else.
+    pub fn no_replica(&self) -> AttachError {
+        let database = self.offer.database.name.clone();
+        AttachError::NoHost { database, held: Duration::ZERO, primary: false }
+    }
+
+    /// The client has written something, or may have.
+    pub fn wrote(&mut self, now: Instant) {
+        if let Some(wanted) =
+            self.offer.tracking.as_ref().and_then(|tracking| tracking.causal.as_ref())
+        {
+            wanted.want(now);
+            self.need.wrote(now);
+        }
+    }
+
+    /// The position that it needs to see, if it waits for one.
+    pub fn needs(&self) -> Option<u64> {
+        self.need.position()
+    }
+
+    /// What kind of host the pool chosen last is of.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Which texts are reads, and whether they are to be routed by that or only counted.
+    pub fn reads(&self) -> Option<(&Arc<Reads>, RouteReads)> {
+        let tracking = self.offer.tracking.as_ref()?;
+        let primary =
+            matches!(tracking.attrs, TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary);
+        let reads = tracking.reads.as_ref().filter(|_| primary)?;
+        Some((reads, tracking.route_reads))
+    }
+
+    /// Counts a request that is run again on another host.
+    pub fn moved(&self, reason: MoveReason) {
+        if let Some(tracking) = &self.offer.tracking {
+            tracking.routing.moved(reason);
+        }
+    }
+
+    /// Waits until the offer or the hosts' state is another one than at the last look.
+    pub fn change(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (mut offers, view) = (self.offers.clone(), self.view.clone());
+        async move {
+            let hosts = async {
+                match view {
+                    Some(mut view) => view.changed().await.is_ok(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = offers.changed() => {}
+                _ = hosts => {}
+            }
+        }
+    }
+
+    /// Attaches a server without a session: for logins and for questions of our own.
+    ///
+    /// # Errors
+    /// As [`Pool::attach`], and [`AttachError::NoHost`] after `failover_timeout`.
+    pub async fn attach(&mut self, now: Instant) -> Result<Lease, AttachError> {
+        self.attach_as(Intent::Unstated, now).await
+    }
+
+    /// As [`Self::attach`], for this intent.
+    ///
+    /// # Errors
+    /// As [`Self::attach`].
+    pub async fn attach_as(&mut self, intent: Intent, now: Instant) -> Result<Lease, AttachError> {
+        let deadline = now + self.offer.failover_timeout;
+        let mut held = None;
+        loop {
+            let primary = match self.choose(intent, clock::now()) {
+                Choice::Removed => return Err(AttachError::DatabaseGone),
+                Choice::NoReplica => return Err(self.no_replica()),
+                Choice::Hold { primary } => primary,
+                Choice::Pool(pool) => {
+                    let at = clock::now();
+                    if let Some(lease) = pool.try_attach(at) {
+                        return Ok(lease);
+                    }
+                    let attached = match pool.attach(0, at) {
+                        Ok(attaching) => attaching.await,
+                        Err(error) => Err(error),
+                    };
+                    match attached {
+                        Err(AttachError::HostGone) => true,
+                        other => return other,
+                    }
+                }
+            };
+            held.get_or_insert_with(|| Held::begin(&self.offer, clock::now()));
+            hold(self.change(), deadline).await;
+            if clock::now() >= deadline {
+                let database = self.offer.database.name.clone();
+                return Err(AttachError::NoHost {
+                    database,
+                    held: self.offer.failover_timeout,
+                    primary,
+                });
+            }
+        }
+    }
+}
+
+/// A client that is held, counted for as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    offer: Arc<Offer>,
+    /// When the hold began.
+    pub since: Instant,
+}
+
+impl Held {
+    /// The hold begins.
+    pub fn begin(offer: &Arc<Offer>, since: Instant) -> Self {
+        if let Some(tracking) = &offer.tracking {
+            tracking.topology.held_clients.increment(1.0);
+        }
+        Self { offer: offer.clone(), since }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(tracking) = &self.offer.tracking {
+            tracking.topology.held_clients.decrement(1.0);
+            let time = clock::now().saturating_duration_since(self.since);
+            tracking.topology.hold_time.record(time);
+        }
+    }
+}
+
+/// Longest time until a client that is held looks again by itself.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits for a change, for the next look or for the deadline, whichever is first.
+pub async fn hold(change: impl Future<Output = ()>, deadline: Instant) {
+    let next_look = (clock::now() + LOOK_AGAIN).min(deadline);
+    let _ = tokio::time::timeout_at(next_look.into(), change).await;
+}
+
+/// SplitMix64: cheap, and even enough to choose among replicas.
+fn next(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
