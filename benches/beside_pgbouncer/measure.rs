@@ -77,6 +77,10 @@ pub(crate) enum Who {
     Pgbouncer,
     /// pgweir with as many workers as there are cores.
     AllWorkers,
+    /// pgweir with one worker, and an entry that follows roles.
+    Explicit,
+    /// The same with `route_reads = auto`.
+    Auto,
 }
 
 impl Who {
@@ -86,6 +90,8 @@ impl Who {
             Self::Pgweir => "pgweir",
             Self::Pgbouncer => "pgbouncer",
             Self::AllWorkers => "pgweir, all workers",
+            Self::Explicit => "pgweir, route_reads=explicit",
+            Self::Auto => "pgweir, route_reads=auto",
         }
     }
 }

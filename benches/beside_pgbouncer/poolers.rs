@@ -27,6 +27,8 @@ pub(crate) enum Group {
     Idle,
     /// The same with TLS.
     IdleTls,
+    /// Trusted, without TLS: pgweir alone, and pgweir that routes.
+    Routing,
 }
 
 /// What all poolers of a run have in common.
@@ -76,11 +78,12 @@ impl Pooler {
 pub(crate) fn start(group: Group, site: &Site) -> Vec<Pooler> {
     let poolers = match group {
         Group::Echo | Group::Idle | Group::IdleTls => vec![Who::Pgweir, Who::Pgbouncer],
+        Group::Routing => vec![Who::Pgweir, Who::Explicit, Who::Auto],
         _ => vec![Who::Pgweir, Who::Pgbouncer, Who::AllWorkers],
     };
     let poolers: Vec<_> = poolers
         .into_iter()
-        .map(|who| Pooler { who, weir: for_whom(setup(group, site), who).start() })
+        .map(|who| Pooler { who, weir: for_whom(setup(group, site, who), who).start() })
         .collect();
     if group == Group::Echo {
         poolers.iter().for_each(|pooler| process::pin(pooler.pid(), 0));
@@ -93,13 +96,22 @@ fn for_whom(setup: WeirSetup, who: Who) -> WeirSetup {
         Who::Pgweir => setup.setting("workers", 1),
         Who::Pgbouncer => setup.pgbouncer(),
         Who::AllWorkers => setup,
+        Who::Explicit => setup.setting("workers", 1).setting("topology_user", "app"),
+        Who::Auto => {
+            let setup = setup.setting("workers", 1).setting("topology_user", "app");
+            setup.setting("route_reads", "auto")
+        }
     }
 }
 
-fn setup(group: Group, site: &Site) -> WeirSetup {
+fn setup(group: Group, site: &Site, who: Who) -> WeirSetup {
     let port = if group == Group::Echo { site.echo } else { site.server };
+    let follows = match who {
+        Who::Explicit | Who::Auto => " target_session_attrs=read-write",
+        Who::Pgweir | Who::Pgbouncer | Who::AllWorkers => "",
+    };
     let setup = Weir::setup()
-        .database(&format!("app = host=127.0.0.1 port={port} dbname=app"))
+        .database(&format!("app = host=127.0.0.1 port={port} dbname=app{follows}"))
         .setting("pool_mode", "transaction")
         .setting("default_pool_size", SERVERS)
         .setting("max_client_conn", site.clients)
@@ -111,7 +123,7 @@ fn setup(group: Group, site: &Site) -> WeirSetup {
     let scram =
         |setup: WeirSetup| setup.user("app", &site.verifier).setting("auth_type", "scram-sha-256");
     match group {
-        Group::Plain | Group::Echo | Group::Idle => setup,
+        Group::Plain | Group::Echo | Group::Idle | Group::Routing => setup,
         Group::Tls | Group::IdleTls => tls(setup),
         Group::Scram => scram(setup),
         Group::TlsScram => scram(tls(setup)),

@@ -129,11 +129,15 @@ fn target_row(target: &Target, outcome: &Outcome) -> String {
         Of::Value | Of::Ratio => (Who::Pgweir, Who::Pgbouncer),
         Of::AllWorkers => (Who::AllWorkers, Who::Pgbouncer),
         Of::Spread => (Who::AllWorkers, Who::Pgweir),
+        Of::Explicit => (Who::Explicit, Who::Pgweir),
+        Of::Auto => (Who::Auto, Who::Pgweir),
     };
     let what = match of {
         Of::Value | Of::Ratio => "",
         Of::AllWorkers => ", all workers",
         Of::Spread => ", all workers beside one",
+        Of::Explicit => ", route_reads=explicit beside an entry that follows no roles",
+        Of::Auto => ", route_reads=auto beside an entry that follows no roles",
     };
     let Some(measured) = target.measured(outcome) else {
         return format!(

@@ -25,6 +25,10 @@ pub(crate) enum Of {
     AllWorkers,
     /// All workers' divided by one worker's.
     Spread,
+    /// That of an entry that follows roles divided by that of one that does not.
+    Explicit,
+    /// The same with `route_reads = auto`.
+    Auto,
 }
 
 impl Target {
@@ -35,6 +39,8 @@ impl Target {
             Of::Ratio => outcome.ratio(Who::Pgweir, Who::Pgbouncer, self.measure),
             Of::AllWorkers => outcome.ratio(Who::AllWorkers, Who::Pgbouncer, self.measure),
             Of::Spread => outcome.ratio(Who::AllWorkers, Who::Pgweir, self.measure),
+            Of::Explicit => outcome.ratio(Who::Explicit, Who::Pgweir, self.measure),
+            Of::Auto => outcome.ratio(Who::Auto, Who::Pgweir, self.measure),
         }
     }
 
@@ -86,6 +92,10 @@ pub(crate) const ALL: &[Target] = &[
     target("result", Measure::CpuPerGb, Of::Ratio, 0.30),
     target("copy-out", Measure::CpuPerGb, Of::Ratio, 0.80),
     target("copy-in", Measure::CpuPerGb, Of::Ratio, 0.55),
+    target("routing", Measure::Cpu, Of::Explicit, 1.03),
+    target("routing", Measure::Cpu, Of::Auto, 1.10),
+    target("routing-prepared", Measure::Cpu, Of::Explicit, 1.03),
+    target("routing-prepared", Measure::Cpu, Of::Auto, 1.10),
     target("tls", Measure::Cpu, Of::Ratio, 0.95),
     target("tls", Measure::Tps, Of::AllWorkers, 1.0),
     target("login", Measure::CpuPerLogin, Of::Ratio, 1.0),

@@ -76,6 +76,18 @@ pub(crate) const ALL: &[Workload] = &[
         Kind::Stream(Stream::CopyOut),
     ),
     plain("copy-in", "COPY FROM STDIN, 100 MB in messages of 8 KB", Kind::Stream(Stream::CopyIn)),
+    pgbench(
+        "routing",
+        "pgbench -S, 50 clients: an entry that follows roles beside one that does not",
+        Group::Routing,
+        Spec::new("simple", 50),
+    ),
+    pgbench(
+        "routing-prepared",
+        "the same with -M prepared",
+        Group::Routing,
+        Spec::new("prepared", 50),
+    ),
     pgbench("tls", "pgbench -S in TLS, 20 clients", Group::Tls, Spec::new("simple", 20).tls()),
     pgbench(
         "login",
