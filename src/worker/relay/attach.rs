@@ -144,6 +144,7 @@ impl Relay {
         held: Option<Held>,
         primary: bool,
     ) {
+        self.outstanding = None;
         self.info.enter(Phase::Waiting, since);
         let offer = self.access.offer();
         let held = held.unwrap_or_else(|| Held::begin(offer, self.now));
