@@ -10,6 +10,7 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod newcomers;
+mod own_writes;
 #[path = "../../tests/story/mod.rs"]
 mod story;
 
@@ -19,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use newcomers::Newcomers;
+use own_writes::OwnWrites;
 use story::{Facts, Fault, Load, Report, Scene, fault, written};
 
 /// Answers per client before anything happens, and after it.
@@ -52,7 +54,8 @@ fn main() {
         }
     }
     let newcomers = if wanted("newcomers") { in_thread(newcomers::measure) } else { None };
-    let text = page(runs, &rows, newcomers.as_ref());
+    let own_writes = wanted("own-writes").then(own_writes::measure);
+    let text = page(runs, &rows, newcomers.as_ref(), own_writes.as_ref());
     println!("{text}");
     if only.is_empty() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/OUTAGES.md");
@@ -124,7 +127,12 @@ fn row(name: &str, fault: Fault, reports: &[Report]) -> String {
     )
 }
 
-fn page(runs: usize, rows: &str, newcomers: Option<&Newcomers>) -> String {
+fn page(
+    runs: usize,
+    rows: &str,
+    newcomers: Option<&Newcomers>,
+    own_writes: Option<&OwnWrites>,
+) -> String {
     let mut text = format!(
         "# Outages\n\n\
          Written by `cargo bench --bench outages`. A primary, two replicas (`synchronous_standby_names = 'ANY 1 (*)'`), \
@@ -140,6 +148,9 @@ fn page(runs: usize, rows: &str, newcomers: Option<&Newcomers>) -> String {
     );
     if let Some(newcomers) = newcomers {
         write!(text, "\n{newcomers}").unwrap();
+    }
+    if let Some(own_writes) = own_writes {
+        write!(text, "\n{own_writes}").unwrap();
     }
     text
 }
