@@ -44,9 +44,6 @@ impl Session {
         {
             self.restore_startup(server, out);
         }
-        if self.is_beginning() && head.tag != frontend::Terminate::TAG {
-            return FromClient::Wait;
-        }
         if let Some(lost) = &mut self.lost {
             let verdict = lost.client_message(head, have, &mut self.statements, &self.cache, out);
             if lost.is_over() {
@@ -99,14 +96,7 @@ impl Session {
             frontend::Describe::TAG | frontend::Close::TAG => {
                 self.describe_or_close(head, have, server, out)
             }
-            frontend::Execute::TAG => match server {
-                None if self.is_own(b"") => {
-                    self.own_execute();
-                    FromClient::Swallow
-                }
-                None => FromClient::Attach(self.placed(Intent::Unstated)),
-                Some(_) => self.forward_extended(Expect::Execute { ends: self.bound_ends }),
-            },
+            frontend::Execute::TAG => self.execute(head, have, server.is_some()),
             tag => FromClient::Refuse(Refusal::UnknownClientMessage(tag)),
         }
     }
@@ -132,31 +122,55 @@ impl Session {
     }
 
     fn query(&mut self, head: Head, have: &[u8], attached: bool, out: &mut Outbox) -> FromClient {
-        if attached {
-            if head.len <= END_LIMIT && have.len() < head.len {
-                return FromClient::NeedMore(head.len);
-            }
-            // As in PostgreSQL, a simple query does away with the unnamed statement.
-            self.unnamed_is_gone();
-            let ends =
-                have.len() == head.len && ends_transaction(frontend::query::text(body(have)));
-            return self.forward(Expect::Query { ends });
-        }
-        let enough = head.len.min(PEEK);
+        let enough = match attached {
+            true if head.len <= END_LIMIT => head.len,
+            true => 0,
+            false => head.len.min(PEEK),
+        };
         if have.len() < enough {
             return FromClient::NeedMore(enough);
         }
         let text = frontend::query::text(body(have));
-        // What is answered here is short, and has arrived whole.
-        if have.len() == head.len && self.answered_here(text, out) {
-            return FromClient::Swallow;
+        let whole = have.len() == head.len;
+        if whole && let Some(verdict) = self.answered_here(text, attached, out) {
+            return verdict;
         }
-        FromClient::Attach(self.intent_of(text))
+        if !attached {
+            return FromClient::Attach(self.intent_of(text));
+        }
+        // As in PostgreSQL, a simple query does away with the unnamed statement.
+        self.unnamed_is_gone();
+        self.reset_all_seen |= whole && routing::own::resets_all(text);
+        self.forward(Expect::Query { ends: whole && ends_transaction(text) })
     }
 
-    /// A simple query without a server: whether none is needed to answer it.
-    fn answered_here(&mut self, text: &[u8], out: &mut Outbox) -> bool {
-        self.held.is_none() && self.own_query(text, out) || self.hold_begin(text, out)
+    /// A simple query, all of it: what becomes of it if no server is needed to answer it.
+    fn answered_here(
+        &mut self,
+        text: &[u8],
+        attached: bool,
+        out: &mut Outbox,
+    ) -> Option<FromClient> {
+        if let Some(verdict) = self.own_query(text, attached, out) {
+            return Some(verdict);
+        }
+        (!attached && self.hold_begin(text, out)).then_some(FromClient::Swallow)
+    }
+
+    fn execute(&mut self, head: Head, have: &[u8], attached: bool) -> FromClient {
+        if self.has_own_portal() {
+            if have.len() < head.len && head.len <= NAME_MESSAGE_LIMIT {
+                return FromClient::NeedMore(head.len);
+            }
+            if self.own_execute(up_to_nul(body(have)), attached) {
+                return FromClient::Swallow;
+            }
+        }
+        if attached {
+            self.forward_extended(Expect::Execute { ends: self.bound_ends })
+        } else {
+            FromClient::Attach(self.placed(Intent::Unstated))
+        }
     }
 
     fn flush(&mut self, attached: bool, out: &mut Outbox) -> FromClient {
@@ -176,6 +190,7 @@ impl Session {
         }
         self.skipping = false;
         self.unsynced = false;
+        self.end_own_portal();
         if attached {
             self.batches.end();
             return self.forward(Expect::Sync);
@@ -206,6 +221,13 @@ impl Session {
         if follow && head.len > PARSE_LIMIT {
             return FromClient::Refuse(Refusal::Client(DecodeError::too_long(head.tag, head.len)));
         }
+        let whole = have.len() == head.len;
+        if !whole && head.len <= END_LIMIT {
+            return FromClient::NeedMore(head.len);
+        }
+        if whole && self.own_parse(body(have)) {
+            return FromClient::Swallow;
+        }
         let enough = if follow { head.len } else { head.len.min(PEEK) };
         let Some(server) = server else {
             if have.len() < enough {
@@ -213,11 +235,12 @@ impl Session {
             }
             return match name_end(body(have)) {
                 Some(end) => {
-                    let text = up_to_nul(body(have).get(end + 1..).unwrap_or_default());
-                    if !named && self.held.is_none() && self.own_parse(text) {
+                    let name = body(have).get(..end).unwrap_or_default();
+                    let definition = body(have).get(end + 1..).unwrap_or_default();
+                    if whole && self.hold_parse(name, definition) {
                         return FromClient::Swallow;
                     }
-                    FromClient::Attach(self.intent_of(text))
+                    FromClient::Attach(self.intent_of(up_to_nul(definition)))
                 }
                 None if have.len() < head.len => {
                     FromClient::NeedMore((have.len() + PEEK).min(head.len))
@@ -225,9 +248,8 @@ impl Session {
                 None => FromClient::Attach(self.placed(Intent::Unstated)),
             };
         };
-        self.route.statement = None;
         if !named {
-            if (follow || head.len <= END_LIMIT) && have.len() < head.len {
+            if follow && !whole {
                 return FromClient::NeedMore(head.len);
             }
             if follow && let Some(kept) = self.kept_unnamed(body(have)) {
@@ -238,7 +260,8 @@ impl Session {
             }
             self.unnamed_is_gone();
             let text = up_to_nul(body(have).get(1..).unwrap_or_default());
-            self.unnamed_ends = have.len() == head.len && ends_transaction(text);
+            self.unnamed_ends = whole && ends_transaction(text);
+            self.reset_all_seen |= whole && routing::own::resets_all(text);
             return self.forward_extended(Expect::Parse(Parse::Unnamed));
         }
         if !follow {
@@ -270,7 +293,7 @@ impl Session {
     }
 
     /// The unnamed statement does not stand for a kept one any more.
-    fn unnamed_is_gone(&mut self) {
+    pub(super) fn unnamed_is_gone(&mut self) {
         self.statements.remove(b"");
         self.batches.change_name(b"");
     }
@@ -383,20 +406,23 @@ impl Session {
         server: Option<&mut ServerState>,
         out: &mut Outbox,
     ) -> FromClient {
+        match frontend::bind::peek_names(body(have)) {
+            Ok(Some(names)) if self.own_bind(names.portal, names.statement) => {
+                return FromClient::Swallow;
+            }
+            Ok(None) if self.own.is_some() && have.len() < head.len.min(NAME_MESSAGE_LIMIT) => {
+                return FromClient::NeedMore((have.len() + PEEK).min(head.len));
+            }
+            _ => {}
+        }
         if !self.rules.follow_statements {
+            if server.is_none() {
+                return FromClient::Attach(self.placed(Intent::Unstated));
+            }
             let names = frontend::bind::peek_names(body(have));
             let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
-            return match server {
-                None if unnamed && self.is_own(b"") => {
-                    self.own_bind();
-                    FromClient::Swallow
-                }
-                None => FromClient::Attach(self.placed(Intent::Unstated)),
-                Some(_) => {
-                    self.bound_ends = unnamed && self.unnamed_ends;
-                    self.forward_extended(Expect::Bind { kept: None })
-                }
-            };
+            self.bound_ends = unnamed && self.unnamed_ends;
+            return self.forward_extended(Expect::Bind { kept: None });
         }
         let names = match frontend::bind::peek_names(body(have)) {
             Ok(Some(names)) => names,
@@ -413,12 +439,12 @@ impl Session {
         };
         let statement = self.statements.find(names.statement).cloned();
         let Some(server) = server else {
-            if self.is_own(names.statement) {
-                self.own_bind();
+            if let Some(known) = &statement
+                && self.hold_bind(names.portal, known)
+            {
                 return FromClient::Swallow;
             }
-            let said = statement.map_or(Intent::Unstated, |known| known.intent());
-            return FromClient::Attach(self.placed(said));
+            return FromClient::Attach(self.intent_of_statement(statement.as_deref()));
         };
         if self.name_is_open(names.statement)
             || statement.as_ref().is_some_and(|known| self.statement_is_open(known, server))
@@ -466,6 +492,13 @@ impl Session {
             Ok(found) => found,
             Err(error) => return FromClient::Refuse(Refusal::Client(error)),
         };
+        let answered = match head.tag {
+            frontend::Close::TAG => self.own_close(target, name),
+            _ => self.own_describe(target, name),
+        };
+        if answered {
+            return FromClient::Swallow;
+        }
         let ours = self.rules.follow_statements
             && target == frontend::Target::Statement
             && (!name.is_empty() || self.statements.find(name).is_some());
@@ -488,14 +521,8 @@ impl Session {
         }
         let statement = if ours { self.statements.find(name).cloned() } else { None };
         match (server, statement) {
-            (None, _) if self.is_own(name) => {
-                self.own_describe(target);
-                FromClient::Swallow
-            }
-            (None, statement) => {
-                let said = statement.map_or(Intent::Unstated, |known| known.intent());
-                FromClient::Attach(self.placed(said))
-            }
+            (None, Some(statement)) if self.hold_describe(&statement) => FromClient::Swallow,
+            (None, statement) => FromClient::Attach(self.intent_of_statement(statement.as_deref())),
             (Some(_), None) => self.forward_extended(Expect::Describe { kept: None }),
             (Some(server), Some(statement)) if self.statement_is_open(&statement, server) => {
                 FromClient::Wait
