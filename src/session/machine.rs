@@ -357,6 +357,7 @@ impl Session {
                 self.parameters.set(index, value);
             }
         }
+        self.read_only.after_reset(server.read_only);
         self.restore = self.rules.mode == PoolMode::Session;
     }
 

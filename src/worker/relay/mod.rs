@@ -325,10 +325,11 @@ impl Relay {
             }
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
+            let first = !self.session.in_transaction();
             let verdict = self.session.client_message(head, have, state, &mut self.out);
             if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
-                self.info.clock.request(!self.session.in_transaction(), self.info.age(self.now));
+                self.info.clock.request(first, self.info.age(self.now));
             }
             match verdict {
                 FromClient::NeedMore(want) => {
