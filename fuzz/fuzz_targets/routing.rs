@@ -14,11 +14,13 @@ fuzz_target!(|text: &[u8]| {
         Some(target) => assert_eq!(intent(text), Intent::Hint(target)),
         None => assert!(!matches!(intent(text), Intent::Hint(_))),
     }
-    let _ = ends_transaction(text);
+    let _ = (ends_transaction(text), first_statement(text), own::own_command(text));
+    // A BEGIN that is held back says nothing of itself, ends nothing, and is no command for us.
     if bare_begin(text).is_some() {
         assert_eq!(intent(text), Intent::Unstated);
+        assert_eq!(first_statement(text), Intent::Unstated);
+        assert!(ends_transaction(text).is_none() && own::own_command(text).is_none());
     }
-    let _ = (first_statement(text), own::own_command(text));
     let _ = (grammar::look(text), shape::without_constants(text));
     let _ = shape::shape(text, &RandomState::new());
     if let Some(cut) = text.get(..text.len() / 2) {

@@ -149,7 +149,14 @@ impl World {
         let prepare_unnamed =
             if bits & 64 != 0 { PrepareUnnamed::On } else { PrepareUnnamed::Off };
         let outlives_server = bits & 8 != 0;
-        let rules = Rules { mode, follow_statements, prepare_unnamed, realm: 0, outlives_server, holds_begin: outlives_server };
+        let rules = Rules {
+            mode,
+            follow_statements,
+            prepare_unnamed,
+            realm: 0,
+            outlives_server,
+            holds_begin: outlives_server,
+        };
         let tracked = Tracked::new(&[]);
         let mut parameters = Parameters::new(tracked.clone());
         parameters.note(b"TimeZone", if bits & 32 != 0 { b"Mars/Olympus" } else { b"UTC" });
@@ -167,6 +174,7 @@ impl World {
             requests: Counts::default(),
             told: Counts::default(),
             place: match bits >> 3 & 0b1001 {
+                _ if bits & 128 != 0 => Place::Primary,
                 0 => Place::Primary,
                 1 => Place::Unknown,
                 8 => Place::Guessed,
@@ -324,6 +332,11 @@ impl World {
                     self.drain();
                     return self.lose_server(&words, false);
                 }
+                FromServer::CannotBegin(words) => {
+                    assert!(server.model.status == TransactionStatus::Idle || !self.honest);
+                    self.drain();
+                    return self.lose_server(&words, false);
+                }
                 FromServer::Elsewhere(_) => return self.move_on(),
                 FromServer::Refuse(refusal) => {
                     let ours = matches!(
@@ -358,7 +371,7 @@ impl World {
         self.moves += 1;
         self.out.to_client.clear();
         self.session.take_back();
-        assert!(self.session.is_quiet(), "moves on in the middle of something");
+        assert!(!self.session.awaits_answer(), "moves on in the middle of something");
         self.next = server.since;
         self.requests = server.requests_before;
         self.told = server.told_before;
@@ -457,6 +470,8 @@ struct Postgres {
     skipping: bool,
     /// It reads COPY data, asked for by Execute (`true`) or Query.
     copying: Option<bool>,
+    /// Whether the unnamed statement, and the unnamed portal, begin a transaction.
+    begins: [bool; 2],
 }
 
 impl Default for Postgres {
@@ -467,6 +482,7 @@ impl Default for Postgres {
             status: TransactionStatus::Idle,
             skipping: false,
             copying: None,
+            begins: [false; 2],
         }
     }
 }
@@ -512,7 +528,9 @@ impl Postgres {
             M::Query(query) => self.run(&query.text, special, out),
             M::FunctionCall(_) => backend::FunctionCallResponse { value: None }.encode(out),
             M::Parse(parse) => {
-                if !parse.name.is_empty() && !self.statements.insert(parse.name) {
+                if parse.name.is_empty() {
+                    self.begins[0] = parse.query.first() == Some(&b'B');
+                } else if !self.statements.insert(parse.name) {
                     return self.fail(true, out);
                 }
                 backend::ParseComplete.encode(out);
@@ -524,6 +542,7 @@ impl Postgres {
                 if special && !bind.statement.is_empty() {
                     return self.fail_stale(out);
                 }
+                self.begins[1] = bind.statement.is_empty() && self.begins[0];
                 backend::BindComplete.encode(out);
             }
             M::Describe(describe) => {
@@ -541,6 +560,10 @@ impl Postgres {
             M::Execute(execute) if execute.portal.first() == Some(&b'c') => {
                 self.copying = Some(true);
                 backend::CopyInResponse { format: 0, column_formats: vec![] }.encode(out);
+            }
+            M::Execute(execute) if execute.portal.is_empty() && self.begins[1] => {
+                self.status = TransactionStatus::Active;
+                self.done(b"BEGIN", out);
             }
             M::Execute(_) if special => backend::PortalSuspended.encode(out),
             M::Execute(_) => self.done(b"SELECT 0", out),

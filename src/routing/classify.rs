@@ -1,6 +1,7 @@
 //! What a text says of the transaction that it begins, and whether it does no more than end one.
 
 use super::hint::{self, Target};
+use super::modes::{self, Modes, Verb};
 use super::scan::{Scanner, Token};
 
 /// Where a transaction may run, as far as its first statement tells.
@@ -10,7 +11,7 @@ pub enum Intent {
     Unstated,
     /// It says that it only reads: `BEGIN` or `START TRANSACTION` with `READ ONLY`.
     ReadOnly,
-    /// It says that it writes: `READ WRITE`.
+    /// It says that it writes, `READ WRITE`, or wants what no replica has, `SERIALIZABLE`.
     ReadWrite,
     /// It is one statement outside of a block that only reads, by PostgreSQL's grammar (`route_reads = auto`).
     LooksReadOnly,
@@ -36,91 +37,76 @@ const CUT_FROM: usize = 4096 - 5;
 /// A text that goes on after `BEGIN READ ONLY;` is read-only if nothing in it can run outside of that transaction.
 pub fn intent(text: &[u8]) -> Intent {
     // The common path: the first word is neither BEGIN nor START, and no comment leads.
-    let first =
-        text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c));
-    match first {
-        Some(b'b' | b'B' | b's' | b'S') => {}
-        Some(b'/' | b'-') => {
-            if let Some(target) = hint::leading(text) {
-                return Intent::Hint(target);
-            }
-        }
-        _ => return Intent::Unstated,
+    if !may_begin(text) {
+        return Intent::Unstated;
     }
-    begins(text).unwrap_or(Intent::Unstated)
+    match hint::leading(text) {
+        Some(target) => Intent::Hint(target),
+        None => begins(text).unwrap_or(Intent::Unstated),
+    }
 }
 
 /// `None`: it does not say, or is in doubt.
 fn begins(text: &[u8]) -> Option<Intent> {
     let mut tokens = Scanner::new(text);
-    let first = tokens.next()?;
-    let mut token = tokens.next();
-    if first.is("BEGIN") {
-        if token.is_some_and(|token| token.is("WORK") || token.is("TRANSACTION")) {
-            token = tokens.next();
-        }
-    } else if first.is("START") && token?.is("TRANSACTION") {
-        token = tokens.next();
-    } else {
-        return None;
-    }
-    let whole = text.len() < CUT_FROM;
-    let end = match modes(&mut tokens, token)? {
-        Modes { read_only: Some(true), end } => end,
-        Modes { read_only: Some(false), .. } => return Some(Intent::ReadWrite),
+    let (_, mut modes) = modes::begin(&mut tokens)?;
+    if modes.read_only.is_none() && !modes.serializable {
         // The next statement may say so: BEGIN; SET TRANSACTION READ ONLY.
-        Modes { read_only: None, end } => {
-            end?;
-            match set_transaction(&mut tokens)? {
-                Modes { read_only: Some(true), end } => end,
-                Modes { read_only: Some(false), .. } => return Some(Intent::ReadWrite),
-                Modes { read_only: None, .. } => return None,
-            }
-        }
-    };
-    let read_only = match end {
-        // The text may have been cut in front of a READ WRITE.
-        None => whole.then_some(()),
-        Some(AtSemicolon) => stays_inside(&mut tokens, whole),
-    };
-    read_only.map(|()| Intent::ReadOnly)
-}
-
-/// A list of transaction modes was read up to a semicolon, which is consumed.
-struct AtSemicolon;
-
-/// `SET TRANSACTION` with its modes.
-fn set_transaction(tokens: &mut Scanner<'_>) -> Option<Modes> {
-    let is_next = |token: Option<Token<'_>>, word| token.is_some_and(|token| token.is(word));
-    if !is_next(tokens.next(), "SET") || !is_next(tokens.next(), "TRANSACTION") {
-        return None;
+        modes.end?;
+        modes = modes::set_transaction(&mut tokens)?;
     }
-    let first = tokens.next();
-    modes(tokens, first)
+    Some(said(&modes, &mut tokens, text))
 }
 
-/// Whether the whole text is a BEGIN that says nothing of reading and writing, and the tag that it is answered by.
-pub fn bare_begin(text: &[u8]) -> Option<&'static str> {
-    if text.len() >= CUT_FROM || hint::leading(text).is_some() {
+/// What a transaction says of itself by its modes; what follows them is still to be read from `tokens`.
+fn said(modes: &Modes, tokens: &mut Scanner<'_>, text: &[u8]) -> Intent {
+    let whole = text.len() < CUT_FROM;
+    match modes.read_only {
+        _ if modes.serializable => Intent::ReadWrite,
+        Some(false) => Intent::ReadWrite,
+        // The text may have been cut in front of a READ WRITE.
+        Some(true) if modes.end.is_none() && whole => Intent::ReadOnly,
+        Some(true) if modes.end.is_some() && stays_inside(tokens, whole).is_some() => {
+            Intent::ReadOnly
+        }
+        Some(true) | None => Intent::Unstated,
+    }
+}
+
+/// A BEGIN that says nothing of where its transaction may run, see [`bare_begin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BareBegin {
+    /// What it is answered by, and all that has to be said of one without modes: `BEGIN` or `START TRANSACTION`.
+    pub tag: &'static str,
+    /// It has modes.
+    pub has_modes: bool,
+}
+
+/// Whether the whole text is a BEGIN that any host can run and that does not say on which it is to.
+pub fn bare_begin(text: &[u8]) -> Option<BareBegin> {
+    // The common path: the first word is neither BEGIN nor START, and no comment leads.
+    if !may_begin(text) || text.len() >= CUT_FROM || hint::leading(text).is_some() {
         return None;
     }
     let mut tokens = Scanner::new(text);
-    let first = tokens.next()?;
-    let mut token = tokens.next();
-    let tag = if first.is("BEGIN") {
-        if token.is_some_and(|token| token.is("WORK") || token.is("TRANSACTION")) {
-            token = tokens.next();
-        }
-        "BEGIN"
-    } else if first.is("START") && token?.is("TRANSACTION") {
-        token = tokens.next();
-        "START TRANSACTION"
-    } else {
-        return None;
-    };
-    let modes = modes(&mut tokens, token)?;
+    let (verb, modes) = modes::begin(&mut tokens)?;
+    let bare = modes.read_only.is_none() && !modes.serializable;
     let alone = modes.end.is_none() || tokens.all(|token| token == Token::Semicolon);
-    (modes.read_only.is_none() && alone).then_some(tag)
+    let tag = match verb {
+        Verb::Begin => "BEGIN",
+        Verb::Start => "START TRANSACTION",
+    };
+    (bare && alone).then_some(BareBegin { tag, has_modes: !modes.is_empty })
+}
+
+/// Whether a look at more than the first byte is due to tell whether a text begins a transaction.
+fn may_begin(text: &[u8]) -> bool {
+    matches!(first_byte(text), Some(b'b' | b'B' | b's' | b'S' | b'/' | b'-'))
+}
+
+/// The first byte that is no white space.
+fn first_byte(text: &[u8]) -> Option<&u8> {
+    text.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c))
 }
 
 /// What the first statement after a bare BEGIN says of its transaction.
@@ -128,72 +114,11 @@ pub fn first_statement(text: &[u8]) -> Intent {
     if let Some(target) = hint::leading(text) {
         return Intent::Hint(target);
     }
-    let whole = text.len() < CUT_FROM;
     let mut tokens = Scanner::new(text);
-    let read_only = match set_transaction(&mut tokens) {
-        Some(Modes { read_only: Some(false), .. }) => return Intent::ReadWrite,
-        Some(Modes { read_only: Some(true), end: None }) => whole.then_some(()),
-        Some(Modes { read_only: Some(true), end: Some(AtSemicolon) }) => {
-            stays_inside(&mut tokens, whole)
-        }
-        _ => None,
-    };
-    match read_only {
-        Some(()) => Intent::ReadOnly,
+    match modes::set_transaction(&mut tokens) {
+        Some(modes) => said(&modes, &mut tokens, text),
         None => Intent::Unstated,
     }
-}
-
-struct Modes {
-    /// `None`: they say neither.
-    read_only: Option<bool>,
-    /// `None`: up to the end of the text.
-    end: Option<AtSemicolon>,
-}
-
-/// Reads `transaction_mode [[,] …]` (gram.y); of two that contradict each other the later counts, as in PostgreSQL.
-fn modes<'a>(tokens: &mut Scanner<'a>, first: Option<Token<'a>>) -> Option<Modes> {
-    let mut read_only = None;
-    let mut token = first;
-    let mut some_read = false;
-    loop {
-        match token {
-            None => return Some(Modes { read_only, end: None }),
-            Some(Token::Semicolon) => return Some(Modes { read_only, end: Some(AtSemicolon) }),
-            Some(Token::Comma) if some_read => token = Some(tokens.next()?),
-            _ => {}
-        }
-        let word = token?;
-        if word.is("READ") {
-            let kind = tokens.next()?;
-            read_only = match kind {
-                _ if kind.is("ONLY") => Some(true),
-                _ if kind.is("WRITE") => Some(false),
-                _ => return None,
-            };
-        } else if word.is("ISOLATION") {
-            isolation_level(tokens)?;
-        } else if word.is("NOT") {
-            tokens.next()?.is("DEFERRABLE").then_some(())?;
-        } else if !word.is("DEFERRABLE") {
-            return None;
-        }
-        some_read = true;
-        token = tokens.next();
-    }
-}
-
-/// What follows `ISOLATION`.
-fn isolation_level(tokens: &mut Scanner<'_>) -> Option<()> {
-    tokens.next()?.is("LEVEL").then_some(())?;
-    let level = tokens.next()?;
-    if level.is("SERIALIZABLE") {
-        return Some(());
-    }
-    let second = tokens.next()?;
-    let known = (level.is("REPEATABLE") && second.is("READ"))
-        || (level.is("READ") && (second.is("COMMITTED") || second.is("UNCOMMITTED")));
-    known.then_some(())
 }
 
 /// Whether nothing of the rest of a text can run outside of the read-only transaction that was begun in front of it.
@@ -279,14 +204,14 @@ mod tests {
             "Begin Transaction Read Only ; ",
             "START TRANSACTION READ ONLY",
             "start transaction isolation level repeatable read, read only",
-            "start transaction read only isolation level serializable not deferrable",
+            "start transaction read only isolation level repeatable read not deferrable",
             "begin isolation level read committed, read only, deferrable;",
             "BEGIN ISOLATION LEVEL READ UNCOMMITTED READ ONLY",
             "begin read write, read only",
             " \n/* a /* b */ c */begin--x\nread/**/only -- y",
             "begin read only; -- nothing more\n ; ",
             "begin; set transaction read only",
-            "begin isolation level serializable; set transaction read only; select 1; commit",
+            "begin isolation level repeatable read; set transaction read only; select 1; commit",
         ] {
             assert_eq!(intent(text.as_bytes()), Intent::ReadOnly, "{text}");
         }
@@ -376,10 +301,15 @@ mod tests {
             "begin read only read write",
             "start transaction read write; insert into t values (1); commit",
             "begin; set transaction read write",
+            "begin isolation level serializable",
+            "begin isolation level serializable read only deferrable",
+            "begin; set transaction isolation level serializable, read only",
         ] {
             assert_eq!(intent(text.as_bytes()), Intent::ReadWrite, "{text}");
         }
-        assert_eq!(first_statement(b"set transaction read write"), Intent::ReadWrite);
+        for text in ["set transaction read write", "set transaction isolation level serializable"] {
+            assert_eq!(first_statement(text.as_bytes()), Intent::ReadWrite, "{text}");
+        }
     }
 
     #[test]
@@ -391,13 +321,16 @@ mod tests {
             "begin isolation level repeatable read",
             "begin deferrable",
         ] {
-            assert_eq!(bare_begin(text.as_bytes()), Some("BEGIN"), "{text}");
+            let bare = bare_begin(text.as_bytes()).expect(text);
+            let modes = text.contains("deferrable") || text.contains("level");
+            assert_eq!((bare.tag, bare.has_modes), ("BEGIN", modes), "{text}");
         }
-        let start = b"/* x */ start transaction isolation level serializable -- y";
-        assert_eq!(bare_begin(start), Some("START TRANSACTION"));
+        let start = bare_begin(b"/* x */ start transaction isolation level read committed -- y");
+        assert_eq!(start, Some(BareBegin { tag: "START TRANSACTION", has_modes: true }));
         for text in [
             "begin read only",
             "begin read write",
+            "begin isolation level serializable",
             "begin; select 1",
             "/* pgweir: route=replica */ begin",
             "begin bogus",
@@ -421,7 +354,7 @@ mod tests {
         let hinted = b"/* pgweir: route=replica */ select 1";
         assert_eq!(first_statement(hinted), Intent::Hint(Target::Replica));
         for text in [
-            "set transaction isolation level serializable",
+            "set transaction isolation level read committed",
             "set transaction read only; set transaction read write; insert into t values (1)",
             "set transaction read only; commit; insert into t values (1)",
             "set local x = 1",

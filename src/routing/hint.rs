@@ -1,6 +1,8 @@
 //! Hints: what a comment in front of the first statement says about the host.
 //!
 //! - `/* pgweir: route=primary */`, `/* pgweir: route=replica */`, also as `-- pgweir: route=replica`
+//! - `/* pgdog_role: primary */`, `/* pgdog_role: replica */`, also among others of pgdog's: `/* pgdog_shard: 0 pgdog_role:
+//!   primary */` (pgdog manual, "Manual routing")
 //! - `/*NO LOAD BALANCE*/`, pgpool's: the primary (pgpool manual, "Load Balancing")
 //!
 //! pgcat has no comment for roles: its comments, found by patterns that each installation makes up, name shards; roles
@@ -29,13 +31,29 @@ fn hint(comment: &[u8]) -> Option<Target> {
     if comment.eq_ignore_ascii_case(b"NO LOAD BALANCE") {
         return Some(Target::Primary);
     }
+    ours(comment).or_else(|| pgdogs(comment))
+}
+
+/// `pgweir: route=…`, and nothing else.
+fn ours(comment: &[u8]) -> Option<Target> {
     let said = after(comment, b"pgweir")?;
     let said = after(said, b":")?;
     let said = after(said, b"route")?;
-    let route = after(said, b"=")?;
-    if route.eq_ignore_ascii_case(b"primary") {
+    target(after(said, b"=")?)
+}
+
+/// `pgdog_role: …` anywhere in the comment.
+fn pgdogs(comment: &[u8]) -> Option<Target> {
+    let at = memchr::memmem::find(comment, b"pgdog_role:")?;
+    let said = after(comment.get(at..)?, b"pgdog_role:")?;
+    let end = said.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(said.len());
+    target(said.get(..end)?)
+}
+
+fn target(name: &[u8]) -> Option<Target> {
+    if name.eq_ignore_ascii_case(b"primary") {
         Some(Target::Primary)
-    } else if route.eq_ignore_ascii_case(b"replica") {
+    } else if name.eq_ignore_ascii_case(b"replica") {
         Some(Target::Replica)
     } else {
         None
@@ -60,10 +78,17 @@ mod tests {
             "  -- app: billing\n /* PGWEIR : ROUTE = Replica */ select 1",
             "-- pgweir: route=replica\nselect 1",
             "/* pgweir: route=replica */ /* pgweir: route=primary */ select 1",
+            "/* pgdog_role: replica */ select 1",
+            "/* pgdog_shard: 0, pgdog_role:replica */ select 1",
         ] {
             assert_eq!(leading(text.as_bytes()), Some(Target::Replica), "{text}");
         }
-        for text in ["/* pgweir: route=primary */ begin", "/*NO LOAD BALANCE*/ select 1"] {
+        for text in [
+            "/* pgweir: route=primary */ begin",
+            "/*NO LOAD BALANCE*/ select 1",
+            "/* pgdog_role: primary pgdog_shard: 0 */ select 1",
+            "/*NO LOAD BALANCE*/ /* pgdog_role: replica */ select 1",
+        ] {
             assert_eq!(leading(text.as_bytes()), Some(Target::Primary), "{text}");
         }
     }
@@ -77,6 +102,9 @@ mod tests {
             "/* pgweir: route=replicas */ select 1",
             "/* pgweir: route=auto */ select 1",
             "/* pgweir route=replica */ select 1",
+            "/* pgdog_role: auto */ select 1",
+            "/* pgdog_role replica */ select 1",
+            "select 1 /* pgdog_role: replica */",
             "/* route=replica */ select 1",
             "/* pgweir: route=replica",
             "/* a /* pgweir: route=replica */ */ select 1",

@@ -10,6 +10,7 @@
 //! - `scan` — words, comments and quotes as PostgreSQL's lexer sees them
 //! - `hint` — what a leading comment says
 //! - `own` — commands for pgweir itself: `SET pgweir.route` and the like
+//! - `modes` — transaction modes, as behind `BEGIN`
 //! - `classify` — what a transaction says of itself, and whether a text only ends one
 //! - `route` — intent and `target_session_attrs` to what is wanted
 //! - `balance` — which of several replicas
@@ -24,13 +25,15 @@ pub mod causal;
 pub mod classify;
 pub mod grammar;
 pub mod hint;
+mod modes;
 pub mod own;
 pub mod route;
 mod scan;
 pub mod shape;
 
 pub use classify::{
-    Intent, TransactionEnd, bare_begin, ends_transaction, first_statement, intent, is_plannable,
+    BareBegin, Intent, TransactionEnd, bare_begin, ends_transaction, first_statement, intent,
+    is_plannable,
 };
 pub use hint::Target;
 pub use route::{Decision, Reason, Wanted, decide};

@@ -51,17 +51,21 @@ impl<'a> Scanner<'a> {
         Self { rest: text }
     }
 
-    /// As the next token, but with its bytes where it is no constant.
-    pub(super) fn next_piece(&mut self) -> Option<Piece<'a>> {
+    /// The next token, and the bytes that it stands for.
+    pub(super) fn next_spelled(&mut self) -> Option<(Token<'a>, &'a [u8])> {
         while self.comment().is_some() {}
         let from = self.rest;
         let token = self.next()?;
-        let bytes = from.get(..from.len() - self.rest.len()).unwrap_or_default();
-        Some(match (token, bytes) {
+        Some((token, from.get(..from.len() - self.rest.len()).unwrap_or_default()))
+    }
+
+    /// As the next token, but with its bytes where it is no constant.
+    pub(super) fn next_piece(&mut self) -> Option<Piece<'a>> {
+        Some(match self.next_spelled()? {
             (Token::Doubtful, _) => Piece::Doubtful,
             (Token::Other, [b'\'' | b'0'..=b'9', ..] | [b'e' | b'E', b'\'', ..]) => Piece::Constant,
             (Token::Other, [b'$', _, .., b'$'] | b"$$") => Piece::Constant,
-            _ => Piece::Text(bytes),
+            (_, bytes) => Piece::Text(bytes),
         })
     }
 

@@ -69,6 +69,7 @@ impl Session {
                 _ => self.middle(head.tag),
             },
             backend::ParseComplete::TAG => match self.pending.front() {
+                Some(Expect::Begin) => FromServer::Swallow(Then::GoOn),
                 Some(Expect::Parse(Parse::Hidden(_))) => self.complete_hidden(),
                 Some(Expect::Parse(_)) => self.complete(),
                 _ => unexpected(head.tag),
@@ -78,9 +79,11 @@ impl Session {
                 Some(Expect::Close) => self.complete(),
                 _ => unexpected(head.tag),
             },
-            backend::BindComplete::TAG => {
-                self.complete_if(matches!(self.pending.front(), Some(Expect::Bind { .. })), head)
-            }
+            backend::BindComplete::TAG => match self.pending.front() {
+                Some(Expect::Begin) => FromServer::Swallow(Then::GoOn),
+                Some(Expect::Bind { .. }) => self.complete(),
+                _ => unexpected(head.tag),
+            },
             backend::NoData::TAG => self
                 .complete_if(matches!(self.pending.front(), Some(Expect::Describe { .. })), head),
             backend::PortalSuspended::TAG => match self.pending.front() {
@@ -177,6 +180,10 @@ impl Session {
         }
         match self.pending.front() {
             Some(Expect::Execute { .. }) => self.complete_result(),
+            Some(Expect::Begin) => {
+                self.begun();
+                FromServer::Swallow(Then::GoOn)
+            }
             _ => self.middle(head.tag),
         }
     }
@@ -187,12 +194,16 @@ impl Session {
             return;
         }
         if matches!(tag, b"DISCARD ALL" | b"DEALLOCATE ALL") && self.rules.follow_statements {
+            self.own = None;
             self.statements.clear();
             server.statements.clear();
         }
         if matches!(tag, b"DISCARD ALL" | b"RESET") {
             server.in_force.disturb();
             self.reset_seen = true;
+        }
+        if tag == b"DISCARD ALL" || tag == b"RESET" && self.reset_all_seen {
+            self.route.reset();
         }
     }
 
@@ -234,10 +245,6 @@ impl Session {
                 self.parameters.adopt(&server.parameters);
                 return FromServer::Swallow(Then::GoOn);
             }
-            Some(Expect::Begin) => {
-                self.replay = if self.held.is_some() { self.replay } else { Replay::No };
-                return FromServer::Swallow(self.begun());
-            }
             Some(Expect::Sync) if self.replay == Replay::Due => {
                 self.replay = Replay::No;
                 return FromServer::Swallow(Then::Replay);
@@ -247,6 +254,7 @@ impl Session {
         }
         self.replay = Replay::No;
         self.held = None;
+        self.reset_all_seen = false;
         self.tally.queries += 1;
         self.copy_in = false;
         self.status = status;
@@ -279,8 +287,8 @@ impl Session {
                 return FromServer::LastWords(error);
             }
             if matches!(self.pending.front(), Some(Expect::Begin)) {
-                self.cannot_begin(error);
-                return FromServer::Swallow(Then::GoOn);
+                self.replay = Replay::No;
+                return FromServer::CannotBegin(error);
             }
             if matches!(self.pending.front(), Some(Expect::Parameters)) {
                 if let Some(startup) = &self.startup {
@@ -336,7 +344,11 @@ impl Session {
         if stale {
             self.keep_no_more(&kept);
         }
-        let possible = bound && self.replay == Replay::Possible && self.pending.has_sync();
+        // In a transaction block, also one that was just begun, nothing can be run again.
+        let possible = bound
+            && self.replay == Replay::Possible
+            && self.pending.has_sync()
+            && !self.in_transaction();
         if !possible || !(stale || is_of_values(error)) {
             return false;
         }
@@ -387,6 +399,7 @@ impl Session {
             Expect::Local(Local::Closed(Some((name, statement)))) => {
                 self.forget_name(&name, Some(statement));
             }
+            Expect::Local(Local::Reply { undo: Some(route), .. }) => self.route = route,
             _ => {}
         }
     }

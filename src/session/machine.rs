@@ -19,7 +19,7 @@ use super::batches::Batches;
 use super::begin::Held;
 use super::elsewhere::Place;
 use super::lost::Lost;
-use super::own::Route;
+use super::own::{OwnStatements, Route};
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
@@ -172,6 +172,8 @@ pub struct Session {
     pub(super) bound_ends: bool,
     /// Nothing that was done since the attachment has left for either side.
     pub(super) untouched: bool,
+    /// How many answers of our own stood in the queue then.
+    pub(super) answered_before: usize,
     pub(super) replay: Replay,
     /// What kind of host the attached server is on.
     pub(super) place: Place,
@@ -196,6 +198,9 @@ pub struct Session {
     pub(super) lost: Option<Box<Lost>>,
     pub(super) held: Option<Held>,
     pub(super) route: Route,
+    pub(super) own: Option<Box<OwnStatements>>,
+    /// `RESET ALL` came by since the last ReadyForQuery.
+    pub(super) reset_all_seen: bool,
     pub(super) read_only: OfClient,
     pub(super) tally: Tally,
 }
@@ -215,6 +220,7 @@ impl Session {
             unnamed_ends: false,
             bound_ends: false,
             untouched: false,
+            answered_before: 0,
             replay: Replay::No,
             place: Place::Unknown,
             fresh: false,
@@ -230,6 +236,8 @@ impl Session {
             lost: None,
             held: None,
             route: Route::default(),
+            own: None,
+            reset_all_seen: false,
             read_only: OfClient::default(),
             tally: Tally::default(),
         }
@@ -301,7 +309,8 @@ impl Session {
         server.had_client = true;
         self.place = place;
         self.fresh = fresh;
-        self.untouched = self.pending.is_empty();
+        self.untouched = true;
+        self.answered_before = self.pending.len();
         self.replay = Replay::No;
         self.as_sent = false;
         self.restore = false;
@@ -348,6 +357,7 @@ impl Session {
                 self.parameters.set(index, value);
             }
         }
+        self.read_only.after_reset(server.read_only);
         self.restore = self.rules.mode == PoolMode::Session;
     }
 
@@ -391,10 +401,12 @@ impl Session {
             return false;
         }
         self.batches.settle();
-        while let Some(entry) = self.pending.pop_last() {
+        while self.pending.len() > self.answered_before
+            && let Some(entry) = self.pending.pop_last()
+        {
             self.forget(entry, None);
         }
-        self.unsynced = false;
+        self.unsynced = self.answered_before > 0;
         self.skipping = false;
         self.copy_in = false;
         self.replay = Replay::No;

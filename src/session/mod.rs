@@ -6,6 +6,7 @@
 //!
 //! - `machine` — the state machine: its state, attachment, rewinding
 //! - `from_client`, `from_server` — its transitions: requests; replies, transaction boundaries, COPY, errors until Sync
+//! - `extended` — of these, the requests that prepare, bind, describe and close
 //! - `begin` — a BEGIN that is held back until its transaction can be placed
 //! - `own` — commands for pgweir itself, answered without a server
 //! - `read_only` — sessions whose transactions are read-only unless they say otherwise
@@ -23,6 +24,7 @@
 pub mod batches;
 mod begin;
 pub mod elsewhere;
+mod extended;
 mod from_client;
 mod from_server;
 mod loss;

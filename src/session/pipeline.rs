@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend;
 
+use super::own::Route;
 use super::prepared::Statement;
 
 /// A request that waits for its answer.
@@ -48,7 +49,7 @@ pub enum Expect {
     CopyEnd,
     /// Our own `SET`s before the client's first request; all of it is hidden.
     Parameters,
-    /// A BEGIN that the client was answered already; all of it is hidden.
+    /// A BEGIN that the client was answered already: ParseComplete, BindComplete, CommandComplete, all hidden.
     Begin,
     /// Answered by us, in its turn.
     Local(Local),
@@ -87,8 +88,13 @@ pub enum Local {
     },
     /// CloseComplete: a client's Close of a name only forgets the name.
     Closed(Option<(Box<[u8]>, Arc<Statement>)>),
-    /// To a request for pgweir itself.
-    Reply(Bytes),
+    /// To a request that no server is asked for.
+    Reply {
+        /// The whole answer.
+        message: Bytes,
+        /// What the session's route was before, if an earlier request of the pipeline fails.
+        undo: Option<Route>,
+    },
 }
 
 impl Local {
@@ -96,7 +102,7 @@ impl Local {
         match self {
             Self::Parsed { .. } => backend::PARSE_COMPLETE,
             Self::Closed(_) => backend::CLOSE_COMPLETE,
-            Self::Reply(message) => message,
+            Self::Reply { message, .. } => message,
         }
     }
 }

@@ -16,7 +16,7 @@ use pgweir_codec::frontend;
 
 use super::unnamed::{self, Sightings};
 use crate::config::PrepareUnnamed;
-use crate::routing::{self, Intent};
+use crate::routing::{self, BareBegin, Intent};
 
 /// One definition, shared by all clients and servers that know it.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct Statement {
     definition: Bytes,
     intent: Intent,
     ends_transaction: bool,
+    bare_begin: Option<BareBegin>,
     /// Whether a client's unnamed statement may stand for it.
     fit_to_keep: AtomicBool,
 }
@@ -45,6 +46,11 @@ impl Statement {
     /// Whether it does nothing but end a transaction.
     pub fn ends_transaction(&self) -> bool {
         self.ends_transaction
+    }
+
+    /// Whether it does nothing but begin a transaction that any host can run.
+    pub fn bare_begin(&self) -> Option<BareBegin> {
+        self.bare_begin
     }
 
     /// Whether a client's unnamed statement may stand for it; see [`unnamed`].
@@ -138,11 +144,20 @@ impl StatementCache {
         let text = split_definition(&definition).0;
         let intent = routing::intent(text);
         let ends_transaction = routing::ends_transaction(text).is_some();
+        let bare_begin = routing::bare_begin(text);
         let server_name = format!("PGWEIR_{id}");
         let fit_to_keep = AtomicBool::new(
             definition.len() <= unnamed::LONGEST_KEPT && unnamed::fit_to_keep(text),
         );
-        Arc::new(Statement { id, server_name, definition, intent, ends_transaction, fit_to_keep })
+        Arc::new(Statement {
+            id,
+            server_name,
+            definition,
+            intent,
+            ends_transaction,
+            bare_begin,
+            fit_to_keep,
+        })
     }
 
     /// Forgets definitions that nobody holds any more. Called now and then by the janitor.

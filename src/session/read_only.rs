@@ -65,6 +65,13 @@ impl OfClient {
         }
     }
 
+    /// A `RESET` came by: what went back to the server's own goes back to what was asked for at startup.
+    pub(super) fn after_reset(&mut self, server: OnServer) {
+        if self.asked.is_some() && self.set == server.own {
+            self.set = None;
+        }
+    }
+
     fn now(self) -> bool {
         self.set.or(self.asked).unwrap_or(self.own)
     }
@@ -110,6 +117,19 @@ mod tests {
         let mut sql = BytesMut::new();
         server.write(wanted, &mut sql);
         String::from_utf8(sql.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_reset_returns_to_what_was_asked_for_at_startup() {
+        let server = OnServer { now: Some(false), own: Some(false) };
+        let mut client = OfClient { set: None, asked: Some(true), own: false };
+        client.note(NAME, b"off");
+        assert!(!client.now());
+        client.after_reset(server);
+        assert!(client.now());
+        client.note(NAME, b"on");
+        client.after_reset(server);
+        assert_eq!(client.set, Some(true), "that was no RESET of it");
     }
 
     #[test]

@@ -14,9 +14,12 @@ use super::{
     Session, Then,
 };
 use crate::config::{PoolMode, PrepareUnnamed};
-use crate::routing::{Intent, Target};
+use crate::routing::Intent;
 
 use TransactionStatus::{Active, Failed, Idle};
+
+#[cfg(test)]
+mod placing;
 
 /// A client's session and the server that it holds, if it does.
 struct Scene {
@@ -720,137 +723,4 @@ fn a_transaction_behind_one_on_a_replica_waits_until_it_can_be_placed() {
     scene.attach_at(Place::Primary, fresh_server(9));
     scene.goes_on(&insert);
     scene.goes_on(&insert);
-}
-
-#[test]
-fn a_bare_begin_waits_for_the_statement_that_places_its_transaction() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    assert_eq!(scene.client(&query("BEGIN")), FromClient::Swallow);
-    assert_eq!(scene.made_for_client(), "CZ");
-    assert!(scene.session.in_transaction());
-    let first = query("SET TRANSACTION READ ONLY");
-    assert_eq!(scene.client(&first), FromClient::Attach(Intent::ReadOnly));
-    scene.attach_at(Place::Replica, fresh_server(9));
-    assert_eq!(scene.made_for_server(), "Q", "BEGIN goes ahead of it");
-    assert_eq!(scene.client(&first), FromClient::Wait);
-    assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
-    assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
-    scene.goes_on(&first);
-    scene.passes(&complete("SET"));
-    assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
-    scene.goes_on(&query("COMMIT"));
-    scene.passes(&complete("COMMIT"));
-    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
-}
-
-#[test]
-fn a_transaction_that_asks_for_nothing_needs_no_server() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    for end in ["COMMIT", "ROLLBACK"] {
-        assert_eq!(scene.client(&query("begin")), FromClient::Swallow);
-        assert_eq!(scene.client(&query(end)), FromClient::Swallow);
-        assert_eq!(scene.made_for_client(), "CZCZ");
-        assert!(!scene.session.in_transaction());
-    }
-    // In session mode, and where nothing is routed, BEGIN goes on as it is.
-    let mut scene = Scene::new(PoolMode::Session);
-    assert_eq!(scene.client(&query("begin")), FromClient::Attach(Intent::Unstated));
-}
-
-#[test]
-fn a_held_begin_is_told_to_the_next_server_when_the_first_is_no_primary_any_more() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    assert_eq!(scene.client(&query("BEGIN")), FromClient::Swallow);
-    let insert = query("INSERT INTO t VALUES (1)");
-    for again in [true, false] {
-        assert_eq!(scene.client(&insert), FromClient::Attach(Intent::Unstated));
-        let mut server = fresh_server(9);
-        server.note(b"in_hot_standby", if again { b"on" } else { b"off" });
-        scene.out.to_server.clear();
-        scene.attach_at(Place::Primary, server);
-        assert_eq!(scene.made_for_server(), "Q");
-        scene.session.committed();
-        assert_eq!(scene.server(&complete("BEGIN")), FromServer::Swallow(Then::GoOn));
-        assert_eq!(scene.server(&ready(Active)), FromServer::Swallow(Then::GoOn));
-        scene.goes_on(&insert);
-        if again {
-            let verdict = scene.server(&refusal(SqlState::READ_ONLY_SQL_TRANSACTION));
-            assert_eq!(verdict, FromServer::Elsewhere(Elsewhere::Demoted));
-            scene.session.take_back();
-            scene.server = None;
-        }
-    }
-    scene.passes(&complete("INSERT 0 1"));
-    assert_eq!(scene.server(&ready(Active)), FromServer::Forward(Then::Ready));
-}
-
-#[test]
-fn where_a_session_wants_its_transactions_is_its_own_affair_and_needs_no_server() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    assert_eq!(scene.client(&query("SET pgweir.route = replica")), FromClient::Swallow);
-    assert_eq!(scene.made_for_client(), "CZ");
-    let replica = Intent::Hint(Target::Replica);
-    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(replica));
-    let hinted = query("/* pgweir: route=primary */ SELECT 1");
-    assert_eq!(scene.client(&hinted), FromClient::Attach(Intent::Hint(Target::Primary)));
-    assert_eq!(scene.client(&query("SHOW pgweir.route")), FromClient::Swallow);
-    assert_eq!(scene.made_for_client(), "TDCZ");
-    assert_eq!(scene.client(&query("SET pgweir.route = nowhere")), FromClient::Swallow);
-    assert_eq!(scene.made_for_client(), "EZ");
-    // By the extended protocol.
-    for message in [parse("", "RESET pgweir.route"), bind(""), execute(), sync()] {
-        assert_eq!(scene.client(&message), FromClient::Swallow);
-    }
-    assert_eq!(scene.made_for_client(), "12CZ");
-    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
-}
-
-#[test]
-fn a_session_that_is_read_only_by_default_reads_on_replicas_and_finds_its_servers_so() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    let known = |value: &'static [u8]| {
-        let mut server = fresh_server(9);
-        server.note(b"default_transaction_read_only", value);
-        server.logged_in();
-        server
-    };
-    let name = "default_transaction_read_only";
-    scene.attach_at(Place::Primary, known(b"off"));
-    scene.goes_on(&query("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"));
-    scene.passes(&complete("SET"));
-    scene.passes(&reported(name, "on"));
-    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
-    let used = scene.server.take().unwrap();
-    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::ReadOnly));
-    scene.out.to_server.clear();
-    scene.attach_at(Place::Replica, known(b"off"));
-    let sql = String::from_utf8_lossy(&scene.out.to_server).into_owned();
-    assert!(sql.contains("SET default_transaction_read_only=on"), "{sql}");
-    // The next client has the server as it was.
-    let mut other = Scene::new(PoolMode::Transaction);
-    other.attach_at(Place::Primary, used);
-    let sql = String::from_utf8_lossy(&other.out.to_server).into_owned();
-    assert!(sql.contains("RESET default_transaction_read_only"), "{sql}");
-}
-
-#[test]
-fn a_statement_whose_begin_fails_is_not_run() {
-    let mut scene = Scene::new(PoolMode::Transaction);
-    assert_eq!(scene.client(&query("BEGIN ISOLATION LEVEL SERIALIZABLE")), FromClient::Swallow);
-    let insert = query("/* pgweir: route=replica */ INSERT INTO t VALUES (1)");
-    let replica = FromClient::Attach(Intent::Hint(Target::Replica));
-    assert_eq!(scene.client(&insert), replica);
-    scene.attach_at(Place::Replica, fresh_server(9));
-    assert_eq!(scene.client(&insert), FromClient::Wait);
-    let refused = refusal(SqlState::FEATURE_NOT_SUPPORTED);
-    assert_eq!(scene.server(&refused), FromServer::Swallow(Then::GoOn));
-    assert_eq!(scene.server(&ready(Idle)), FromServer::Swallow(Then::Release));
-    scene.server = None;
-    scene.session.detached();
-    scene.made_for_client();
-    for (text, told) in [(&insert, "EZ"), (&query("SELECT 1"), "EZ"), (&query("ROLLBACK"), "CZ")] {
-        assert_eq!(scene.client(text), FromClient::Swallow);
-        assert_eq!(scene.made_for_client(), told);
-    }
-    assert_eq!(scene.client(&query("SELECT 1")), FromClient::Attach(Intent::Unstated));
 }

@@ -42,6 +42,9 @@ pub enum FromServer {
     Swallow(Then),
     /// The server says good-bye (FATAL). It is to be closed; these are its words.
     LastWords(ErrorResponse),
+    /// The server refuses to begin the transaction whose BEGIN the client was answered already: it is to be closed; these
+    /// are its words.
+    CannotBegin(ErrorResponse),
     /// Another host is to run the request, of whose answer nothing has left for the client: drop what was to, close the
     /// server, take all back ([`Session::take_back`](super::Session::take_back)), and offer it again.
     Elsewhere(Elsewhere),

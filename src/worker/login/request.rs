@@ -8,7 +8,7 @@ use pgweir_codec::startup::{self, StartupMessage};
 use super::Guest;
 use super::end::{End, fatal, refused};
 use crate::routing::Target;
-use crate::routing::own::{NoSuchRoute, ROUTE, route};
+use crate::routing::own::{NoSuchRoute, PGDOG_ROLE, ROUTE, ROUTES_HINT, route};
 use crate::session::parameters::Tracked;
 use crate::session::startup::{Setting, normalise};
 
@@ -135,16 +135,20 @@ impl Guest<'_> {
     }
 }
 
-/// Takes out the setting that is for pgweir itself.
+/// Takes out what is for pgweir itself: where the session's transactions are to run, by our name for it or by pgdog's.
 fn take_route(settings: &mut Vec<Setting>) -> Result<Option<Target>, End> {
-    let at = settings.iter().position(|setting| setting.name == ROUTE.as_bytes());
-    let Some(value) = at.map(|at| settings.remove(at).value) else { return Ok(None) };
-    let value = String::from_utf8_lossy(&value);
-    route(&value.to_ascii_lowercase()).map_err(|NoSuchRoute| {
-        let text = format!("invalid value for parameter \"{ROUTE}\": \"{value}\"");
-        let response = fatal(SqlState::INVALID_PARAMETER_VALUE, &text);
-        End::Refused(Box::new(response.hint("Available values: primary, replica, auto.")))
-    })
+    let mut asked = None;
+    for name in [PGDOG_ROLE, ROUTE] {
+        let at = settings.iter().position(|setting| setting.name == name.as_bytes());
+        let Some(value) = at.map(|at| settings.remove(at).value) else { continue };
+        asked = route(&value).map_err(|NoSuchRoute| {
+            let value = String::from_utf8_lossy(&value);
+            let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
+            let response = fatal(SqlState::INVALID_PARAMETER_VALUE, &text);
+            End::Refused(Box::new(response.hint(ROUTES_HINT)))
+        })?;
+    }
+    Ok(asked)
 }
 
 /// The startup parameter that holds settings as command-line switches.

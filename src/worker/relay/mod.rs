@@ -325,10 +325,11 @@ impl Relay {
             }
             let have = unseen.get(..head.len.min(unseen.len())).unwrap_or_default();
             let state = self.lease.as_mut().map(|lease| &mut lease.connection().state);
+            let first = !self.session.in_transaction();
             let verdict = self.session.client_message(head, have, state, &mut self.out);
             if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
-                self.info.clock.request(!self.session.in_transaction(), self.info.age(self.now));
+                self.info.clock.request(first, self.info.age(self.now));
             }
             match verdict {
                 FromClient::NeedMore(want) => {
@@ -374,9 +375,17 @@ impl Relay {
             self.to_server.let_go();
         }
         // What was answered here, or has not arrived in full, is no query that runs.
-        if self.lease.is_none() && self.waiting.is_none() && self.query_since.take().is_some() {
-            let held = self.session.in_transaction();
-            self.info.enter(if held { Phase::InTransaction } else { Phase::Idle }, self.now);
+        let runs = self.lease.is_some() && self.session.awaits_answer();
+        if self.query_since.is_some() && self.waiting.is_none() && !runs {
+            self.query_since = None;
+            self.info.enter(
+                match (self.session.in_transaction(), &self.lease) {
+                    (true, _) => Phase::InTransaction,
+                    (false, Some(_)) => Phase::Holding,
+                    (false, None) => Phase::Idle,
+                },
+                self.now,
+            );
         }
         Ok(())
     }

@@ -130,6 +130,10 @@ impl Relay {
                     self.to_client.skip(head.len);
                     return self.server_lost(cx, Some(words), "server said good-bye");
                 }
+                FromServer::CannotBegin(words) => {
+                    self.to_client.skip(head.len);
+                    return self.server_lost(cx, Some(words), "it refuses to begin a transaction");
+                }
                 FromServer::Elsewhere(why) => {
                     self.to_client.skip(head.len);
                     self.move_on(why);

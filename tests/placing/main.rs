@@ -2,7 +2,9 @@
 //! session says that it wants to be.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod drivers;
 
 use common::{Cluster, Setup, Signal, Weir, WeirSetup, Wire, wait};
 use tokio_postgres::NoTls;
@@ -59,7 +61,10 @@ fn the_first_statement_after_begin_may_say_where_its_transaction_runs() {
         ("SET TRANSACTION READ ONLY", &scene.replica),
         ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", &scene.replica),
         ("/* pgweir: route=replica */ SELECT 1", &scene.replica),
+        ("/* pgdog_role: replica */ SELECT 1", &scene.replica),
+        ("SET LOCAL pgweir.route = replica", &scene.replica),
         ("SELECT 1", &scene.primary),
+        ("SHOW pgweir.route", &scene.primary),
         ("SET TRANSACTION READ WRITE", &scene.primary),
     ] {
         for begin in ["BEGIN", "START TRANSACTION ISOLATION LEVEL REPEATABLE READ"] {
@@ -79,6 +84,17 @@ fn the_first_statement_after_begin_may_say_where_its_transaction_runs() {
     assert_eq!(wire.query("SELECT 1").unwrap_err().code(), "25P02");
     wire.query("COMMIT").unwrap();
     assert_eq!(wire.query("SELECT count(*) FROM t").unwrap().one(), "0");
+    // No replica runs SERIALIZABLE: whoever asks for it has the primary, READ ONLY or not.
+    for begin in ["BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY", "BEGIN"] {
+        wire.query(begin).unwrap();
+        wire.query("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE READ ONLY").unwrap();
+        assert_eq!(who(&mut wire), scene.primary, "{begin}");
+        wire.query("COMMIT").unwrap();
+    }
+    // COPY may be the first statement as well.
+    wire.query("BEGIN").unwrap();
+    assert_eq!(wire.query("COPY (SELECT 1) TO STDOUT").map(|_| ()).ok(), Some(()));
+    wire.query("COMMIT").unwrap();
     wire.query("BEGIN").unwrap();
     wire.query("COMMIT").unwrap();
     scene.weir.stop();
@@ -130,6 +146,41 @@ fn a_held_begin_is_an_idle_transaction_to_its_timeout() {
 }
 
 #[test]
+fn a_transaction_begins_with_its_begin_to_the_transaction_timeout() {
+    let scene = start_with(|setup| setup.setting("transaction_timeout", 3));
+    let mut early = scene.client();
+    early.query("SELECT 1").unwrap();
+    let mut wire = scene.client();
+    wire.query("BEGIN").unwrap();
+    wait::until("the end of a transaction", wait::DEADLINE, || {
+        scene.weir.log().contains("transaction timeout")
+    });
+    // One that begins only now is none that has lasted since the last.
+    early.query("BEGIN").unwrap();
+    early.query("SELECT pg_sleep(0.7)").unwrap();
+    early.query("COMMIT").unwrap();
+    scene.weir.stop();
+}
+
+#[test]
+fn a_cancel_while_begin_is_held_back_hits_nobody() {
+    let scene = start();
+    let mut wire = scene.client();
+    wire.query("BEGIN").unwrap();
+    let (pid, secret) = wire.key();
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", scene.weir.port())).unwrap();
+    let mut request = bytes::BytesMut::new();
+    postgres_protocol::message::frontend::cancel_request(pid, secret, &mut request);
+    std::io::Write::write_all(&mut socket, &request).unwrap();
+    // The end of it says that it was dealt with.
+    assert_eq!(std::io::Read::read(&mut socket, &mut [0]).unwrap(), 0);
+    wire.query("INSERT INTO t VALUES (1)").unwrap();
+    wire.query("COMMIT").unwrap();
+    assert_eq!(scene.cluster.primary().query("SELECT count(*) FROM t").one(), "1");
+    scene.weir.stop();
+}
+
+#[test]
 fn a_session_that_is_read_only_by_default_reads_on_replicas() {
     let scene = start();
     let mut wire = scene.client();
@@ -169,6 +220,11 @@ fn a_session_that_is_read_only_by_default_reads_on_replicas() {
             assert_eq!(who(&mut asked), scene.replica, "{parameters:?}");
             assert_eq!(who(&mut wire), scene.primary);
         }
+        asked.query("SET default_transaction_read_only = off").unwrap();
+        assert_eq!(who(&mut asked), scene.primary);
+        asked.query("RESET default_transaction_read_only").unwrap();
+        assert_eq!(who(&mut asked), scene.replica, "as asked for at startup");
+        assert_eq!(asked.query("SHOW default_transaction_read_only").unwrap().one(), "on");
     }
     scene.weir.stop();
 }
@@ -181,6 +237,11 @@ fn a_session_says_where_its_transactions_are_to_run() {
         ("SET pgweir.route = replica", &scene.replica),
         ("SET pgweir.route TO 'primary'", &scene.primary),
         ("SET SERVER ROLE TO 'replica'", &scene.replica),
+        ("SET pgdog.role = 'replica'", &scene.replica),
+        ("RESET ALL", &scene.primary),
+        ("SET pgweir.route = replica", &scene.replica),
+        ("DISCARD ALL", &scene.primary),
+        ("SET pgweir.route = replica", &scene.replica),
         ("RESET pgweir.route", &scene.primary),
     ] {
         wire.query(set).unwrap();
@@ -191,7 +252,22 @@ fn a_session_says_where_its_transactions_are_to_run() {
     }
     assert_eq!(wire.query("SHOW pgweir.route").unwrap().one(), "auto");
     assert_eq!(wire.query("SET pgweir.route = x").unwrap_err().code(), "22023");
-    for parameters in [[("pgweir.route", "replica")], [("options", "-c pgweir.route=replica")]] {
+    // Inside of a transaction it is pgweir's all the same, and holds from the next one on.
+    wire.query("BEGIN").unwrap();
+    assert_eq!(who(&mut wire), scene.primary);
+    wire.query("SET pgweir.route = replica").unwrap();
+    assert_eq!(wire.query("SHOW pgweir.route").unwrap().one(), "replica");
+    assert_eq!(who(&mut wire), scene.primary);
+    let unknown = wire.query("SELECT current_setting('pgweir.route')").unwrap_err();
+    assert_eq!(unknown.code(), "42704", "PostgreSQL has not heard of it");
+    wire.query("ROLLBACK").unwrap();
+    assert_eq!(who(&mut wire), scene.replica);
+    wire.query("RESET pgweir.route").unwrap();
+    for parameters in [
+        [("pgweir.route", "replica")],
+        [("pgdog.role", "replica")],
+        [("options", "-c pgweir.route=replica")],
+    ] {
         let mut asked = Wire::tcp_with(scene.weir.port(), "app", "app", &parameters).unwrap();
         assert_eq!(who(&mut asked), scene.replica, "{parameters:?}");
         asked.query("SET pgweir.route = primary").unwrap();
