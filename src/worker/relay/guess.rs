@@ -43,29 +43,25 @@ impl Relay {
 /// The text of the one statement that the bytes at hand ask for: a simple query, or a batch of the extended protocol
 /// with a single Execute that has arrived up to its Sync. What else may be in it is not known: `None`.
 fn lone_text<'a>(mut bytes: &'a [u8], session: &'a Session) -> Option<&'a [u8]> {
-    let mut text = None;
-    let mut executes = 0;
+    let (mut parsed, mut bound, mut executes) = (None, None, 0);
     loop {
         let head = Head::peek(bytes).ok()??;
         let message = bytes.get(..head.len)?;
         let body = message.get(Head::SIZE..)?;
         match head.tag {
-            Query::TAG if text.is_none() && executes == 0 => {
+            Query::TAG if parsed.is_none() && bound.is_none() && executes == 0 => {
                 return Some(frontend::query::text(body));
             }
-            Parse::TAG if text.is_none() => text = Some(frontend::parse::peek(body).ok()?.query),
-            Bind::TAG => {
-                let names = frontend::bind::peek_names(body).ok()??;
-                // What it binds must be what was parsed here, or before.
-                let bound = match text {
-                    Some(parsed) => parsed,
-                    None => session.statement_text(names.statement)?,
-                };
-                text = Some(bound);
+            Parse::TAG if parsed.is_none() => parsed = Some(frontend::parse::peek(body).ok()?),
+            Bind::TAG if bound.is_none() => {
+                let name = frontend::bind::peek_names(body).ok()??.statement;
+                let here = parsed.as_ref().filter(|parsed| parsed.name == name);
+                let here = here.map(|parsed| parsed.query);
+                bound = Some(here.or_else(|| session.statement_text(name))?);
             }
             Describe::TAG | Close::TAG => {}
             Execute::TAG => executes += 1,
-            Sync::TAG => return text.filter(|_| executes == 1),
+            Sync::TAG => return bound.filter(|_| executes == 1),
             _ => return None,
         }
         bytes = bytes.get(head.len..)?;
