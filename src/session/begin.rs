@@ -17,7 +17,7 @@ use pgweir_codec::backend::{self, CommandComplete, TransactionStatus};
 use pgweir_codec::frontend;
 
 use super::Outbox;
-use super::machine::{Session, up_to_nul};
+use super::machine::Session;
 use super::own::Portal;
 use super::pipeline::{Expect, Local};
 use super::prepared::Statement;
@@ -96,16 +96,19 @@ impl Session {
         complete
     }
 
-    /// A Parse without a server, of this name and with the rest of its body behind that: answered here if it is of a BEGIN
-    /// that may have to be held back. A server that has to know it after all is told when it is bound.
-    pub(super) fn hold_parse(&mut self, name: &[u8], definition: &[u8]) -> bool {
+    /// The body of a Parse without a server: answered here if it is of a BEGIN that may have to be held back. A server that
+    /// has to know it after all is told when it is bound. What makes no sense is left to the server.
+    pub(super) fn hold_parse(&mut self, body: &[u8]) -> bool {
+        if !self.rules.follow_statements || !self.can_hold() {
+            return false;
+        }
+        let Ok(view) = frontend::parse::peek(body) else { return false };
+        let name = view.name;
         let known = !name.is_empty() && self.statements.find(name).is_some();
-        if known || !self.rules.follow_statements || !self.can_hold() {
+        if known || routing::bare_begin(view.query).is_none() {
             return false;
         }
-        if routing::bare_begin(up_to_nul(definition)).is_none() {
-            return false;
-        }
+        let definition = body.get(name.len() + 1..).unwrap_or_default();
         self.unsynced = true;
         self.tally.client_parses += u64::from(!name.is_empty());
         self.statements.insert(name, self.cache.intern(definition));

@@ -54,11 +54,10 @@ impl Session {
             }
             return match name_end(body(have)) {
                 Some(end) => {
-                    let name = body(have).get(..end).unwrap_or_default();
-                    let definition = body(have).get(end + 1..).unwrap_or_default();
-                    if whole && self.hold_parse(name, definition) {
+                    if whole && self.hold_parse(body(have)) {
                         return FromClient::Swallow;
                     }
+                    let definition = body(have).get(end + 1..).unwrap_or_default();
                     FromClient::Attach(self.intent_of(up_to_nul(definition)))
                 }
                 None if have.len() < head.len => {

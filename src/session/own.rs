@@ -13,12 +13,12 @@ use pgweir_codec::backend::{
     self, CommandComplete, DataRow, ErrorResponse, NoticeResponse, RowDescription, Severity,
     TransactionStatus,
 };
-use pgweir_codec::frontend::Target as Described;
+use pgweir_codec::frontend::{self, Target as Described};
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Outbox;
 use super::begin::Held;
-use super::machine::{Session, name_end, up_to_nul};
+use super::machine::Session;
 use super::pipeline::{Expect, Local};
 use super::verdict::FromClient;
 use crate::routing::own::{OwnCommand, ROUTES_HINT, own_command, route_name};
@@ -108,15 +108,13 @@ impl Session {
 
     /// The body of a Parse, all of it: answered here if it is for us.
     pub(super) fn own_parse(&mut self, body: &[u8]) -> bool {
-        let Some((name, text)) = name_end(body).and_then(|end| body.split_at_checked(end)) else {
-            return false;
-        };
+        // What makes no sense is left to the server.
+        let Ok(view) = frontend::parse::peek(body) else { return false };
+        let name = view.name;
         if let Some(own) = &mut self.own {
             own.forget(name);
         }
-        let Some(command) = own_command(up_to_nul(text.get(1..).unwrap_or_default())) else {
-            return false;
-        };
+        let Some(command) = own_command(view.query) else { return false };
         let taken = !name.is_empty() && self.statements.find(name).is_some();
         if taken || self.status == TransactionStatus::Failed {
             return false;
