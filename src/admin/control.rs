@@ -191,7 +191,9 @@ pub fn entries(live: &Live, tracked: &Arc<Tracked>) -> Vec<Entry> {
             }
             target
         });
-        Some(Entry { name: database.name.clone(), attrs, hosts: hosts.collect() })
+        let max_replica_lag = database.max_replica_lag;
+        let (name, hosts) = (database.name.clone(), hosts.collect());
+        Some(Entry { name, attrs, max_replica_lag, hosts })
     };
     config.databases.values().chain(&config.fallback).filter_map(watched).collect()
 }

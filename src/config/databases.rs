@@ -7,8 +7,8 @@ use super::connstr;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{
-    CausalReads, Database, HostAddr, LoadBalanceHosts, PoolMode, RouteReads, SecretText, Settings,
-    TargetSessionAttrs,
+    CausalReads, Database, HostAddr, LoadBalanceHosts, PoolMode, ReplicaFallback, RouteReads,
+    SecretText, Settings, TargetSessionAttrs,
 };
 use super::nearest::nearest;
 use super::values::{self, Value};
@@ -19,7 +19,7 @@ const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 27] = [
+const EFFECTIVE: [&str; 29] = [
     "host",
     "port",
     "dbname",
@@ -29,6 +29,8 @@ const EFFECTIVE: [&str; 27] = [
     "load_balance_hosts",
     "route_reads",
     "causal_reads",
+    "replica_fallback",
+    "max_replica_lag",
     "weight",
     "zone",
     "pool_size",
@@ -96,6 +98,8 @@ fn blank(name: &str) -> Database {
         load_balance_hosts: LoadBalanceHosts::default(),
         route_reads: None,
         causal_reads: None,
+        replica_fallback: None,
+        max_replica_lag: None,
         weights: Vec::new(),
         zones: Vec::new(),
         pool_size: None,
@@ -144,6 +148,13 @@ impl Draft<'_> {
             }
             "causal_reads" => {
                 database.causal_reads = Some(parameter(entry, key, value, CausalReads::read)?);
+            }
+            "replica_fallback" => {
+                database.replica_fallback =
+                    Some(parameter(entry, key, value, ReplicaFallback::read)?);
+            }
+            "max_replica_lag" => {
+                database.max_replica_lag = Some(parameter(entry, key, value, values::replica_lag)?);
             }
             "weight" => database.weights = parameter(entry, key, value, weights)?,
             "zone" => {
@@ -348,6 +359,7 @@ pub(super) fn unknown(
 mod tests {
     use super::super::parse_text;
     use super::*;
+    use crate::config::ReplicaLag;
 
     fn database(value: &str) -> Database {
         let config = parse_text(&format!("[databases]\napp = {value}")).expect("is well formed");
@@ -421,6 +433,28 @@ mod tests {
             ("timezone", "CET"),
         ];
         assert_eq!(found.server_parameters, parameters.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn how_reads_are_spread_is_said_per_entry() {
+        let found = database(
+            "host=a,b route_reads=auto causal_reads=session replica_fallback=error max_replica_lag=16MB \
+             weight=1,3 zone=x,y",
+        );
+        assert_eq!(found.route_reads, Some(RouteReads::Auto));
+        assert_eq!(found.causal_reads, Some(CausalReads::Session));
+        assert_eq!(found.replica_fallback, Some(ReplicaFallback::Error));
+        assert_eq!(found.max_replica_lag, Some(Some(ReplicaLag::Bytes(16 << 20))));
+        assert_eq!(
+            (found.weights, found.zones),
+            (vec![1, 3], vec!["x".to_owned(), "y".to_owned()])
+        );
+        assert_eq!(database("max_replica_lag=0").max_replica_lag, Some(None));
+        assert!(
+            refusal("host=a,b weight=1").contains("as many values as host= has names, which is 2")
+        );
+        assert!(refusal("host=a weight=x").contains("a whole number from 0 to 1000 for each host"));
+        assert!(refusal("max_replica_lag=1TB").contains("WAL such as 16MB"));
     }
 
     #[test]

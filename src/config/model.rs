@@ -406,6 +406,10 @@ pub struct Database {
     pub route_reads: Option<RouteReads>,
     /// Overrides the global `causal_reads`.
     pub causal_reads: Option<CausalReads>,
+    /// Overrides the global `replica_fallback`.
+    pub replica_fallback: Option<ReplicaFallback>,
+    /// Overrides the global `max_replica_lag`; `Some(None)`: no limit.
+    pub max_replica_lag: Option<Option<ReplicaLag>>,
     /// How much of the reads each host is to get, beside the others; empty: all the same.
     pub weights: Vec<u32>,
     /// Where each host is; empty: not said.

@@ -116,6 +116,8 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         load_balance_hosts,
         route_reads: _,
         causal_reads: _,
+        replica_fallback: _,
+        max_replica_lag: _,
         weights: _,
         zones: _,
         pool_size: _,

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::error;
 
 use super::decide::{Cluster, Observation, Rules};
 use super::events::{Event, Events};
@@ -20,6 +21,9 @@ use crate::config::{HostAddr, TargetSessionAttrs};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
 use crate::server::Target;
+
+/// How often a split brain is told as long as it lasts.
+const ALARM: Duration = Duration::from_secs(60);
 
 /// See the module's words.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ struct Followed {
     publish: watch::Sender<Arc<Snapshot>>,
     wanted: Arc<Wanted>,
     last_primary: Option<HostAddr>,
+    /// When a split brain was told last.
+    alarmed: Option<Instant>,
     metrics: TopologyMetrics,
 }
 
@@ -109,11 +115,12 @@ impl Board {
             state.hosts.insert(addr, Monitored { target, wake, stop, metrics });
         }
 
-        let rules = Rules { split_brain: pace.split_brain, max_replica_lag: pace.max_replica_lag };
         let mut old = std::mem::take(&mut state.entries);
         let mut events = std::mem::take(&mut state.events);
         let mut spoken: Vec<Vec<HostAddr>> = Vec::new();
         for entry in entries {
+            let max_replica_lag = entry.max_replica_lag.unwrap_or(pace.max_replica_lag);
+            let rules = Rules { split_brain: pace.split_brain, max_replica_lag };
             let addrs: Vec<HostAddr> =
                 entry.hosts.iter().map(|target| target.host.clone()).collect();
             let speaks = !spoken.contains(&addrs);
@@ -143,6 +150,7 @@ impl Board {
                         publish,
                         wanted: Arc::new(Wanted::new(now)),
                         last_primary,
+                        alarmed: None,
                         metrics,
                     }
                 }
@@ -341,6 +349,7 @@ impl Followed {
             let missing = missing.map(|since| now.saturating_duration_since(since));
             events.note(&self.name, &old, &new, missing, wall);
         }
+        self.alarm(&new, now);
         self.set_gauges(&new, now);
         if let Some(primary) = new.primary() {
             if self.last_primary.as_ref().is_some_and(|last| *last != primary.addr) {
@@ -354,6 +363,21 @@ impl Followed {
             published.differs_in_use(&old)
         });
         lost_primary
+    }
+
+    /// A split brain is told again as long as it lasts.
+    fn alarm(&mut self, snapshot: &Snapshot, now: Instant) {
+        if !snapshot.split_brain {
+            self.alarmed = None;
+            return;
+        }
+        // The first time is an event.
+        let last = *self.alarmed.get_or_insert(now);
+        if self.speaks && now.saturating_duration_since(last) >= ALARM {
+            self.alarmed = Some(now);
+            let database = self.name.as_str();
+            error!(database, "still a split brain: no writes until all but one primary stop");
+        }
     }
 
     fn set_gauges(&self, snapshot: &Snapshot, now: Instant) {

@@ -25,6 +25,8 @@ pub struct Entry {
     pub name: String,
     /// Its `target_session_attrs`: whether a missing primary is worth asking fast.
     pub attrs: TargetSessionAttrs,
+    /// Its `max_replica_lag`, if it has one of its own.
+    pub max_replica_lag: Option<Option<ReplicaLag>>,
     /// Its hosts in order, each with how the monitor logs in. Of several entries that name a host the first one's
     /// login is used. `timeout` in here does not count: [`Pace::timeout`] does.
     pub hosts: Vec<Target>,

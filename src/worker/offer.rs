@@ -135,7 +135,8 @@ impl Balance {
                 hosts.push(HostRule { weight, near: near(database.zones.get(index)) });
             }
         }
-        Self { hosts, slow_start: settings.slow_start, fallback: settings.replica_fallback }
+        let fallback = database.replica_fallback.unwrap_or(settings.replica_fallback);
+        Self { hosts, slow_start: settings.slow_start, fallback }
     }
 }
 
