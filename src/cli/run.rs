@@ -34,9 +34,10 @@ use crate::web::{self, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
 use crate::worker::overdue;
-use crate::worker::service::{self, Services, View};
+use crate::worker::service::{self, Services};
 use crate::worker::shared::Shared;
 use crate::worker::thread::Workers;
+use crate::worker::view::Snapshots;
 
 /// Why it does not run.
 #[derive(Debug)]
@@ -104,7 +105,7 @@ fn raise_file_limit(max_client_conn: u32) {
 struct Monitors(Topology);
 
 impl service::Topology for Monitors {
-    fn view(&self, database: &str) -> Option<View> {
+    fn watch(&self, database: &str) -> Option<Snapshots> {
         self.0.watch(database)
     }
 

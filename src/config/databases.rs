@@ -196,7 +196,7 @@ impl Draft<'_> {
 
     fn finish(mut self, settings: &Settings) -> Result<Database, ConfigError> {
         self.database.hosts = self.hosts(settings)?;
-        let database = self.database;
+        let database = &self.database;
         let hosts = database.hosts.len();
         for (key, count) in [("weight", database.weights.len()), ("zone", database.zones.len())] {
             parameter(self.entry, key, &format!("{count} values"), |_| match count {
@@ -205,6 +205,10 @@ impl Draft<'_> {
                 _ => Err(format!("as many values as host= has names, which is {hosts}")),
             })?;
         }
+        if self.database.target_session_attrs.is_some() {
+            self.database.drop_doubles();
+        }
+        let database = self.database;
         let has_login = database.user.is_some()
             || database.auth_user.is_some()
             || settings.auth_user.is_some()
@@ -556,5 +560,15 @@ mod tests {
             "{error}"
         );
         assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_host_that_is_named_twice_is_one_where_roles_are_followed() {
+        let found =
+            database("host=a,b,a,c weight=1,2,3,4 zone=u,v,w,x target_session_attrs=any user=u");
+        let hosts: Vec<_> = found.hosts.iter().map(HostAddr::name).collect();
+        assert_eq!((hosts.join(","), found.weights), ("a,b,c".to_owned(), vec![1, 2, 4]));
+        assert_eq!(found.zones, ["u", "v", "x"]);
+        assert_eq!(database("host=a,a").hosts.len(), 2, "pgbouncer's list stays as it is");
     }
 }

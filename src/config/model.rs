@@ -390,7 +390,7 @@ pub enum SplitBrain {
 pub struct Database {
     /// The name clients use (for `*`: the name the client asked for).
     pub name: String,
-    /// At least one.
+    /// At least one; each one once in an entry that follows roles.
     pub hosts: Vec<HostAddr>,
     /// The database's name on the server.
     pub dbname: String,
@@ -412,7 +412,7 @@ pub struct Database {
     pub max_replica_lag: Option<Option<ReplicaLag>>,
     /// How much of the reads each host is to get, beside the others; empty: all the same.
     pub weights: Vec<u32>,
-    /// Where each host is; empty: not said.
+    /// Where each host is; empty, or an empty name: not said.
     pub zones: Vec<String>,
     /// Overrides `default_pool_size`; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
@@ -440,6 +440,22 @@ pub struct Database {
     pub connect_query: Option<String>,
     /// Startup parameters for servers: `client_encoding`, `datestyle`, `timezone`, `application_name`.
     pub server_parameters: Vec<(String, String)>,
+}
+
+impl Database {
+    /// A host that is named twice is one host, with the weight and the zone of its first place.
+    pub(super) fn drop_doubles(&mut self) {
+        let hosts = std::mem::take(&mut self.hosts);
+        let firsts: Vec<bool> = (0..hosts.len())
+            .map(|index| !hosts.iter().take(index).any(|host| Some(host) == hosts.get(index)))
+            .collect();
+        fn keep<T>(list: Vec<T>, firsts: &[bool]) -> Vec<T> {
+            list.into_iter().zip(firsts).filter_map(|(one, first)| first.then_some(one)).collect()
+        }
+        self.hosts = keep(hosts, &firsts);
+        self.weights = keep(std::mem::take(&mut self.weights), &firsts);
+        self.zones = keep(std::mem::take(&mut self.zones), &firsts);
+    }
 }
 
 /// One entry of `[users]`.

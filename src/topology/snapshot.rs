@@ -62,6 +62,26 @@ pub struct HostView {
     pub fit_since: Option<Instant>,
 }
 
+impl HostView {
+    /// A host of which nothing is known.
+    fn unknown(addr: &HostAddr) -> Self {
+        Self {
+            addr: addr.clone(),
+            role: Role::Unknown,
+            up: false,
+            system_id: None,
+            timeline: None,
+            lsn: None,
+            lag_bytes: None,
+            lag: None,
+            since: SystemTime::UNIX_EPOCH,
+            last_error: None,
+            usable_as_replica: false,
+            fit_since: None,
+        }
+    }
+}
+
 /// Whether somebody waits for newer positions: then the hosts are asked more often.
 #[derive(Debug)]
 pub struct Wanted {
@@ -131,6 +151,19 @@ impl Snapshot {
         self.hosts.iter().enumerate().filter(move |(_, host)| fit(host))
     }
 
+    /// The same for these hosts, in this order: what is known of them, by their addresses. One that is not among the
+    /// entry's (any more, or yet) is unknown and not up.
+    pub fn of(self: &Arc<Self>, hosts: &[HostAddr]) -> Arc<Self> {
+        if self.hosts.iter().map(|host| &host.addr).eq(hosts) {
+            return self.clone();
+        }
+        let known = |addr| self.host(addr).cloned().unwrap_or_else(|| HostView::unknown(addr));
+        let views: Vec<_> = hosts.iter().map(known).collect();
+        let primary = views.iter().position(|host| host.role == Role::Primary);
+        let primary = primary.filter(|_| self.primary.is_some());
+        Arc::new(Self { hosts: views, primary, ..(**self).clone() })
+    }
+
     /// The host with this address.
     pub fn host(&self, addr: &HostAddr) -> Option<&HostView> {
         self.hosts.iter().find(|host| host.addr == *addr)
@@ -148,5 +181,52 @@ impl Snapshot {
                 .iter()
                 .zip(&other.hosts)
                 .any(|(a, b)| in_use(a) != in_use(b) || a.addr != b.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(number: u16) -> HostAddr {
+        HostAddr::Tcp { host: "pg".to_owned(), port: number }
+    }
+
+    fn snapshot() -> Arc<Snapshot> {
+        let host = |number, role| HostView { role, up: true, ..HostView::unknown(&addr(number)) };
+        let hosts = vec![host(1, Role::Deposed), host(2, Role::Primary), host(3, Role::Replica)];
+        Arc::new(Snapshot {
+            hosts,
+            primary: Some(1),
+            sample: None,
+            switching_over: false,
+            split_brain: false,
+            primary_missing_since: None,
+        })
+    }
+
+    #[test]
+    fn hosts_are_found_by_their_addresses_whatever_their_order() {
+        let snapshot = snapshot();
+        assert!(Arc::ptr_eq(&snapshot.of(&[1, 2, 3].map(addr)), &snapshot), "nothing to arrange");
+        for order in [[2, 1, 3], [3, 2, 1], [2, 3, 1]] {
+            let arranged = snapshot.of(&order.map(addr));
+            assert_eq!(arranged.primary().map(|host| host.addr.port()), Some(2), "{order:?}");
+            assert!(order.iter().zip(&arranged.hosts).all(|(port, host)| host.addr == addr(*port)));
+            assert_eq!(arranged.host(&addr(1)).map(|host| host.role), Some(Role::Deposed));
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_not_among_them_is_neither_up_nor_the_primary() {
+        let arranged = snapshot().of(&[4, 3].map(addr));
+        assert_eq!(arranged.primary, None);
+        assert_eq!(arranged.hosts.iter().map(|host| host.up).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn while_a_switchover_is_under_way_there_is_no_primary_in_any_order() {
+        let announced = Snapshot { primary: None, switching_over: true, ..(*snapshot()).clone() };
+        assert_eq!(Arc::new(announced).of(&[3, 2, 1].map(addr)).primary, None);
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use super::offer::{Bounds, Offer};
 use super::reads::Reads;
 use super::route;
-use super::service::{Service, View};
+use super::service::Service;
+use super::view::View;
 use crate::config::{RouteReads, TargetSessionAttrs};
 use crate::metrics::MoveReason;
 use crate::net::clock;
@@ -33,7 +34,7 @@ pub enum Choice {
     Removed,
 }
 
-/// One client's look at its service: kept up to date with two loads per transaction.
+/// One client's look at its service: kept up to date by looking at two versions, once per transaction.
 #[derive(Debug)]
 pub struct Access {
     offers: watch::Receiver<Arc<Offer>>,
@@ -66,7 +67,7 @@ impl Access {
 
     fn take_view(&mut self) {
         self.view = self.offer.tracking.as_ref().map(|tracking| tracking.view.clone());
-        self.snapshot = self.view.as_mut().map(|view| view.borrow_and_update().clone());
+        self.snapshot = self.view.as_mut().map(View::take);
     }
 
     /// The present offer.
@@ -97,9 +98,9 @@ impl Access {
         // Positions alone are updated without a word.
         let positions = tracking.causal.is_some() && self.need.is_some();
         if let Some(view) = &mut self.view
-            && (positions || view.has_changed().unwrap_or(false))
+            && (positions || view.has_changed())
         {
-            self.snapshot = Some(view.borrow_and_update().clone());
+            self.snapshot = Some(view.take());
         }
         let Some(snapshot) = &self.snapshot else { return Choice::Hold { primary: true } };
         self.dice = next(self.dice);
@@ -157,7 +158,7 @@ impl Access {
         async move {
             let hosts = async {
                 match view {
-                    Some(mut view) => view.changed().await.is_ok(),
+                    Some(mut view) => view.changed().await,
                     None => std::future::pending().await,
                 }
             };

@@ -10,7 +10,7 @@
 //! - `login` — from the first byte to ReadyForQuery
 //! - `relay` — a logged-in client: carries out what `session` says
 //! - `service`, `offer` — what a client may use
-//! - `access`, `route` — where each transaction goes
+//! - `view`, `access`, `route` — where each transaction goes
 //! - `reads` — which texts only read, for `route_reads = auto`
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
@@ -39,3 +39,4 @@ pub mod service;
 pub mod shared;
 pub mod startups;
 pub mod thread;
+pub mod view;

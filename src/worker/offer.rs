@@ -7,10 +7,9 @@ use pgweir_codec::frontend;
 use pgweir_codec::head::Head;
 
 use super::reads::Reads;
-use super::service::View;
+use super::view::View;
 use crate::config::{
-    Config, Database, HostAddr, PoolMode, PrepareUnnamed, ReplicaFallback, RouteReads,
-    TargetSessionAttrs,
+    Config, Database, PoolMode, PrepareUnnamed, ReplicaFallback, RouteReads, TargetSessionAttrs,
 };
 use crate::metrics::{RoutingMetrics, TopologyMetrics};
 use crate::pool::Pool;
@@ -122,19 +121,14 @@ impl Balance {
     pub(super) fn of(config: &Config, database: &Database) -> Self {
         let settings = &config.settings;
         let near = |zone: Option<&String>| match (&settings.zone, zone) {
-            (Some(own), Some(zone)) => own == zone,
+            (Some(own), Some(zone)) => zone.is_empty() || own == zone,
             _ => true,
         };
-        // A host that is named twice is one host: by its first place.
-        let mut known: Vec<&HostAddr> = Vec::new();
-        let mut hosts = Vec::new();
-        for (index, host) in database.hosts.iter().enumerate() {
-            if !known.contains(&host) {
-                known.push(host);
-                let weight = database.weights.get(index).copied().unwrap_or(1);
-                hosts.push(HostRule { weight, near: near(database.zones.get(index)) });
-            }
-        }
+        let rule = |index| HostRule {
+            weight: database.weights.get(index).copied().unwrap_or(1),
+            near: near(database.zones.get(index)),
+        };
+        let hosts = (0..database.hosts.len()).map(rule).collect();
         let fallback = database.replica_fallback.unwrap_or(settings.replica_fallback);
         Self { hosts, slow_start: settings.slow_start, fallback }
     }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::offer::{Balance, Bounds, Offer, Tracking};
 use super::reads::Reads;
 use super::startups::Startups;
+use super::view::{Snapshots, View};
 use crate::auth::credentials::Credentials;
 use crate::config::{CausalReads, Config, Database, HostAddr, PoolMode, RouteReads};
 use crate::metrics::Metrics;
@@ -28,13 +29,10 @@ use crate::server::{Target, Tls};
 use crate::session::parameters::Tracked;
 use crate::topology::snapshot::{HostView, Role, Snapshot, Wanted};
 
-/// What the monitors know of a database entry's hosts, as it changes.
-pub type View = watch::Receiver<Arc<Snapshot>>;
-
 /// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
 pub trait Topology: Send + Sync {
-    /// The view of an entry that follows roles.
-    fn view(&self, database: &str) -> Option<View>;
+    /// What is known of the hosts of an entry that follows roles, as it changes.
+    fn watch(&self, database: &str) -> Option<Snapshots>;
     /// By which it is told that clients of the entry wait for newer positions.
     fn wanted(&self, database: &str) -> Option<Arc<Wanted>>;
     /// A connection to this host, or an attempt to make one, has failed.
@@ -128,6 +126,7 @@ pub struct Services {
     reads: DashMap<String, Arc<Reads>>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    reconfiguring: std::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Services {
@@ -146,7 +145,19 @@ impl Services {
     ) -> Self {
         let (by_name, tasks, stop) = (DashMap::new(), TaskTracker::new(), CancellationToken::new());
         let (places, reads) = (Arc::default(), DashMap::new());
-        Self { by_name, metrics, holders, places, topology, tracked, reads, tasks, stop }
+        let reconfiguring = std::sync::Mutex::default();
+        Self {
+            by_name,
+            metrics,
+            holders,
+            places,
+            topology,
+            tracked,
+            reads,
+            tasks,
+            stop,
+            reconfiguring,
+        }
     }
 
     /// What is known of texts, by the name of the database entry.
@@ -274,6 +285,7 @@ impl Services {
 
     /// Brings a service to a new configuration, its pools as far as they go on.
     pub fn reconfigure(&self, service: &Arc<Service>, config: &Config, tls: &Tls) {
+        let _one_at_a_time = lock(&self.reconfiguring);
         let old = service.offer();
         let Some(database) = config.database(&service.database) else {
             return self.remove(service);
@@ -372,7 +384,7 @@ impl Services {
             // Databases that only `*` stands for share its monitors.
             let known = config.databases.contains_key(&database.name);
             let entry = if known { &database.name } else { FALLBACK };
-            let view = self.topology.view(entry)?;
+            let view = View::new(database.hosts.clone(), self.topology.watch(entry)?);
             let causal = match database.causal_reads.unwrap_or(config.settings.causal_reads) {
                 CausalReads::Off => None,
                 CausalReads::Session => self.topology.wanted(entry),
@@ -449,14 +461,7 @@ impl Services {
             }),
             reset_query: settings.server_reset_query.clone(),
         };
-        // A host that is named twice is one host, here as for its monitor.
-        let mut hosts: Vec<&HostAddr> = Vec::new();
-        for host in &database.hosts {
-            if !watched || !hosts.contains(&host) {
-                hosts.push(host);
-            }
-        }
-        let targets = hosts.into_iter().map(|host| {
+        let targets = database.hosts.iter().map(|host| {
             target(config, tls, database, host, user, credentials.clone(), self.tracked.clone())
         });
         if watched {
@@ -472,23 +477,28 @@ impl Services {
         let Some(tracking) = &offer.tracking else { return };
         let mut view = tracking.view.clone();
         // Pools of hosts that are down right now must be closed before their first client comes.
-        for (pool, host) in offer.pools.iter().zip(&view.borrow().hosts) {
-            admit(pool, host);
-        }
+        admit_all(&offer, &view.take_published());
         let stop = lock(&service.following).clone();
         let follower = async move {
             loop {
-                let snapshot = view.borrow_and_update().clone();
-                for (pool, host) in offer.pools.iter().zip(&snapshot.hosts) {
-                    admit(pool, host);
-                }
+                admit_all(&offer, &view.take_published());
                 tokio::select! {
-                    changed = view.changed() => if changed.is_err() { return },
+                    () = view.changed() => {}
                     () = stop.cancelled() => return,
                 }
             }
         };
         self.tasks.spawn(follower);
+    }
+}
+
+/// Opens or closes the pools as their hosts' states demand. The pool of a host that the entry does not have any more is
+/// left to whoever replaces the offer: what runs on it may end.
+fn admit_all(offer: &Offer, snapshot: &Snapshot) {
+    for (pool, addr) in offer.pools.iter().zip(&offer.database.hosts) {
+        if let Some(host) = snapshot.host(addr) {
+            admit(pool, host);
+        }
     }
 }
 

@@ -150,6 +150,11 @@ impl Shared {
     ) -> Arc<Service> {
         let service =
             self.services.find(&live.config, &live.server_tls, database, user, credentials);
+        // A reload in this very moment may have come by before this service was there to be found.
+        let now = self.live();
+        if !Arc::ptr_eq(&now.config, &live.config) {
+            self.services.reconfigure(&service, &now.config, &now.server_tls);
+        }
         if self.is_paused(&database.name) {
             service.offer().pools.iter().for_each(|pool| pool.pause());
             // A RESUME in this very moment may have come by before the pause did.

@@ -61,8 +61,10 @@ impl WeirSetup {
         self
     }
 
-    /// A line of `[databases]`.
+    /// A line of `[databases]`; a second one for a name replaces the first.
     pub fn database(mut self, line: &str) -> Self {
+        let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        self.databases.retain(|known| name(known) != name(line));
         self.databases.push(line.to_owned());
         self
     }
