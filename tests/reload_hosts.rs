@@ -89,7 +89,7 @@ fn a_host_that_is_taken_out_ends_its_transactions_and_gets_no_new_ones() {
         .start();
     weir.wait_show("SHOW TOPOLOGY", "role", "replica");
     let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
-    let mut reads_where = |wire: &mut Wire| {
+    let reads_where = |wire: &mut Wire| {
         wire.query("BEGIN READ ONLY").unwrap();
         wire.query("SELECT pg_is_in_recovery()").unwrap().one().to_owned()
     };

@@ -2,19 +2,24 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
+use super::discovery::{Base, Findings};
 pub use super::parse::ShutdownMode;
+use crate::auth::credentials::Credentials;
 use crate::auth::mock::Crowd;
-use crate::config::{Config, ConfigError, Database, Settings, SslMode};
+use crate::config::{
+    Config, ConfigError, Database, HostAddr, KnownHosts, SecretText, Settings, SslMode,
+};
 use crate::net::tls::{self, TlsError};
 use crate::pool::AttachError;
 use crate::pool::holder::Order;
-use crate::server::{Tls, Wanted};
+use crate::server::{Target, Tls, Wanted};
 use crate::session::parameters::Tracked;
+use crate::topology::discover::Finding;
 use crate::topology::{Entry, Pace, Topology};
 use crate::worker::service::{FALLBACK, Service, forced_credentials, target};
 use crate::worker::shared::{Live, Shared};
@@ -25,7 +30,9 @@ pub struct Control {
     /// What the workers share.
     pub shared: Arc<Shared>,
     topology: Topology,
-    reloading: Mutex<()>,
+    /// One change of the configuration at a time.
+    base: Mutex<Base>,
+    findings: Findings,
     shutdown: watch::Sender<Option<ShutdownMode>>,
     after_reload: Box<dyn Reopen>,
 }
@@ -169,33 +176,41 @@ pub fn entries(live: &Live, tracked: &Arc<Tracked>) -> Vec<Entry> {
     let config = &live.config;
     let watched = |database: &Arc<Database>| {
         let attrs = database.target_session_attrs?;
-        let settings = &config.settings;
-        let user = settings.topology_user.clone();
-        let user = user.or_else(|| database.user.clone()).or_else(|| database.auth_user.clone());
-        let user = user.or_else(|| settings.auth_user.clone())?;
-        let credentials = forced_credentials(config, database, &user);
-        let hosts = database.hosts.iter().map(|host| {
-            let mut target = target(
-                config,
-                &live.server_tls,
-                database,
-                host,
-                &user,
-                credentials.clone(),
-                tracked.clone(),
-            );
-            target.connect_query = None;
-            if target.dbname == FALLBACK {
-                // Any database will do to ask a host what it is, and this one is everywhere.
-                target.dbname = "postgres".to_owned();
-            }
-            target
-        });
+        let login = |host| monitor_login(live, database, host, None, None, tracked);
+        let hosts = database.hosts.iter().map(login).collect::<Option<_>>()?;
         let max_replica_lag = database.max_replica_lag;
-        let (name, hosts) = (database.name.clone(), hosts.collect());
-        Some(Entry { name, attrs, max_replica_lag, hosts })
+        let (name, discovered) = (database.name.clone(), database.discover.is_some());
+        Some(Entry { name, attrs, max_replica_lag, hosts, discovered })
     };
     config.databases.values().chain(&config.fallback).filter_map(watched).collect()
+}
+
+/// How to ask a host what it is, or what it knows. `user`: `None`: the monitors' own.
+pub(super) fn monitor_login(
+    live: &Live,
+    database: &Database,
+    host: &HostAddr,
+    user: Option<String>,
+    password: Option<&SecretText>,
+    tracked: &Arc<Tracked>,
+) -> Option<Target> {
+    let config = &live.config;
+    let settings = &config.settings;
+    let user = user.or_else(|| settings.topology_user.clone()).or_else(|| database.user.clone());
+    let user =
+        user.or_else(|| database.auth_user.clone()).or_else(|| settings.auth_user.clone())?;
+    let credentials = match password {
+        Some(password) => Credentials::password(password.reveal()),
+        None => forced_credentials(config, database, &user),
+    };
+    let mut target =
+        target(config, &live.server_tls, database, host, &user, credentials, tracked.clone());
+    target.connect_query = None;
+    if target.dbname == FALLBACK {
+        // Any database will do to ask a host what it is, and this one is everywhere.
+        target.dbname = "postgres".to_owned();
+    }
+    Some(target)
 }
 
 /// Where the monitors remember over a restart: the setting, else beside the pid file.
@@ -223,7 +238,24 @@ impl Control {
         shutdown: watch::Sender<Option<ShutdownMode>>,
         after_reload: Box<dyn Reopen>,
     ) -> Arc<Self> {
-        Arc::new(Self { shared, topology, reloading: Mutex::new(()), shutdown, after_reload })
+        let base = Base { config: shared.live().config.clone(), known: KnownHosts::default() };
+        let (base, findings) = (Mutex::new(base), Findings::default());
+        Arc::new(Self { shared, topology, base, findings, shutdown, after_reload })
+    }
+
+    /// The configuration as the files have it; nobody else changes it meanwhile.
+    pub(super) async fn base(&self) -> MutexGuard<'_, Base> {
+        self.base.lock().await
+    }
+
+    /// Where those who ask for hosts send what they find.
+    pub(super) fn findings(&self) -> &mpsc::Sender<Finding> {
+        &self.findings.sender
+    }
+
+    /// What they have found; for one only.
+    pub(super) fn take_findings(&self) -> Option<mpsc::Receiver<Finding>> {
+        self.findings.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What the monitors know.
@@ -238,13 +270,14 @@ impl Control {
     /// # Errors
     /// [`Refused::Reload`]; the log says what is wrong.
     pub async fn reload(&self) -> Result<(), Refused> {
-        let _one_at_a_time = self.reloading.lock().await;
+        let mut base = self.base().await;
         let old = self.shared.live();
         let read = || -> Result<_, ReloadError> {
-            let (config, changes) = old.config.reload()?;
-            Ok((with_tls(config)?, changes))
+            let (config, changes) = base.config.reload()?;
+            let new = base.replaced_by(config);
+            Ok((with_tls(new.joined())?, new, changes))
         };
-        let (live, changes) = read().map_err(|error| {
+        let (live, new, changes) = read().map_err(|error| {
             tracing::error!("{error}");
             tracing::warn!(
                 "config file loading failed; the configuration in force stays as it was"
@@ -259,6 +292,8 @@ impl Control {
         }
         self.after_reload.reopen(&live.config.settings);
         self.put_in_force(&old, live);
+        *base = new;
+        self.ask_for_hosts(&base);
         Ok(())
     }
 
@@ -267,13 +302,14 @@ impl Control {
     /// # Errors
     /// [`Refused::Set`]; the log says what is wrong.
     pub async fn set(&self, key: &str, value: &str) -> Result<(), Refused> {
-        let _one_at_a_time = self.reloading.lock().await;
+        let mut base = self.base().await;
         let old = self.shared.live();
-        let config = old.config.set(key, value).map_err(|error| {
+        let config = base.config.set(key, value).map_err(|error| {
             tracing::warn!("SET {key}: {error}");
             Refused::Set
         })?;
-        let live = with_tls(config).map_err(|error| {
+        let new = base.replaced_by(config);
+        let live = with_tls(new.joined()).map_err(|error| {
             tracing::warn!("SET {key}: {error}");
             Refused::Set
         })?;
@@ -281,10 +317,12 @@ impl Control {
             tracing::warn!("{note}");
         }
         self.put_in_force(&old, live);
+        *base = new;
+        self.ask_for_hosts(&base);
         Ok(())
     }
 
-    fn put_in_force(&self, old: &Live, live: Live) {
+    pub(super) fn put_in_force(&self, old: &Live, live: Live) {
         let settings = &live.config.settings;
         self.topology.reconfigure(entries(&live, &self.shared.tracked), pace(settings));
         let new_server_tls = old.config.settings.server_tls != settings.server_tls;

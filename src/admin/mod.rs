@@ -5,6 +5,7 @@
 
 pub mod console;
 pub mod control;
+pub mod discovery;
 mod explain;
 mod gather;
 pub mod marks;

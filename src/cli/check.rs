@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::admin::control;
-use crate::config::{Config, TargetSessionAttrs};
+use crate::admin::{control, discovery};
+use crate::config::{Config, KnownHosts, TargetSessionAttrs};
 use crate::metrics::Metrics;
 use crate::session::parameters::Tracked;
 use crate::topology::{self, HostView, Role, Snapshot};
@@ -59,10 +59,28 @@ fn hosts(live: &Live) -> bool {
         }
     };
     let settings = &live.config.settings;
-    let entries = control::entries(live, &Tracked::new(&settings.track_extra_parameters));
-    let pace = control::pace(settings);
-    let looked = topology::look_once(entries, pace, Metrics::new(super::VERSION));
+    let tracked = Tracked::new(&settings.track_extra_parameters);
+    let mut known = KnownHosts::default();
     let mut well = true;
+    for source in discovery::sources(&live.config, live, &tracked) {
+        let (entries, by) = (source.entries.join(", "), source.discover.name());
+        let asked = topology::discover::ask_once(&source, settings.topology_timeout);
+        match runtime.block_on(asked) {
+            Ok(hosts) => {
+                let names: Vec<_> = hosts.iter().map(|host| host.addr.to_string()).collect();
+                println!("{entries}: discover={by} names {}", names.join(", "));
+                known.found.extend(source.entries.into_iter().map(|entry| (entry, hosts.clone())));
+            }
+            Err(why) => {
+                eprintln!("{entries}: discover={by}: {why}");
+                well = false;
+            }
+        }
+    }
+    let live = &Live { config: Arc::new(live.config.with_hosts(&known)), ..live.clone() };
+    let pace = control::pace(settings);
+    let entries = control::entries(live, &tracked);
+    let looked = topology::look_once(entries, pace, Metrics::new(super::VERSION));
     for (database, attrs, snapshot) in runtime.block_on(looked) {
         for host in &snapshot.hosts {
             well &= tell(&database, host);

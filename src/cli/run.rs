@@ -168,6 +168,7 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
         });
     }
     tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
+    tasks.spawn(control.clone().discover(stop.clone()));
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
     tasks.spawn(signals.obey(control.clone(), stop.clone()));
     tracing::info!("process up: {}, {count} workers", version::line(VERSION));

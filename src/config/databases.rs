@@ -1,25 +1,25 @@
 //! Section `[databases]`: one connection string to one [`Database`].
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::connstr;
+use super::discover;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{
-    CausalReads, Database, HostAddr, LoadBalanceHosts, PoolMode, ReplicaFallback, RouteReads,
-    SecretText, Settings, TargetSessionAttrs,
+    CausalReads, Database, Discover, DiscoverBy, HostAddr, LoadBalanceHosts, PoolMode,
+    ReplicaFallback, RouteReads, SecretText, Settings, TargetSessionAttrs,
 };
 use super::nearest::nearest;
 use super::values::{self, Value};
 
 /// PostgreSQL's own limit, in bytes.
 const MAX_NAME: usize = 63;
-const DEFAULT_PORT: u16 = 5432;
+pub(super) const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 29] = [
+const EFFECTIVE: [&str; 31] = [
     "host",
     "port",
     "dbname",
@@ -33,6 +33,8 @@ const EFFECTIVE: [&str; 29] = [
     "max_replica_lag",
     "weight",
     "zone",
+    "discover",
+    "discover_from",
     "pool_size",
     "min_pool_size",
     "reserve_pool_size",
@@ -69,7 +71,8 @@ pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, Confi
             limit: MAX_NAME,
         });
     }
-    let mut draft = Draft { entry, hosts: None, ports: None, database: blank(name) };
+    let (hosts, ports, discover, discover_from) = (None, None, None, None);
+    let mut draft = Draft { entry, hosts, ports, discover, discover_from, database: blank(name) };
     for (key, value) in pairs(entry)? {
         draft.set(&key, &value)?;
     }
@@ -102,6 +105,7 @@ fn blank(name: &str) -> Database {
         max_replica_lag: None,
         weights: Vec::new(),
         zones: Vec::new(),
+        discover: None,
         pool_size: None,
         min_pool_size: None,
         reserve_pool_size: None,
@@ -122,6 +126,8 @@ struct Draft<'a> {
     entry: &'a Entry,
     hosts: Option<String>,
     ports: Option<String>,
+    discover: Option<DiscoverBy>,
+    discover_from: Option<String>,
     database: Database,
 }
 
@@ -157,6 +163,8 @@ impl Draft<'_> {
                 database.max_replica_lag = Some(parameter(entry, key, value, values::replica_lag)?);
             }
             "weight" => database.weights = parameter(entry, key, value, weights)?,
+            "discover" => self.discover = parameter(entry, key, value, discover::by)?,
+            "discover_from" => self.discover_from = Some(text()),
             "zone" => {
                 database.zones = value.split(',').map(|zone| zone.trim().to_owned()).collect()
             }
@@ -208,6 +216,7 @@ impl Draft<'_> {
         if self.database.target_session_attrs.is_some() {
             self.database.drop_doubles();
         }
+        self.database.discover = self.discover()?;
         let database = self.database;
         let has_login = database.user.is_some()
             || database.auth_user.is_some()
@@ -218,6 +227,37 @@ impl Draft<'_> {
             return Err(ConfigError::MonitorWithoutLogin { at, entry: self.entry.key.clone() });
         }
         Ok(database)
+    }
+
+    fn discover(&self) -> Result<Option<Discover>, ConfigError> {
+        let (entry, from) = (self.entry, self.discover_from.as_deref());
+        let Some(by) = self.discover else {
+            return parameter(entry, "discover_from", "a value", |_| match from {
+                None => Ok(None),
+                Some(_) => Err("discover= beside it, to say who is asked there".to_owned()),
+            });
+        };
+        if self.database.target_session_attrs.is_none() {
+            return parameter(entry, "discover", discover::name(by), |_| {
+                Err("target_session_attrs= beside it: only an entry that follows roles has use for \
+                     hosts that are found"
+                    .to_owned())
+            });
+        }
+        let shown = if from.is_some() { "the value" } else { "no value" };
+        let mut found = parameter(entry, "discover_from", shown, |_| discover::read(by, from))?;
+        if let Discover::Patroni(urls) = &mut found
+            && urls.is_empty()
+        {
+            *urls = self.database.hosts.iter().filter_map(discover::api_of).collect();
+            if urls.is_empty() {
+                return parameter(entry, "discover_from", "no value", |_| {
+                    Err("the URL of Patroni's REST API, as the entry's hosts are Unix sockets"
+                        .to_owned())
+                });
+            }
+        }
+        Ok(Some(found))
     }
 
     fn hosts(&self, settings: &Settings) -> Result<Vec<HostAddr>, ConfigError> {
@@ -241,10 +281,7 @@ impl Draft<'_> {
         let each = ports.iter().copied().chain(std::iter::repeat(first));
         let address = |(host, port): (&str, u16)| match host {
             "" => settings.unix_socket_dir.clone().map(|path| HostAddr::Unix { path, port }),
-            _ if host.starts_with(['/', '@']) => {
-                Some(HostAddr::Unix { path: PathBuf::from(host), port })
-            }
-            _ => Some(HostAddr::Tcp { host: host.to_owned(), port }),
+            _ => Some(HostAddr::new(host, port)),
         };
         let hosts: Option<Vec<HostAddr>> = hosts.into_iter().zip(each).map(address).collect();
         hosts.ok_or_else(|| ConfigError::HostMissing {

@@ -5,8 +5,10 @@
 
 pub mod connstr;
 mod databases;
+mod discover;
 pub mod error;
 pub mod hba;
+mod hosts;
 pub mod ident;
 pub mod ini;
 pub mod load;
@@ -20,8 +22,10 @@ pub mod userlist;
 mod users;
 mod values;
 
+pub use discover::api_url;
 pub use error::{ConfigError, Place, SetError};
 pub use hba::Hba;
+pub use hosts::KnownHosts;
 pub use load::parse_text;
 pub use model::*;
 pub use reload::{Changes, Fate, changes, fate};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,6 +232,7 @@ pub struct Settings {
     /// Where /metrics and the probes are served (`address:port`).
     pub http_listen: Vec<SocketAddr>,
     pub topology_interval: Duration,
+    pub discover_interval: Duration,
     pub topology_timeout: Duration,
     /// As whom the monitors log in; `None`: the entry's `user`, else `auth_user`.
     pub topology_user: Option<String>,
@@ -264,20 +265,37 @@ pub enum HostAddr {
         /// Port in the file's name.
         port: u16,
     },
+    /// One of the addresses of a name that has several.
+    Resolved {
+        /// The name: what a certificate is to bear.
+        name: String,
+        /// The address.
+        ip: IpAddr,
+        /// Port.
+        port: u16,
+    },
 }
 
 impl HostAddr {
+    /// As `host=` has it: a directory or an abstract socket's name, else a name or a number.
+    pub fn new(host: &str, port: u16) -> Self {
+        if host.starts_with(['/', '@']) {
+            return Self::Unix { path: PathBuf::from(host), port };
+        }
+        Self::Tcp { host: host.to_owned(), port }
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         match self {
-            Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,
+            Self::Tcp { port, .. } | Self::Unix { port, .. } | Self::Resolved { port, .. } => *port,
         }
     }
 
     /// Name, number or directory, without the port.
     pub fn name(&self) -> String {
         match self {
-            Self::Tcp { host, .. } => host.clone(),
+            Self::Tcp { host: name, .. } | Self::Resolved { name, .. } => name.clone(),
             Self::Unix { path, .. } => path.display().to_string(),
         }
     }
@@ -289,6 +307,7 @@ impl fmt::Display for HostAddr {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix { path, port } => write!(f, "{}:{port}", path.display()),
+            Self::Resolved { name, ip, port } => write!(f, "{name}({ip}):{port}"),
         }
     }
 }
@@ -385,6 +404,82 @@ pub enum SplitBrain {
     Newest,
 }
 
+/// Parameter `discover`: by whom the hosts of an entry are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscoverBy {
+    /// The servers themselves, in `pg_stat_replication`.
+    Replication,
+    /// repmgr, in its table `repmgr.nodes`.
+    Repmgr,
+    /// Patroni, by its REST API.
+    Patroni,
+    /// pg_auto_failover, at its monitor.
+    AutoFailover,
+}
+
+/// Parameters `discover` and `discover_from`: who knows the hosts of an entry, and how that one is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discover {
+    /// `pg_stat_replication` of the entry's hosts. No host of its own.
+    Replication(DiscoverLogin),
+    /// `repmgr.nodes`, at the entry's hosts and those of the login.
+    Repmgr(DiscoverLogin),
+    /// The REST API at one of these; at least one.
+    Patroni(Vec<ApiUrl>),
+    /// The monitor; at least one host.
+    AutoFailover(DiscoverLogin),
+}
+
+/// How a server is asked for the hosts of its cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiscoverLogin {
+    /// Where, besides at the entry's hosts.
+    pub hosts: Vec<HostAddr>,
+    /// In which database.
+    pub dbname: Option<String>,
+    /// As whom; `None`: as the monitors.
+    pub user: Option<String>,
+    /// His password; `None`: `auth_file`'s.
+    pub password: Option<SecretText>,
+    /// Which of the formations of a pg_auto_failover monitor; `None`: `default`.
+    pub formation: Option<String>,
+}
+
+/// A host that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundHost {
+    /// Where it is.
+    pub addr: HostAddr,
+    /// Whether its manager lets it serve reads.
+    pub reads: bool,
+}
+
+/// Where a REST API is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApiUrl {
+    /// `https`
+    pub tls: bool,
+    /// Name or number (IPv6 without brackets).
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl ApiUrl {
+    /// `host:port`
+    pub fn authority(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
+impl fmt::Display for ApiUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
 /// One entry of `[databases]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
@@ -414,6 +509,8 @@ pub struct Database {
     pub weights: Vec<u32>,
     /// Where each host is; empty, or an empty name: not said.
     pub zones: Vec<String>,
+    /// Who else knows its hosts; only in an entry that follows roles.
+    pub discover: Option<Discover>,
     /// Overrides `default_pool_size`; `Some(None)`: no limit.
     pub pool_size: Option<Option<u32>>,
     /// Overrides the global `min_pool_size`.

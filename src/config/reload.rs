@@ -120,6 +120,7 @@ fn needs_other_servers(before: &Database, after: &Database) -> bool {
         max_replica_lag: _,
         weights: _,
         zones: _,
+        discover: _,
         pool_size: _,
         min_pool_size: _,
         reserve_pool_size: _,

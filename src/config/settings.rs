@@ -776,6 +776,13 @@ pub static SETTINGS: &[Setting] = &[
         "Longest that a monitor waits for a connection or an answer; then the host is down.",
     )),
     own(live(
+        "discover_interval",
+        Kind::Time,
+        Some("5"),
+        field!(discover_interval, values::interval),
+        "How often the cluster manager that an entry names (discover) is asked for the cluster's hosts.",
+    )),
+    own(live(
         "topology_user",
         Kind::Text,
         None,
@@ -1098,6 +1105,7 @@ fn blank() -> Settings {
         workers: Default::default(),
         http_listen: Default::default(),
         topology_interval: Default::default(),
+        discover_interval: Default::default(),
         topology_timeout: Default::default(),
         topology_user: Default::default(),
         failover_timeout: Default::default(),

@@ -54,6 +54,11 @@ pub async fn connect(host: &HostAddr, tls: &Tls, options: TcpOptions) -> io::Res
             options.apply(socket2::SockRef::from(&stream))?;
             (Socket::from(stream), host)
         }
+        HostAddr::Resolved { name, ip, port } => {
+            let stream = TcpStream::connect((*ip, *port)).await?;
+            options.apply(socket2::SockRef::from(&stream))?;
+            (Socket::from(stream), name)
+        }
     };
     let (Some(config), true) = (&tls.config, tls.wanted != Wanted::Never) else {
         return Ok(Stream::Plain(socket));

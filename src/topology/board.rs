@@ -120,7 +120,11 @@ impl Board {
         let mut spoken: Vec<Vec<HostAddr>> = Vec::new();
         for entry in entries {
             let max_replica_lag = entry.max_replica_lag.unwrap_or(pace.max_replica_lag);
-            let rules = Rules { split_brain: pace.split_brain, max_replica_lag };
+            let rules = Rules {
+                split_brain: pace.split_brain,
+                max_replica_lag,
+                hosts_are_configured: !entry.discovered,
+            };
             let addrs: Vec<HostAddr> =
                 entry.hosts.iter().map(|target| target.host.clone()).collect();
             let speaks = !spoken.contains(&addrs);
@@ -156,6 +160,12 @@ impl Board {
                 }
             };
             state.entries.push(followed);
+        }
+        // An entry that comes back finds its fence again.
+        for gone in old {
+            if let Some(fence) = gone.cluster.fence() {
+                state.remembered.insert(gone.name, fence);
+            }
         }
         state.events = events;
         self.fences_changed.notify_one();
@@ -236,6 +246,10 @@ impl Board {
             .iter()
             .find(|entry| entry.name == database)
             .map(|entry| entry.publish.subscribe())
+    }
+
+    pub(super) fn snapshot(&self, database: &str) -> Option<Arc<Snapshot>> {
+        self.watch(database).map(|watch| watch.borrow().clone())
     }
 
     pub(super) fn wanted(&self, database: &str) -> Option<Arc<Wanted>> {

@@ -39,6 +39,10 @@ pub enum What {
         /// What is wrong with it.
         why: Option<Arc<str>>,
     },
+    /// A host belongs to the entry from now on.
+    Joined,
+    /// A host does not any more.
+    Left,
     /// There is no primary any more.
     PrimaryLost,
     /// There is one again.
@@ -61,6 +65,8 @@ impl What {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Host { to, .. } => to,
+            Self::Joined => "joined",
+            Self::Left => "left",
             Self::PrimaryLost => "no primary",
             Self::PrimaryFound { .. } => "primary found",
             Self::SplitBrain => "split brain",
@@ -82,6 +88,8 @@ impl What {
         match self {
             Self::Host { from, why: None, .. } => format!("was {from}"),
             Self::Host { from, why: Some(why), .. } => format!("was {from}; {why}"),
+            Self::Joined => "named by the configuration or the cluster manager".to_owned(),
+            Self::Left => "named by neither any more; transactions on it end, and no new ones begin".to_owned(),
             Self::PrimaryLost => "clients that need one wait, up to failover_timeout".to_owned(),
             Self::PrimaryFound { missing, .. } => {
                 format!("there was none for {} ms; clients that waited go on", missing.as_millis())
@@ -131,6 +139,16 @@ impl Events {
         missing: Option<Duration>,
         at: SystemTime,
     ) {
+        let listed = |all: &Snapshot, beside: &Snapshot| -> Vec<HostAddr> {
+            let only = all.hosts.iter().filter(|host| beside.host(&host.addr).is_none());
+            only.map(|host| host.addr.clone()).collect()
+        };
+        for (hosts, what) in [(listed(new, old), What::Joined), (listed(old, new), What::Left)] {
+            for host in hosts {
+                let (database, what) = (database.to_owned(), what.clone());
+                self.add(Event { at, database, host: Some(host), what });
+            }
+        }
         for host in &new.hosts {
             if let Some(what) = host_changed(old.host(&host.addr), host) {
                 self.add(Event {
@@ -180,6 +198,9 @@ impl Events {
 fn host_changed(old: Option<&HostView>, new: &HostView) -> Option<What> {
     let (old_role, old_up) = old.map_or((Role::Unknown, false), |old| (old.role, old.up));
     let same_error = old.is_some_and(|old| old.last_error == new.last_error);
+    if old.is_none() && !new.up && new.last_error.is_none() {
+        return None; // just joined
+    }
     let in_order = new.up && new.role != Role::Deposed;
     if old_role == new.role && old_up == new.up && (in_order || same_error) {
         return None;

@@ -1,15 +1,16 @@
 //! The handle: starts the monitors, hands out watches, takes suspicions and reloads.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::board::Board;
+use super::discover::{self, Finding, Rhythm, Source};
 use super::events::Event;
 use super::memory;
 use super::monitor;
@@ -27,6 +28,8 @@ pub struct Entry {
     pub attrs: TargetSessionAttrs,
     /// Its `max_replica_lag`, if it has one of its own.
     pub max_replica_lag: Option<Option<ReplicaLag>>,
+    /// Its hosts are those that its cluster manager names: that one is missing there does not say that it is lost.
+    pub discovered: bool,
     /// Its hosts in order, each with how the monitor logs in. Of several entries that name a host the first one's
     /// login is used. `timeout` in here does not count: [`Pace::timeout`] does.
     pub hosts: Vec<Target>,
@@ -58,6 +61,8 @@ struct Inner {
     runtime: tokio::runtime::Handle,
     /// Parent of every monitor's.
     stop: CancellationToken,
+    /// Of those who ask for hosts.
+    discovering: Mutex<CancellationToken>,
     _stop_on_drop: DropGuard,
 }
 
@@ -74,17 +79,17 @@ impl Topology {
         state_file: Option<PathBuf>,
     ) -> Self {
         let stop = CancellationToken::new();
-        let remembered = state_file.as_deref().map(memory::read).transpose();
-        let remembered = remembered.unwrap_or_else(|words| {
+        let (remembered, problems) = state_file.as_deref().map(memory::read).unwrap_or_default();
+        for words in problems {
             error!(
                 "{words}; an old primary may be taken for the primary until another one is seen"
             );
-            None
-        });
+        }
         let inner = Inner {
-            board: Arc::new(Board::new(metrics, pace, remembered.unwrap_or_default())),
+            board: Arc::new(Board::new(metrics, pace, remembered)),
             tasks: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
+            discovering: Mutex::default(),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         };
@@ -106,6 +111,21 @@ impl Topology {
         let inner = &self.inner;
         for host in inner.board.configure(entries, pace, &inner.stop) {
             inner.tasks.spawn_on(monitor::run(inner.board.clone(), host), &inner.runtime);
+        }
+    }
+
+    /// Asks these from now on which hosts there are, and nobody else. Whoever listens to the findings is to see to it that
+    /// [`Self::reconfigure`] follows.
+    pub fn discover(&self, sources: Vec<Source>, rhythm: Rhythm, findings: &mpsc::Sender<Finding>) {
+        let inner = &self.inner;
+        let stop = inner.stop.child_token();
+        let mut discovering = inner.discovering.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *discovering, stop.clone()).cancel();
+        for source in sources {
+            let asking = discover::run(inner.board.clone(), source, rhythm, findings.clone());
+            let stop = stop.clone();
+            let asking = async move { stop.run_until_cancelled(asking).await };
+            inner.tasks.spawn_on(asking, &inner.runtime);
         }
     }
 

@@ -9,15 +9,15 @@
 //! ```
 //!
 //! Entry, timeline, the host that was seen on it, system identifier (`-` if it is not known), with tabs between. The file
-//! is written whole beside its place and renamed, so it is never half. What cannot be read is told, and left out: then
-//! pgweir is as wise as without the file.
+//! is written whole beside its place and renamed, so it is never half. A line that cannot be read is told, and left out:
+//! for its entry pgweir is as wise as without the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::decide::Remembered;
+use super::decide::Fence;
 use crate::config::HostAddr;
 
 /// Before the lines.
@@ -25,49 +25,60 @@ const HEAD: &str = "# pgweir: the highest timeline that each database was seen o
                     identifier.\n# Written by pgweir. Remove a line to forget it, while pgweir does not run.\n";
 
 /// By the name of the database entry.
-pub(super) type Fences = BTreeMap<String, Remembered>;
+pub(super) type Fences = BTreeMap<String, Fence>;
 
-/// Reads the file; one that is not there is empty.
-///
-/// # Errors
-/// In words, with the file and the line.
-pub(super) fn read(path: &Path) -> Result<Fences, String> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Fences::new()),
-        Err(error) => return Err(format!("{}: {error}", path.display())),
+/// Reads the file; one that is not there is empty. Beside what can be read: what is wrong, in words, with the file and
+/// the line.
+pub(super) fn read(path: &Path) -> (Fences, Vec<String>) {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => return (Fences::new(), vec![format!("{}: {error}", path.display())]),
     };
-    parse(&text).map_err(|line| {
+    let (fences, nonsense) = parse(&String::from_utf8_lossy(&bytes));
+    let problem = |line: usize| {
         format!(
-            "{}:{line}: not \"database <tab> timeline <tab> host:port <tab> system identifier\"; mend or remove the line",
+            "{}:{line}: not \"database <tab> timeline <tab> host:port <tab> system identifier\"; the line is dropped",
             path.display()
         )
-    })
+    };
+    (fences, nonsense.into_iter().map(problem).collect())
 }
 
-/// `Err`: the number of the first line that makes no sense.
-fn parse(text: &str) -> Result<Fences, usize> {
+/// What the lines say, and the numbers of those that make no sense.
+fn parse(text: &str) -> (Fences, Vec<usize>) {
+    let (mut fences, mut nonsense) = (Fences::new(), Vec::new());
     let lines = (1..).zip(text.lines());
-    let told = lines.filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
-    told.map(|(number, line)| entry(line).ok_or(number)).collect()
+    for (number, line) in
+        lines.filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty())
+    {
+        match entry(line) {
+            Some((database, fence)) => drop(fences.insert(database, fence)),
+            None => nonsense.push(number),
+        }
+    }
+    (fences, nonsense)
 }
 
-fn entry(line: &str) -> Option<(String, Remembered)> {
+fn entry(line: &str) -> Option<(String, Fence)> {
     let mut fields = line.split('\t');
     let (database, timeline, by, system) =
         (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let (host, port) = by.rsplit_once(':')?;
     let port = port.parse().ok()?;
-    let by = match host.starts_with(['/', '@']) {
-        true => HostAddr::Unix { path: PathBuf::from(host), port },
-        false => HostAddr::Tcp { host: host.to_owned(), port },
+    // One address of a name that has several: `name(address)`.
+    let resolved = host.strip_suffix(')').and_then(|host| host.rsplit_once('('));
+    let by = match resolved.map(|(name, ip)| (name.to_owned(), ip.parse())) {
+        Some((name, Ok(ip))) => HostAddr::Resolved { name, ip, port },
+        Some((_, Err(_))) => return None,
+        None => HostAddr::new(host, port),
     };
     let system_id = match system {
         "-" => None,
         number => Some(number.parse().ok()?),
     };
     let timeline = timeline.parse().ok().filter(|timeline| *timeline > 0)?;
-    Some((database.to_owned(), Remembered { timeline, by, system_id }))
+    Some((database.to_owned(), Fence { timeline, by, system_id }))
 }
 
 /// Writes the file whole, or leaves the old one.
@@ -85,6 +96,7 @@ pub(super) fn write(path: &Path, fences: &Fences) -> io::Result<()> {
         let (host, port) = match &fence.by {
             HostAddr::Tcp { host, port } => (host.clone(), port),
             HostAddr::Unix { path, port } => (path.display().to_string(), port),
+            HostAddr::Resolved { name, ip, port } => (format!("{name}({ip})"), port),
         };
         writeln!(file, "{database}\t{}\t{host}:{port}\t{system}", fence.timeline)?;
     }
@@ -104,14 +116,14 @@ mod tests {
 
     fn fences() -> Fences {
         let tcp = |host: &str, port| HostAddr::Tcp { host: host.to_owned(), port };
+        let ip = "fe80::1".parse().unwrap();
+        let resolved = HostAddr::Resolved { name: "pg".to_owned(), ip, port: 5432 };
         let unix = HostAddr::Unix { path: "/var/run/pg".into(), port: 5433 };
         Fences::from([
-            (
-                "app".to_owned(),
-                Remembered { timeline: 3, by: tcp("pg2", 5432), system_id: Some(7) },
-            ),
-            ("b c".to_owned(), Remembered { timeline: 1, by: tcp("::1", 5432), system_id: None }),
-            ("unix".to_owned(), Remembered { timeline: 9, by: unix, system_id: Some(u64::MAX) }),
+            ("app".to_owned(), Fence { timeline: 3, by: tcp("pg2", 5432), system_id: Some(7) }),
+            ("b c".to_owned(), Fence { timeline: 1, by: tcp("::1", 5432), system_id: None }),
+            ("name".to_owned(), Fence { timeline: 2, by: resolved, system_id: Some(7) }),
+            ("unix".to_owned(), Fence { timeline: 9, by: unix, system_id: Some(u64::MAX) }),
         ])
     }
 
@@ -119,15 +131,15 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        assert_eq!(read(&path), Ok(Fences::new()), "there is none yet");
+        assert_eq!(read(&path), (Fences::new(), Vec::new()), "there is none yet");
         write(&path, &fences()).unwrap();
-        assert_eq!(read(&path), Ok(fences()));
+        assert_eq!(read(&path), (fences(), Vec::new()));
         write(&path, &Fences::new()).unwrap();
-        assert_eq!(read(&path), Ok(Fences::new()));
+        assert_eq!(read(&path), (Fences::new(), Vec::new()));
     }
 
     #[test]
-    fn a_line_that_makes_no_sense_is_named() {
+    fn a_line_that_makes_no_sense_is_named_and_the_others_count() {
         for line in [
             "app",
             "app\t0\tpg1:5432\t7",
@@ -135,7 +147,10 @@ mod tests {
             "app\t1\tpg1\t7",
             "app\t1\tpg1:5432\tx",
         ] {
-            assert_eq!(parse(&format!("# ok\n\n{line}\n")), Err(3), "{line}");
+            let good = "b\t1\tpg1:5432\t7";
+            let (fences, nonsense) = parse(&format!("# ok\n\n{line}\n{good}\n"));
+            assert_eq!(nonsense, [3], "{line}");
+            assert_eq!(fences.keys().collect::<Vec<_>>(), ["b"], "the others count");
         }
     }
 }

@@ -13,11 +13,13 @@
 //! - `ask` — the one question, and what the answer means
 //! - `monitor` — when to ask, and what a broken connection says about a host
 //! - `board` — where observations arrive and snapshots are published, with log lines and metrics
+//! - `discover` — which hosts a cluster has, by its manager
 //! - `follow` — the handle that `cli` owns and hands down
 
 mod ask;
 mod board;
 pub mod decide;
+pub mod discover;
 pub mod events;
 mod follow;
 mod lag;

@@ -24,7 +24,7 @@ use crate::session::parameters::Tracked;
 use crate::session::prepared::StatementCache;
 
 /// The configuration in force, with what was made of it. Replaced as a whole by a reload.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Live {
     /// What the files say.
     pub config: Arc<Config>,

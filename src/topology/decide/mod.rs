@@ -16,7 +16,7 @@
 //!    be alive behind a broken network, or have taken writes that this one does not know. The fence falls when
 //!    - a host says that it is a primary on the fence's timeline or a higher one (it then is the new fence),
 //!    - the host that put it up is taken out of the entry (`host=`, then RELOAD): so the operator says
-//!      that it is lost,
+//!      that it is lost; that a cluster manager does not name it any more (`discover`) says nothing,
 //!    - the cluster is another one (system identifier).
 //!
 //!    A restart does not lift it: it is remembered in a file ([`super::memory`]).
@@ -84,6 +84,8 @@ pub struct Rules {
     pub split_brain: SplitBrain,
     /// Replicas further behind get no reads; `None`: no limit.
     pub max_replica_lag: Option<ReplicaLag>,
+    /// Whether the list of hosts is the operator's own. One that a cluster manager names lacks who is down for a while.
+    pub hosts_are_configured: bool,
 }
 
 /// What is known of the hosts of one database entry.
@@ -106,24 +108,14 @@ pub struct Cluster {
     positions_of: Option<(HostAddr, Option<u32>)>,
 }
 
-/// See the module's words.
-#[derive(Clone, Debug)]
-struct Fence {
-    timeline: u32,
-    /// Who was seen on it.
-    by: HostAddr,
-    /// Of which cluster, if that was known.
-    system_id: Option<u64>,
-}
-
-/// A fence, as it is kept over a restart.
+/// See the module's words. Kept over a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
+pub struct Fence {
     /// The highest timeline seen.
     pub timeline: u32,
     /// Who was seen on it.
     pub by: HostAddr,
-    /// Of which cluster.
+    /// Of which cluster, if that was known.
     pub system_id: Option<u64>,
 }
 
@@ -192,13 +184,16 @@ impl Cluster {
     }
 
     /// What an earlier run has seen. Before the first observation.
-    pub fn remember(&mut self, remembered: Remembered) {
-        // A host that is not named any more: the operator says that it is lost.
-        if self.index(&remembered.by).is_some() {
-            self.system_id = remembered.system_id;
-            let Remembered { timeline, by, system_id } = remembered;
-            self.fence = Some(Fence { timeline, by, system_id });
+    pub fn remember(&mut self, fence: Fence) {
+        if !self.is_given_up(&fence.by) {
+            self.system_id = fence.system_id;
+            self.fence = Some(fence);
         }
+    }
+
+    /// Whether the operator says that a host is lost: by naming it no more.
+    fn is_given_up(&self, addr: &HostAddr) -> bool {
+        self.rules.hosts_are_configured && self.index(addr).is_none()
     }
 
     /// The fence alone.
@@ -207,9 +202,8 @@ impl Cluster {
     }
 
     /// What is to be remembered.
-    pub fn fence(&self) -> Option<Remembered> {
-        let Fence { timeline, by, system_id } = self.fence.clone()?;
-        Some(Remembered { timeline, by, system_id })
+    pub fn fence(&self) -> Option<Fence> {
+        self.fence.clone()
     }
 
     /// A switchover is about to begin: the present primary gets no new transactions, up to `until`. `None`: there is no
@@ -250,7 +244,7 @@ impl Cluster {
         self.rules = rules;
         // Nothing but new hosts: a first look at them.
         self.looked = self.looked && self.hosts.iter().any(|host| host.asked);
-        if self.fence.as_ref().is_some_and(|fence| self.index(&fence.by).is_none()) {
+        if self.fence.as_ref().is_some_and(|fence| self.is_given_up(&fence.by)) {
             self.fence = None;
         }
         self.decide(now, wall);
@@ -351,8 +345,10 @@ impl Cluster {
             })
             .collect();
         self.primary = verdicts.iter().position(|verdict| *verdict == Verdict::Primary);
-        self.split_brain =
-            self.looked && (claimants > 1 && top >= fence || self.several_undecidable(chosen));
+        // With `split_brain = newest` one of several may be believed.
+        self.split_brain = self.looked
+            && self.primary.is_none()
+            && (claimants > 1 && top >= fence || self.several_undecidable(chosen));
         let served = self.primary.and_then(|primary| self.hosts.get(primary));
         if self.announced.as_ref().is_some_and(|announced| {
             now >= announced.until || served.is_some_and(|host| host.addr != announced.from)

@@ -65,7 +65,8 @@ fn addr(number: usize) -> HostAddr {
     HostAddr::Tcp { host: format!("pg{number}"), port: 5432 }
 }
 
-const RULES: Rules = Rules { split_brain: SplitBrain::Refuse, max_replica_lag: None };
+const RULES: Rules =
+    Rules { split_brain: SplitBrain::Refuse, max_replica_lag: None, hosts_are_configured: true };
 
 impl World {
     fn new(seed: u64) -> Self {

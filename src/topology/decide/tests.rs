@@ -43,6 +43,7 @@ impl Story {
         let rules = Rules {
             split_brain: SplitBrain::Refuse,
             max_replica_lag: Some(ReplicaLag::Time(10 * SECOND)),
+            hosts_are_configured: true,
         };
         let now = Instant::now();
         Self { cluster: Cluster::new((1..=3).map(addr), rules, now, SystemTime::UNIX_EPOCH), now }
@@ -168,6 +169,19 @@ fn taking_the_lost_successor_out_of_the_entry_gives_the_old_primary_back() {
 }
 
 #[test]
+fn a_successor_that_a_cluster_manager_names_no_more_is_not_given_up() {
+    let mut story = Story::in_order();
+    story.fails(1).says(2, primary(2, 120)).fails(2).says(1, primary(1, 110));
+    let rules = Rules { hosts_are_configured: false, ..story.cluster.rules };
+    story.cluster.reconfigure([addr(3), addr(1)], rules, story.now, SystemTime::UNIX_EPOCH);
+    assert_eq!(story.roles(), "replica deposed");
+    let fence = story.cluster.fence();
+    let mut restarted = Cluster::new([1, 3].map(addr), rules, story.now, SystemTime::UNIX_EPOCH);
+    restarted.remember(fence.clone().unwrap());
+    assert_eq!(restarted.fence(), fence, "nor over a restart");
+}
+
+#[test]
 fn twice_the_same_timeline_is_a_split_brain_without_any_primary_until_one_stops() {
     let mut story = Story::in_order();
     story.says(2, primary(1, 120));
@@ -185,6 +199,7 @@ fn of_two_on_one_timeline_the_newest_is_believed_if_that_is_asked_for() {
     story.cluster.rules.split_brain = SplitBrain::Newest;
     story.fails(1).says(2, primary(2, 120)).says(3, primary(2, 110));
     assert_eq!(story.roles(), "unknown deposed primary", "pg3 came last");
+    assert!(!story.cluster.snapshot().split_brain, "one is believed: there is nothing to wait for");
     story.says(2, primary(2, 900)).fails(3).says(3, primary(2, 130));
     assert_eq!(
         story.roles(),
@@ -200,7 +215,7 @@ fn of_two_on_one_timeline_the_newest_is_believed_if_that_is_asked_for() {
 
 #[test]
 fn what_an_earlier_run_has_seen_keeps_an_old_primary_out() {
-    let remembered = Remembered { timeline: 2, by: addr(2), system_id: Some(7) };
+    let remembered = Fence { timeline: 2, by: addr(2), system_id: Some(7) };
     let mut story = Story::new();
     story.cluster.remember(remembered.clone());
     story.says(1, primary(1, 110)).fails(2).fails(3);
@@ -210,7 +225,7 @@ fn what_an_earlier_run_has_seen_keeps_an_old_primary_out() {
     assert_eq!(story.roles(), "deposed primary unknown");
     // A host that is not named any more was given up by the operator.
     let mut story = Story::new();
-    story.cluster.remember(Remembered { by: addr(9), ..remembered });
+    story.cluster.remember(Fence { by: addr(9), ..remembered });
     story.says(1, primary(1, 110)).fails(2).fails(3);
     assert_eq!(story.roles(), "primary unknown unknown");
 }
