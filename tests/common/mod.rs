@@ -18,6 +18,8 @@ pub mod cluster;
 pub mod home;
 pub mod installation;
 #[cfg(target_os = "linux")]
+pub mod managers;
+#[cfg(target_os = "linux")]
 pub mod network;
 pub mod postgres;
 #[cfg(target_os = "linux")]

@@ -479,7 +479,7 @@ impl Drop for Postgres {
 
 /// A postmaster that was killed can't remove its (tiny) System V shared memory segment, and the
 /// system allows only so many. `postmaster.pid`, gone after an orderly end, has its id in line 7.
-fn remove_shared_memory(data: &Path) {
+pub(super) fn remove_shared_memory(data: &Path) {
     let Ok(pid_file) = fs::read_to_string(data.join("postmaster.pid")) else { return };
     let id = pid_file.lines().nth(6).and_then(|line| line.split_whitespace().nth(1));
     let Some(id) = id else { return };
