@@ -47,6 +47,14 @@ fn reads_on_replica(wire: &mut Wire) -> bool {
     answer
 }
 
+#[test]
+fn skipped_managers_are_named() {
+    let missing =
+        [&["repmgr"][..], &managers::patroni::PROGRAMS, &managers::auto_failover::PROGRAMS];
+    let missing = missing.into_iter().filter(|programs| !managers::are_installed(programs)).count();
+    eprintln!("cluster managers: {} tested, {missing} skipped", 3 - missing);
+}
+
 // ---- pg_stat_replication ----
 
 /// Lets a replica say where it can be reached.
@@ -140,7 +148,9 @@ fn books_that_may_not_be_read_are_told_by_the_log_and_by_check_and_the_hosts_sta
 /// An entry over a cluster of Patroni's, of which only the first member is named.
 fn weir_over(patroni: &Patroni) -> Weir {
     let (port, api) = (patroni.ports()[0], patroni.apis()[0]);
-    weir(&format!("host=127.0.0.1 port={port} discover=patroni discover_from=http://127.0.0.1:{api}"))
+    weir(&format!(
+        "host=127.0.0.1 port={port} discover=patroni discover_from=http://127.0.0.1:{api}"
+    ))
 }
 
 /// Clients that write on and on; what they complain of.

@@ -6,16 +6,19 @@ cd "$(dirname "$0")/.."
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-has_postgresql() {
-    [ -n "${PGWEIR_PG_BIN:-}" ] && [ -x "$PGWEIR_PG_BIN/initdb" ] && return
+# The folder of PostgreSQL's programs, in the order in which the tests look for it.
+postgresql_bin() {
+    [ -n "${PGWEIR_PG_BIN:-}" ] && [ -x "$PGWEIR_PG_BIN/initdb" ] && echo "$PGWEIR_PG_BIN" && return
     # shellcheck disable=SC2144 # globs that match nothing stay as they are, and are no file
     local dir
     for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin \
         /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin; do
-        [ -n "$dir" ] && [ -x "$dir/initdb" ] && [ -x "$dir/pgbench" ] && return
+        [ -n "$dir" ] && [ -x "$dir/initdb" ] && [ -x "$dir/pgbench" ] && echo "$dir" && return
     done
     return 1
 }
+
+has_postgresql() { postgresql_bin >/dev/null; }
 
 has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
@@ -41,7 +44,7 @@ has npm || missing+=(npm)
 has javac || missing+=(default-jdk-headless)
 has_jdbc || missing+=(libpostgresql-jdbc-java)
 
-install_by_apt() {
+install_by_apt() { # PACKAGE...
     local sudo=()
     if [ "$(id -u)" -ne 0 ]; then
         has sudo || { echo "setup: run as root, or install sudo" >&2; exit 1; }
@@ -49,7 +52,8 @@ install_by_apt() {
     fi
     local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q
         -o Dpkg::Use-Pty=0 install --no-install-recommends)
-    "${sudo[@]}" apt-get -q update
+    [ -n "${updated:-}" ] || "${sudo[@]}" apt-get -q update
+    updated=yes
 
     # Our tests start servers of their own; the system shall get none by the way.
     local policy=/usr/sbin/policy-rc.d
@@ -59,21 +63,24 @@ install_by_apt() {
         printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
         "${sudo[@]}" chmod 755 "$policy"
     fi
-    if [[ " ${missing[*]} " == *" postgresql "* ]]; then
+    if [[ " $* " == *" postgresql "* ]]; then
         "${apt[@]}" postgresql-common
         "${sudo[@]}" sed -i -E 's/^#? *create_main_cluster *=.*/create_main_cluster = false/' \
             /etc/postgresql-common/createcluster.conf
     fi
-    "${apt[@]}" "${missing[@]}"
-    if [[ " ${missing[*]} " == *" pgbouncer "* ]] && [ -d /run/systemd/system ]; then
-        "${sudo[@]}" systemctl disable --quiet pgbouncer || true
-    fi
+    "${apt[@]}" "$@" || return
+    local service
+    for service in pgbouncer etcd patroni; do
+        if [[ " $* " == *" $service"* ]] && [ -d /run/systemd/system ]; then
+            "${sudo[@]}" systemctl disable --quiet "$service" || true
+        fi
+    done
 }
 
 if [ ${#missing[@]} -gt 0 ]; then
     echo "setup: missing: ${missing[*]}"
     if has apt-get; then
-        install_by_apt
+        install_by_apt "${missing[@]}"
     else
         echo "setup: no apt-get here; please install these (Debian's names), then run this again:" >&2
         printf '  %s\n' "${missing[@]}" >&2
@@ -81,6 +88,18 @@ if [ ${#missing[@]} -gt 0 ]; then
     fi
 fi
 has_postgresql || { echo "setup: still no PostgreSQL server; set PGWEIR_PG_BIN" >&2; exit 1; }
+
+# Cluster managers, for tests/discovery.rs. What can't be had is named by that test as skipped.
+major=$("$(postgresql_bin)/postgres" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
+manager() { # PROGRAM PACKAGE...
+    if has "$1" || ! has apt-get || [ ! -x "/usr/lib/postgresql/$major/bin/postgres" ]; then return; fi
+    echo "setup: missing: ${*:2}"
+    install_by_apt "${@:2}" || echo "setup: cannot install ${*:2}; going on" >&2
+}
+manager patroni patroni python3-etcd
+manager etcd etcd-server
+manager repmgr repmgr "postgresql-$major-repmgr"
+manager pg_autoctl pg-auto-failover-cli "postgresql-$major-auto-failover"
 
 # Python with the drivers that tests/drivers use. tests/common looks for it here.
 python=${PGWEIR_PYTHON:-target/python/bin/python}

@@ -129,7 +129,16 @@ pub struct User {
 
 /// The system's name for who runs this test.
 pub fn own_name() -> String {
-    let uid = geteuid().as_raw().to_string();
+    name_of(geteuid().as_raw())
+}
+
+/// The system's name for whom servers run as.
+pub fn service_name() -> String {
+    service_user().map_or_else(own_name, |user| name_of(user.uid))
+}
+
+fn name_of(uid: u32) -> String {
+    let uid = uid.to_string();
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&uid));
     line.and_then(|line| line.split(':').next()).expect("is in /etc/passwd").to_owned()

@@ -27,7 +27,7 @@ impl AutoFailover {
         let home = Arc::new(Home::new());
         let mut monitor = Managed::new(&home, "monitor");
         let mut create = autoctl(&monitor);
-        create.args(["create", "monitor", "--auth", "trust", "--no-ssl", "--skip-pg-hba"]);
+        create.args(["create", "monitor", "--auth", "trust", "--no-ssl"]);
         run(create.args(place(&monitor)), "");
         open(&monitor);
         monitor.start(autoctl(&monitor).args(["run", "--pgdata", &path(&monitor.data)]));
@@ -57,8 +57,8 @@ impl AutoFailover {
             self.monitor.port
         );
         let mut create = autoctl(&node);
-        create.args(["create", "postgres", "--auth", "trust", "--no-ssl", "--skip-pg-hba"]);
-        create.args(["--name", &node.name, "--monitor", &monitor, "--username", "postgres"]);
+        create.args(["create", "postgres", "--auth", "trust", "--no-ssl"]);
+        create.args(["--name", &node.name, "--monitor", &monitor, "--username", &node.superuser]);
         run(create.args(place(&node)), "");
         open(&node);
         node.start(autoctl(&node).args(["run", "--pgdata", &path(&node.data)]));
@@ -82,17 +82,8 @@ impl AutoFailover {
 
     /// Makes another node the primary.
     pub fn switchover(&self) {
-        let mut command = autoctl(&self.monitor);
-        command.args(["perform", "switchover", "--pgdata", &path(&self.monitor.data)]);
-        run(&mut command, "");
-    }
-
-    /// Takes a node out of the cluster.
-    pub fn remove(&self, number: usize) {
-        let mut command = autoctl(&self.monitor);
-        let port = self.nodes[number].port.to_string();
-        command.args(["drop", "node", "--pgdata", &path(&self.monitor.data)]);
-        run(command.args(["--hostname", "127.0.0.1", "--pgport", &port]), "");
+        let sql = "SELECT pgautofailover.perform_failover()";
+        self.monitor.try_query("pg_auto_failover", sql).unwrap();
     }
 }
 
@@ -111,18 +102,18 @@ fn place(node: &Managed) -> Vec<String> {
 /// pg_autoctl keeps its books in its home and in the folders that XDG names.
 fn autoctl(node: &Managed) -> Command {
     let mut command = as_service(find("pg_autoctl").expect("is installed"));
-    let folder = &node.socket_dir;
+    let folder = &node.folder;
     command.env("HOME", folder).env("PG_AUTOCTL_DEBUG", "0");
     for (key, name) in
         [("XDG_CONFIG_HOME", "config"), ("XDG_DATA_HOME", "share"), ("XDG_RUNTIME_DIR", "run")]
     {
         command.env(key, folder.join(name));
     }
-    command.env("PGHOST", folder).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("PGHOST", "127.0.0.1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
-/// Lets everybody in, from here, and puts the Unix socket into the node's folder.
+/// Lets everybody in, from here. Debian's place for Unix sockets is not everybody's.
 fn open(node: &Managed) {
     let append = |file: &str, text: &str| {
         use std::io::Write as _;
@@ -133,6 +124,20 @@ fn open(node: &Managed) {
         "pg_hba.conf",
         "local all all trust\nhost all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n",
     );
-    let folder = path(&node.socket_dir);
-    append("postgresql.conf", &format!("unix_socket_directories = '{folder}'\nfsync = off\nshared_buffers = 16MB\n"));
+    let folder = path(&node.folder);
+    append(
+        "postgresql.conf",
+        // A base backup waits for a checkpoint, which is not to take its time.
+        &format!(
+            "unix_socket_directories = '{folder}'\nfsync = off\nshared_buffers = 16MB\n\
+             checkpoint_completion_target = 0\n"
+        ),
+    );
+    if node.name == "monitor" {
+        // It looks at nodes every 20 s otherwise, and lets none become a standby before.
+        append(
+            "postgresql.conf",
+            "pgautofailover.health_check_period = 500\npgautofailover.startup_grace_period = 500\n",
+        );
+    }
 }

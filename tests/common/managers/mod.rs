@@ -48,7 +48,8 @@ pub fn are_installed(programs: &[&str]) -> bool {
 pub struct Managed {
     name: String,
     data: PathBuf,
-    socket_dir: PathBuf,
+    folder: PathBuf,
+    superuser: String,
     port: u16,
     log: PathBuf,
     agent: Option<Process>,
@@ -62,7 +63,8 @@ impl Managed {
             name: name.to_owned(),
             data: folder.join("data"),
             log: folder.join("log"),
-            socket_dir: folder,
+            folder,
+            superuser: home::service_name(),
             port: home::free_port(),
             agent: None,
             home: home.clone(),
@@ -91,12 +93,12 @@ impl Managed {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Runs SQL as superuser over the Unix socket.
+    /// Runs SQL as superuser.
     ///
     /// # Errors
     /// It is not there, or refuses.
     pub fn try_query(&self, database: &str, sql: &str) -> Result<Rows, ServerError> {
-        Wire::unix(&self.socket_dir, self.port, "postgres", database)?.query(sql)
+        Wire::tcp(self.port, &self.superuser, database)?.query(sql)
     }
 
     /// Whether it is there and in recovery, or not.
@@ -145,7 +147,12 @@ impl Managed {
 impl Drop for Managed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("---- {} (port {}), log:\n{}", self.name, self.port, home::tail(&self.log, 20));
+            eprintln!(
+                "---- {} (port {}), log:\n{}",
+                self.name,
+                self.port,
+                home::tail(&self.log, 20)
+            );
         }
         self.kill();
     }

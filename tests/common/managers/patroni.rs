@@ -51,7 +51,7 @@ impl Patroni {
         let mut node = Managed::new(&self.home, &format!("node{number}"));
         let api = free_port();
         let conf = self.conf(&node, api);
-        let file = node.socket_dir.join("patroni.yml");
+        let file = node.folder.join("patroni.yml");
         write_private(&file, &conf);
         node.start(as_service(find("patroni").expect("is installed")).arg(&file));
         self.nodes.push(node);
@@ -61,7 +61,8 @@ impl Patroni {
 
     fn conf(&self, node: &Managed, api: u16) -> String {
         let (name, port, etcd) = (&node.name, node.port, self.etcd_port);
-        let (data, folder) = (path(&node.data), path(&node.socket_dir));
+        let superuser = &node.superuser;
+        let (data, folder) = (path(&node.data), path(&node.folder));
         let bin = path(&super::bin());
         format!(
             r#"scope: pgweir-test
@@ -96,11 +97,11 @@ postgresql:
   pgpass: {folder}/pgpass
   authentication:
     superuser:
-      username: postgres
+      username: {superuser}
     replication:
-      username: postgres
+      username: {superuser}
     rewind:
-      username: postgres
+      username: {superuser}
   parameters:
     unix_socket_directories: {folder}
   pg_hba:
@@ -154,7 +155,8 @@ postgresql:
     /// Plans a switchover; `after`: at once without it. To be called while all is well.
     pub fn switchover(&self, to: usize, after: Option<Duration>) {
         let leader = self.leader().expect("a leader");
-        let mut order = json!({"leader": self.nodes[leader].name, "candidate": self.nodes[to].name});
+        let mut order =
+            json!({"leader": self.nodes[leader].name, "candidate": self.nodes[to].name});
         if let Some(after) = after {
             order["scheduled_at"] = json!(utc(SystemTime::now() + after));
         }
