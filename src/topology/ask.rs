@@ -6,7 +6,7 @@ use crate::server::query::{self, QueryError};
 use super::decide::Answer;
 
 /// Role, WAL file name (primary), position, WAL receiver (standby), its timeline, system identifier, where WAL would go
-/// next (primary).
+/// next (primary), start.
 ///
 /// - `OFFSET 0`: the role is asked for once, so that all columns speak of the same one even while a promotion runs.
 /// - The first eight digits of `pg_walfile_name` are the timeline, right at once after a promotion; that of
@@ -23,7 +23,8 @@ macro_rules! question {
             " ELSE pg_catalog.pg_current_wal_lsn() END,",
             " w.pid, w.status, w.received_tli, ",
             $system_id,
-            ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END",
+            ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END,",
+            " (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8",
             " FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) r",
             " LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON true",
             $from
@@ -103,7 +104,17 @@ fn lacks_right(error: &QueryError) -> bool {
 
 /// Reads the row; `None` if it makes no sense.
 fn read(row: &[Option<&str>]) -> Option<Answer> {
-    let &[in_recovery, wal_file, lsn, receiver, status, received_timeline, system_id, insert] = row
+    let &[
+        in_recovery,
+        wal_file,
+        lsn,
+        receiver,
+        status,
+        received_timeline,
+        system_id,
+        insert,
+        started,
+    ] = row
     else {
         return None;
     };
@@ -126,6 +137,7 @@ fn read(row: &[Option<&str>]) -> Option<Answer> {
         streaming: in_recovery
             && receiver.is_some()
             && status.is_none_or(|status| status == "streaming"),
+        started: optional(started, |micros| micros.parse().ok())?,
     })
 }
 
@@ -165,6 +177,7 @@ mod tests {
             "",
             "7711849323059061448",
             "16/B374D900",
+            "1764100000000001",
         ];
         let row = row.map(|value| Some(value).filter(|value| !value.is_empty()));
         let answer = Answer {
@@ -174,6 +187,7 @@ mod tests {
             lsn: Some(0x16_B374_D848),
             insert_lsn: Some(0x16_B374_D900),
             streaming: false,
+            started: Some(1_764_100_000_000_001),
         };
         assert_eq!(read(&row), Some(answer));
     }
@@ -189,6 +203,7 @@ mod tests {
             Some("2"),
             Some("-1"),
             None,
+            None,
         ];
         let answer = Answer {
             in_recovery: true,
@@ -197,14 +212,15 @@ mod tests {
             lsn: Some(0x300_0AF8),
             insert_lsn: None,
             streaming: true,
+            started: None,
         };
         assert_eq!(read(&told), Some(answer));
-        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None, None];
+        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None, None, None];
         assert_eq!(read(&untold), Some(Answer { timeline: None, system_id: None, ..answer }));
-        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None];
+        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None, None];
         assert_eq!(read(&cut_off), Some(Answer { timeline: None, streaming: false, ..answer }));
         let waiting =
-            [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1"), None];
+            [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1"), None, None];
         assert_eq!(
             read(&waiting),
             Some(Answer { timeline: None, streaming: false, lsn: None, ..answer })
@@ -222,10 +238,11 @@ mod tests {
             None,
             Some("7"),
             None,
+            None,
         ];
         assert!(read(&good).is_some());
         for (column, nonsense) in
-            [(0, "x"), (1, "0000"), (1, "zzzzzzzz"), (2, "01"), (2, "x/1"), (6, "seven")]
+            [(0, "x"), (1, "0000"), (1, "zzzzzzzz"), (2, "01"), (2, "x/1"), (6, "seven"), (8, "now")]
         {
             let mut row = good;
             row[column] = Some(nonsense);

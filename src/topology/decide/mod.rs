@@ -7,6 +7,7 @@
 //! 2. **One cluster.** Hosts whose system identifier differs from that of most are not used at all. Of equally many,
 //!    the identifier counts that counted before, then the one whose host alone says that it is a primary. If that does
 //!    not decide either, there is no primary (split brain).
+//!    A host that is another address of one before it in the list is not used either.
 //! 3. **The highest timeline.** Of several primaries the one on the highest timeline is believed, the others are
 //!    deposed. Twice the same highest timeline: no primary (split brain), all that claim it are deposed. With
 //!    `split_brain = newest` the one is believed that came last to say so, of two that were found so the one that has
@@ -68,6 +69,8 @@ pub struct Answer {
     pub insert_lsn: Option<u64>,
     /// Whether a replica has a WAL receiver.
     pub streaming: bool,
+    /// When it was started, microseconds since 1970 by its own clock.
+    pub started: Option<i64>,
 }
 
 impl Answer {
@@ -145,6 +148,8 @@ struct Host {
     verdict: Verdict,
     since: SystemTime,
     last_error: Option<Arc<str>>,
+    /// The host before it in the list that is the same server.
+    double_of: Option<HostAddr>,
 }
 
 /// What is believed of a host.
@@ -153,6 +158,8 @@ enum Verdict {
     Down,
     /// It answers, but belongs to another cluster.
     Foreign,
+    /// It answers, but is another address of a server that we have already.
+    Double,
     /// It says that it is a primary, and the first look is not over.
     Undecided,
     Primary,
@@ -305,6 +312,7 @@ impl Cluster {
 
     fn decide(&mut self, now: Instant, wall: SystemTime) {
         self.looked = self.looked || self.hosts.iter().all(|host| host.asked);
+        self.find_doubles();
         let chosen = self.choose_system();
         // Not during the first look: the host that answers first must not count for more than the others.
         if let (Chosen::One(id), true) = (chosen, self.looked) {
@@ -337,6 +345,7 @@ impl Cluster {
             .iter()
             .map(|host| match (host.answer, host.claim(chosen)) {
                 (None, _) => Verdict::Down,
+                (Some(_), _) if host.double_of.is_some() => Verdict::Double,
                 (Some(_), _) if host.is_foreign(chosen) => Verdict::Foreign,
                 (Some(_), None) => Verdict::Replica,
                 (Some(_), Some(_)) if !self.looked => Verdict::Undecided,
@@ -382,6 +391,25 @@ impl Cluster {
         match (with_primary.next(), with_primary.next()) {
             (Some(id), None) if leads(&id) => Chosen::One(id),
             _ => Chosen::Undecidable,
+        }
+    }
+
+    /// Which hosts are another address of one before them. Servers of one cluster that were started in the same microsecond
+    /// are one.
+    fn find_doubles(&mut self) {
+        let identity = |host: &Host| {
+            let answer = host.answer?;
+            Some((answer.system_id?, answer.started?))
+        };
+        let all: Vec<_> = self.hosts.iter().map(identity).collect();
+        let before = |index: usize| {
+            let own = all.get(index).copied().flatten()?;
+            let first = all.iter().take(index).position(|other| *other == Some(own))?;
+            self.hosts.get(first).map(|host| host.addr.clone())
+        };
+        let doubles: Vec<_> = (0..all.len()).map(before).collect();
+        for (host, double_of) in self.hosts.iter_mut().zip(doubles) {
+            host.double_of = double_of;
         }
     }
 
@@ -474,7 +502,9 @@ impl Cluster {
 
     fn view(&self, host: &Host) -> HostView {
         let role = match host.verdict {
-            Verdict::Down | Verdict::Foreign | Verdict::Undecided => Role::Unknown,
+            Verdict::Down | Verdict::Foreign | Verdict::Double | Verdict::Undecided => {
+                Role::Unknown
+            }
             Verdict::Primary => Role::Primary,
             Verdict::Replica => Role::Replica,
             Verdict::Deposed => Role::Deposed,
@@ -505,7 +535,7 @@ impl Cluster {
         HostView {
             addr: host.addr.clone(),
             role,
-            up: !matches!(host.verdict, Verdict::Down | Verdict::Foreign),
+            up: !matches!(host.verdict, Verdict::Down | Verdict::Foreign | Verdict::Double),
             system_id: host.system_id,
             timeline: host.answer.and_then(|answer| answer.timeline),
             lsn: host.answer.and_then(|answer| answer.lsn),
@@ -569,6 +599,7 @@ impl Host {
             verdict: Verdict::Down,
             since: wall,
             last_error: None,
+            double_of: None,
         }
     }
 
@@ -600,7 +631,7 @@ impl Host {
 
     /// Its claim to be the primary, if it makes one that counts.
     fn claim(&self, chosen: Chosen) -> Option<Claim> {
-        if self.is_foreign(chosen) || !self.says_primary() {
+        if self.is_foreign(chosen) || self.double_of.is_some() || !self.says_primary() {
             return None;
         }
         Some(Claim(self.answer?.timeline))

@@ -16,6 +16,10 @@ impl Cluster {
             _ => "an unknown timeline".to_owned(),
         };
         match (verdict, chosen) {
+            (Verdict::Double, _) => Some(format!(
+                "is the same server as {}, which is in the list before it; it is not used by this name",
+                host.double_of.as_ref().map(ToString::to_string).unwrap_or_default()
+            )),
             (Verdict::Foreign, Chosen::One(id)) => Some(format!(
                 "belongs to another cluster: its system identifier is {}, that of the others is {id}; it is not used",
                 host.system_id.unwrap_or_default()

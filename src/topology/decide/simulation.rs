@@ -155,6 +155,7 @@ impl World {
                     lsn: Some(server.lsn),
                     insert_lsn: None,
                     streaming: server.in_recovery,
+                    started: None,
                 },
                 self.now,
             )

@@ -24,6 +24,7 @@ fn primary(timeline: u32, lsn: u64) -> Answer {
         lsn: Some(lsn),
         insert_lsn: Some(lsn),
         streaming: false,
+        started: None,
     }
 }
 
@@ -35,6 +36,7 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
         lsn: Some(lsn),
         insert_lsn: None,
         streaming: true,
+        started: None,
     }
 }
 
@@ -179,6 +181,22 @@ fn a_successor_that_a_cluster_manager_names_no_more_is_not_given_up() {
     let mut restarted = Cluster::new([1, 3].map(addr), rules, story.now, SystemTime::UNIX_EPOCH);
     restarted.remember(fence.clone().unwrap());
     assert_eq!(restarted.fence(), fence, "nor over a restart");
+}
+
+#[test]
+fn two_addresses_of_one_server_are_no_split_brain_and_either_will_do() {
+    let mut story = Story::new();
+    let server = Answer { started: Some(5), ..primary(1, 100) };
+    let other = Answer { started: Some(6), ..replica(1, 100) };
+    story.says(1, server).says(2, server).says(3, other);
+    assert_eq!(story.roles(), "primary unknown replica");
+    assert!(story.error(2).contains("same server as pg1:5432"), "{}", story.error(2));
+    assert!(!story.cluster.snapshot().split_brain);
+    story.fails(1).says(2, server);
+    assert_eq!(story.roles(), "unknown primary replica", "the way by the first is cut");
+    // Started in another moment, it is another server.
+    story.says(1, Answer { started: Some(7), ..server }).says(2, server);
+    assert_eq!(story.roles(), "deposed deposed replica");
 }
 
 #[test]
@@ -377,6 +395,7 @@ fn event() -> impl Strategy<Value = (usize, Option<Answer>)> {
             lsn: Some(lsn * 1_000_000),
             insert_lsn: None,
             streaming: in_recovery,
+            started: None,
         });
     (1_usize..4, prop_oneof![3 => answer.prop_map(Some), 1 => Just(None)])
 }
