@@ -89,6 +89,12 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 has_postgresql || { echo "setup: still no PostgreSQL server; set PGWEIR_PG_BIN" >&2; exit 1; }
 
+# Names that a test gives addresses to (tests/names.rs).
+has_nss_wrapper() { compgen -G '/usr/lib*/*/libnss_wrapper.so' >/dev/null || [ -e /usr/lib64/libnss_wrapper.so ]; }
+if ! has_nss_wrapper && has apt-get; then
+    install_by_apt libnss-wrapper || echo "setup: cannot install libnss-wrapper; going on" >&2
+fi
+
 # Cluster managers, for tests/discovery.rs. What can't be had is named by that test as skipped.
 major=$("$(postgresql_bin)/postgres" --version | sed -E 's/[^0-9]*([0-9]+).*/\1/')
 manager() { # PROGRAM PACKAGE...

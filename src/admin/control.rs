@@ -327,6 +327,7 @@ impl Control {
         self.topology.reconfigure(entries(&live, &self.shared.tracked), pace(settings));
         let new_server_tls = old.config.settings.server_tls != settings.server_tls;
         let (config, server_tls) = (live.config.clone(), live.server_tls.clone());
+        self.look_up_names(&live);
         self.shared.set_live(live);
         for service in self.shared.services.all() {
             if config.database(&service.database).is_none() {

@@ -6,8 +6,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, monitor_login};
-use crate::config::{Config, Database, Discover, KnownHosts, Settings};
+use crate::config::{Config, Database, Discover, HostAddr, KnownHosts, Settings};
+use crate::server::Target;
 use crate::session::parameters::Tracked;
+use crate::topology::discover::names::Names;
 use crate::topology::discover::{Finding, Rhythm, Source};
 use crate::worker::shared::Live;
 
@@ -103,6 +105,7 @@ impl Control {
     pub async fn discover(self: Arc<Self>, stop: CancellationToken) {
         let Some(mut findings) = self.take_findings() else { return };
         self.ask_for_hosts(&*self.base().await);
+        self.look_up_names(&self.shared.live());
         while let Some(Some(finding)) = stop.run_until_cancelled(findings.recv()).await {
             self.found(finding).await;
         }
@@ -115,14 +118,50 @@ impl Control {
         self.topology().discover(sources, rhythm(&base.config.settings), self.findings());
     }
 
+    /// From now on the names in this configuration are looked up.
+    pub(super) fn look_up_names(&self, live: &Live) {
+        let settings = &live.config.settings;
+        let databases = live.config.databases.values().chain(&live.config.fallback);
+        let hosts = databases.flat_map(|database| &database.hosts);
+        let names = hosts.filter_map(HostAddr::to_look_up).map(str::to_owned).collect();
+        let (ttl, retry) = (settings.dns_max_ttl, settings.dns_nxdomain_ttl);
+        self.topology().look_up(Names { names, ttl, retry }, self.findings());
+    }
+
     async fn found(&self, finding: Finding) {
         let mut base = self.base().await;
-        for name in finding.entries {
-            base.known.found.insert(name, finding.hosts.clone());
-        }
+        let moved = match finding {
+            Finding::Hosts { entries, hosts } => {
+                let all = entries.into_iter().map(|name| (name, hosts.clone()));
+                base.known.found.extend(all);
+                None
+            }
+            Finding::Addresses { name, addresses, moved } => {
+                base.known.addresses.insert(name.clone(), addresses);
+                moved.then_some(name)
+            }
+        };
         let old = self.shared.live();
         let live = Live { config: Arc::new(base.joined()), ..(*old).clone() };
-        self.put_in_force(&old, live);
+        if live.config.databases != old.config.databases
+            || live.config.fallback != old.config.fallback
+        {
+            self.put_in_force(&old, live);
+        }
+        if let Some(name) = moved {
+            self.move_to_other_address(&name);
+        }
+    }
+
+    /// Servers at a name that leads elsewhere now are replaced as they come free, as `RECONNECT` does.
+    fn move_to_other_address(&self, name: &str) {
+        self.topology().reopen(name);
+        for pool in self.shared.services.pools() {
+            let at = |target: &Target| target.host.to_look_up() == Some(name);
+            if pool.rules().targets.iter().any(at) {
+                pool.reconnect();
+            }
+        }
     }
 }
 

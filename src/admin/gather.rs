@@ -203,7 +203,7 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
         known.entry(service.database.clone()).or_insert_with(|| service.offer().database.clone());
     }
     let row = |(name, database): (String, Arc<Database>)| {
-        let hosts: Vec<_> = database.hosts.iter().map(crate::config::HostAddr::name).collect();
+        let hosts: Vec<_> = database.hosts.iter().map(crate::config::HostAddr::place).collect();
         DatabaseRow {
             host: Some(hosts.join(",")),
             port: database.hosts.first().map_or(0, crate::config::HostAddr::port),
@@ -300,7 +300,7 @@ pub(super) fn topology(control: &Control) -> Vec<TopologyRow> {
         for host in &snapshot.hosts {
             rows.push(TopologyRow {
                 database: database.clone(),
-                host: host.addr.name(),
+                host: host.addr.place(),
                 port: host.addr.port(),
                 role: host.role.name(),
                 state: if host.up { "up" } else { "down" },

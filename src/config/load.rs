@@ -548,7 +548,7 @@ mod tests {
     #[test]
     fn set_accepts_and_ignores_what_is_read_at_start_only_or_has_no_effect() {
         let config = parse_text("").unwrap();
-        for (key, value) in [("listen_port", "1"), ("dns_max_ttl", "5")] {
+        for (key, value) in [("listen_port", "1"), ("suspend_timeout", "5")] {
             assert_eq!(config.set(key, value).expect("is accepted").settings, config.settings);
         }
     }

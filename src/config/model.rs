@@ -195,6 +195,8 @@ pub struct Settings {
     /// 0 in the file: a server is used once (`Some(ZERO)`).
     pub server_lifetime: Duration,
     pub server_idle_timeout: Option<Duration>,
+    pub dns_max_ttl: Duration,
+    pub dns_nxdomain_ttl: Duration,
     pub cancel_wait_timeout: Duration,
     pub server_check_delay: Duration,
     /// Empty: no check; `<empty>`: an empty query.
@@ -292,6 +294,24 @@ impl HostAddr {
         }
     }
 
+    /// The name, if it is one that has to be looked up.
+    pub fn to_look_up(&self) -> Option<&str> {
+        match self {
+            Self::Tcp { host: name, .. } | Self::Resolved { name, .. } => {
+                name.parse::<IpAddr>().is_err().then_some(name)
+            }
+            Self::Unix { .. } => None,
+        }
+    }
+
+    /// All but the port: name, number, directory, or a name with one of its addresses.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Resolved { name, ip, .. } => format!("{name}({ip})"),
+            Self::Tcp { .. } | Self::Unix { .. } => self.name(),
+        }
+    }
+
     /// Name, number or directory, without the port.
     pub fn name(&self) -> String {
         match self {
@@ -307,7 +327,7 @@ impl fmt::Display for HostAddr {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix { path, port } => write!(f, "{}:{port}", path.display()),
-            Self::Resolved { name, ip, port } => write!(f, "{name}({ip}):{port}"),
+            Self::Resolved { port, .. } => write!(f, "{}:{port}", self.place()),
         }
     }
 }

@@ -879,8 +879,20 @@ pub static SETTINGS: &[Setting] = &[
         "Reads per connection before the others get their turn. 0: no limit.",
     ),
     later("suspend_timeout", Kind::Time, Some("10"), "Longest SUSPEND waits for buffers to empty."),
-    later("dns_max_ttl", Kind::Time, Some("15"), "How long an address is remembered."),
-    later("dns_nxdomain_ttl", Kind::Time, Some("15"), "How long a failed look-up is remembered."),
+    live(
+        "dns_max_ttl",
+        Kind::Time,
+        Some("15"),
+        field!(dns_max_ttl),
+        "How often the addresses of hosts' names are looked up, a second at least. Servers at an address that a name does not have any more are replaced as they come free. A new connection always looks up.",
+    ),
+    live(
+        "dns_nxdomain_ttl",
+        Kind::Time,
+        Some("15"),
+        field!(dns_nxdomain_ttl),
+        "How long after a failed look-up the next one is.",
+    ),
     later(
         "dns_zone_check_period",
         Kind::Time,
@@ -1075,6 +1087,8 @@ fn blank() -> Settings {
         server_login_retry: Default::default(),
         server_lifetime: Default::default(),
         server_idle_timeout: Default::default(),
+        dns_max_ttl: Default::default(),
+        dns_nxdomain_ttl: Default::default(),
         cancel_wait_timeout: Default::default(),
         server_check_delay: Default::default(),
         server_check_query: Default::default(),
@@ -1271,13 +1285,13 @@ mod tests {
     #[test]
     fn a_setting_without_effect_has_its_value_checked_and_shows_its_default() {
         let mut settings = Settings::default();
-        let setting = find("dns_max_ttl").expect("is pgbouncer's");
+        let setting = find("suspend_timeout").expect("is pgbouncer's");
         assert_eq!(setting.apply(&mut settings, "1m"), Err(TIME.to_owned()));
         assert_eq!(setting.apply(&mut settings, "60"), Ok(()));
-        let shown = settings.shown().into_iter().find(|row| row.0 == "dns_max_ttl");
+        let shown = settings.shown().into_iter().find(|row| row.0 == "suspend_timeout");
         assert_eq!(
             shown,
-            Some(("dns_max_ttl", Some("15".to_owned()), Some("15".to_owned()), false))
+            Some(("suspend_timeout", Some("10".to_owned()), Some("10".to_owned()), false))
         );
     }
 

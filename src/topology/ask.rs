@@ -217,7 +217,8 @@ mod tests {
         assert_eq!(read(&told), Some(answer));
         let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None, None, None];
         assert_eq!(read(&untold), Some(Answer { timeline: None, system_id: None, ..answer }));
-        let cut_off = [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None, None];
+        let cut_off =
+            [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None, None];
         assert_eq!(read(&cut_off), Some(Answer { timeline: None, streaming: false, ..answer }));
         let waiting =
             [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1"), None, None];
@@ -241,9 +242,15 @@ mod tests {
             None,
         ];
         assert!(read(&good).is_some());
-        for (column, nonsense) in
-            [(0, "x"), (1, "0000"), (1, "zzzzzzzz"), (2, "01"), (2, "x/1"), (6, "seven"), (8, "now")]
-        {
+        for (column, nonsense) in [
+            (0, "x"),
+            (1, "0000"),
+            (1, "zzzzzzzz"),
+            (2, "01"),
+            (2, "x/1"),
+            (6, "seven"),
+            (8, "now"),
+        ] {
             let mut row = good;
             row[column] = Some(nonsense);
             assert_eq!(read(&row), None, "{nonsense} in column {column}");

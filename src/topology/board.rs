@@ -4,6 +4,7 @@
 //! second, a look-up whenever a client has trouble with a host. Workers do not come here to route: they have watches.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -67,6 +68,7 @@ struct Followed {
 struct Monitored {
     target: Target,
     wake: Arc<Notify>,
+    reopen: Arc<AtomicBool>,
     stop: CancellationToken,
     metrics: HostMetrics,
 }
@@ -108,11 +110,17 @@ impl Board {
                 continue;
             }
             let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
+            let reopen = Arc::new(AtomicBool::new(false));
             let metrics = self.metrics.host(&addr.to_string());
             metrics.set_state(false, false, 0);
             metrics.set_lag(None, None);
-            started.push(Host { addr: addr.clone(), wake: wake.clone(), stop: stop.clone() });
-            state.hosts.insert(addr, Monitored { target, wake, stop, metrics });
+            started.push(Host {
+                addr: addr.clone(),
+                wake: wake.clone(),
+                reopen: reopen.clone(),
+                stop: stop.clone(),
+            });
+            state.hosts.insert(addr, Monitored { target, wake, reopen, stop, metrics });
         }
 
         let mut old = std::mem::take(&mut state.entries);
@@ -327,6 +335,24 @@ impl Board {
         if let Some(host) = self.state().hosts.get(addr) {
             host.wake.notify_one();
         }
+    }
+
+    /// The connections to hosts of this name are to be opened anew.
+    pub(super) fn reopen(&self, name: &str) {
+        let state = self.state();
+        for (_, host) in state.hosts.iter().filter(|(addr, _)| addr.name() == name) {
+            host.reopen.store(true, Ordering::Relaxed);
+            host.wake.notify_one();
+        }
+    }
+
+    /// Whether a host of this name is down.
+    pub(super) fn is_name_down(&self, name: &str) -> bool {
+        let state = self.state();
+        state.entries.iter().any(|entry| {
+            let snapshot = entry.publish.borrow();
+            snapshot.hosts.iter().any(|host| !host.up && host.addr.name() == name)
+        })
     }
 
     pub(super) fn refresh_metrics(&self) {

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::board::Board;
+use super::discover::names::{self, Names};
 use super::discover::{self, Finding, Rhythm, Source};
 use super::events::Event;
 use super::memory;
@@ -63,6 +64,8 @@ struct Inner {
     stop: CancellationToken,
     /// Of those who ask for hosts.
     discovering: Mutex<CancellationToken>,
+    /// Which names are looked up.
+    names: Mutex<Option<watch::Sender<Names>>>,
     _stop_on_drop: DropGuard,
 }
 
@@ -90,6 +93,7 @@ impl Topology {
             tasks: TaskTracker::new(),
             runtime: tokio::runtime::Handle::current(),
             discovering: Mutex::default(),
+            names: Mutex::default(),
             _stop_on_drop: stop.clone().drop_guard(),
             stop,
         };
@@ -127,6 +131,30 @@ impl Topology {
             let asking = async move { stop.run_until_cancelled(asking).await };
             inner.tasks.spawn_on(asking, &inner.runtime);
         }
+    }
+
+    /// Looks these names up from now on.
+    pub fn look_up(&self, names: Names, findings: &mpsc::Sender<Finding>) {
+        let inner = &self.inner;
+        let mut asked = inner.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = asked.get_or_insert_with(|| {
+            let (sender, wanted) = watch::channel(Names::default());
+            let looking = names::run(inner.board.clone(), wanted, findings.clone());
+            let stop = inner.stop.clone();
+            let looking = async move { stop.run_until_cancelled(looking).await };
+            inner.tasks.spawn_on(looking, &inner.runtime);
+            sender
+        });
+        sender.send_if_modified(|known| {
+            let other = *known != names;
+            *known = names;
+            other
+        });
+    }
+
+    /// A name leads elsewhere: its monitors open their connections anew.
+    pub fn reopen(&self, name: &str) {
+        self.inner.board.reopen(name);
     }
 
     /// What is believed of an entry's hosts, now and from now on. `None`: no such entry is followed.

@@ -96,7 +96,7 @@ pub(super) fn write(path: &Path, fences: &Fences) -> io::Result<()> {
         let (host, port) = match &fence.by {
             HostAddr::Tcp { host, port } => (host.clone(), port),
             HostAddr::Unix { path, port } => (path.display().to_string(), port),
-            HostAddr::Resolved { name, ip, port } => (format!("{name}({ip})"), port),
+            HostAddr::Resolved { port, .. } => (fence.by.place(), port),
         };
         writeln!(file, "{database}\t{}\t{host}:{port}\t{system}", fence.timeline)?;
     }

@@ -11,6 +11,7 @@
 //!   is not known, but there is no hurry to try again: it takes an operator to mend that.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -44,6 +45,8 @@ const SPACING: Duration = Duration::from_millis(10);
 pub(super) struct Host {
     pub(super) addr: HostAddr,
     pub(super) wake: Arc<Notify>,
+    /// The connection at hand may lead where the host's name does not lead any more.
+    pub(super) reopen: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
 }
 
@@ -61,6 +64,9 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
     let watching = async {
         loop {
             let began = clock::now();
+            if host.reopen.swap(false, Ordering::Relaxed) {
+                line = None;
+            }
             let seen = look(&board, &host.addr, &mut line).await;
             let now = clock::now();
             board.observe(&host.addr, &seen.observation, now, clock::wall());

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::home::{Home, as_service, write_private};
 use super::installation::{copy_folder, run};
-use super::postgres::{Postgres, Setup};
+use super::postgres::{Place, Postgres, Setup};
 use super::wait;
 
 /// Some servers of one system: at first node 0 is the primary and the others follow it.
@@ -31,7 +31,11 @@ impl Cluster {
                     scope.spawn(move || {
                         let name = format!("node{number}");
                         let installation = primary.installation().clone();
+                        let one_port = matches!(place, Place::Address(_));
                         let mut node = Postgres::empty(home, &name, installation, place);
+                        if one_port {
+                            node.listen_at(primary.port());
+                        }
                         clone_from(primary, &node);
                         node.start();
                         node

@@ -33,6 +33,7 @@ pub struct Setup {
     tls: Option<Certificate>,
     installation: Option<Installation>,
     anew: bool,
+    own_addresses: bool,
     #[cfg(target_os = "linux")]
     hosts: Vec<Host>,
 }
@@ -108,8 +109,18 @@ impl Setup {
         self
     }
 
+    /// Puts each server on a loopback address of its own, 127.0.0.2 and so on, all on one port.
+    #[cfg(target_os = "linux")]
+    pub fn own_addresses(mut self) -> Self {
+        self.own_addresses = true;
+        self
+    }
+
     /// Where the server with this number is to live.
     pub(super) fn place(&self, number: usize) -> Place {
+        if self.own_addresses {
+            return Place::Address(u8::try_from(number + 2).unwrap());
+        }
         #[cfg(target_os = "linux")]
         if !self.hosts.is_empty() {
             let host = self.hosts.get(number).expect("the network has a host for each server");
@@ -209,6 +220,8 @@ impl Setup {
 pub enum Place {
     /// At 127.0.0.1.
     Loopback,
+    /// At 127.0.0.N.
+    Address(u8),
     /// On a host of its own.
     #[cfg(target_os = "linux")]
     Host(Host),
@@ -219,6 +232,7 @@ impl Place {
     pub fn address(&self) -> String {
         match self {
             Self::Loopback => "127.0.0.1".to_owned(),
+            Self::Address(number) => format!("127.0.0.{number}"),
             #[cfg(target_os = "linux")]
             Self::Host(host) => host.address(),
         }
@@ -227,7 +241,7 @@ impl Place {
     /// Does something there: starts a program, say.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         match self {
-            Self::Loopback => work(),
+            Self::Loopback | Self::Address(_) => work(),
             #[cfg(target_os = "linux")]
             Self::Host(host) => host.run(work),
         }
@@ -305,6 +319,11 @@ impl Postgres {
     /// All that it logged.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Moves it to another port, before its first start.
+    pub(super) fn listen_at(&mut self, port: u16) {
+        self.port = port;
     }
 
     /// How a client reaches it over TCP, without pgweir.
@@ -425,7 +444,9 @@ impl Postgres {
     fn host(&self) -> &Host {
         match &self.place {
             Place::Host(host) => host,
-            Place::Loopback => panic!("{} has no network of its own (Setup::network)", self.name),
+            Place::Loopback | Place::Address(_) => {
+                panic!("{} has no network of its own (Setup::network)", self.name)
+            }
         }
     }
 

@@ -30,6 +30,7 @@ pub struct WeirSetup {
     hba: Vec<String>,
     files: Vec<(String, String)>,
     sections: String,
+    environment: Vec<(String, String)>,
     certificate: Option<Certificate>,
     program: Program,
 }
@@ -50,9 +51,16 @@ impl WeirSetup {
             hba: Vec::new(),
             files: Vec::new(),
             sections: String::new(),
+            environment: Vec::new(),
             certificate: None,
             program: Program::Pgweir,
         }
+    }
+
+    /// A variable of its environment.
+    pub fn env(mut self, key: &str, value: impl ToString) -> Self {
+        self.environment.push((key.to_owned(), value.to_string()));
+        self
     }
 
     /// pgbouncer instead of pgweir, on the same configuration less `http_listen`.
@@ -159,6 +167,7 @@ impl WeirSetup {
         let output = || fs::File::options().append(true).open(&stderr).unwrap();
         let mut command = as_service(self.program(home));
         command.arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
+        command.envs(self.environment.iter().cloned());
         let mut process = Process::start(&mut command, home);
         let what = format!("an answer at port {port}; log: {}", stderr.display());
         let ended = wait::value(&what, wait::DEADLINE, || match process.ended() {

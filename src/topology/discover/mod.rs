@@ -8,15 +8,18 @@
 //! - `tables` — repmgr's nodes, and those of pg_auto_failover's monitor
 //! - `replication` — who streams from the hosts that are known
 //! - `lines` — questions to many servers at once
+//! - `names` — addresses of names, which no manager knows but the system
 //! - `planned` — PURE: switchovers that a manager has planned (Patroni)
 
 mod http;
 mod lines;
+pub mod names;
 mod patroni;
 mod planned;
 mod replication;
 mod tables;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,13 +63,25 @@ pub struct Rhythm {
     pub hold: Duration,
 }
 
-/// The hosts of some entries.
+/// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The entries' names.
-    pub entries: Vec<String>,
-    /// Their hosts, at least one.
-    pub hosts: Vec<FoundHost>,
+pub enum Finding {
+    /// The hosts of some entries.
+    Hosts {
+        /// The entries' names.
+        entries: Vec<String>,
+        /// Their hosts, at least one.
+        hosts: Vec<FoundHost>,
+    },
+    /// The addresses of a name.
+    Addresses {
+        /// The name.
+        name: String,
+        /// Its addresses; none: it was never found.
+        addresses: Vec<IpAddr>,
+        /// Whether they were others before.
+        moved: bool,
+    },
 }
 
 /// What was said in one round.
@@ -109,7 +124,7 @@ pub(super) async fn run(
                 word = Some(round.word);
                 if !round.hosts.is_empty() && round.hosts != told {
                     told.clone_from(&round.hosts);
-                    let finding = Finding { entries: entries.clone(), hosts: round.hosts };
+                    let finding = Finding::Hosts { entries: entries.clone(), hosts: round.hosts };
                     if findings.send(finding).await.is_err() {
                         return;
                     }
