@@ -78,6 +78,11 @@ impl Session {
         }
     }
 
+    /// Whether the server attached is a replica, as far as is known.
+    pub(super) fn is_on_replica(&self) -> bool {
+        self.place.is_replica()
+    }
+
     /// Whether a message has to wait until the replica has answered all: it may begin another transaction, which is to
     /// be placed by what it says of itself.
     pub(super) fn waits_for_placing(&self, tag: u8) -> bool {

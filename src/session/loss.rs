@@ -9,7 +9,66 @@ use super::pipeline::{Expect, Parse};
 use super::verdict::AfterLoss;
 use crate::config::PoolMode;
 
+/// What is known, after the loss of a server, of what the client had under way there. For a HINT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It ran on a replica: nothing was changed.
+    Read,
+    /// A transaction block was open and nothing had been sent that could end it.
+    RolledBack,
+    /// A transaction block was open; a request under way may have held its end, among others.
+    Open,
+    /// The end of a transaction block was under way.
+    Committing,
+    /// A request outside of a transaction block was under way.
+    Alone,
+}
+
+impl Fate {
+    /// The words.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Read => "It ran on a standby, so nothing was changed: it can be run again.",
+            Self::RolledBack => {
+                "The transaction was not committed: all of it can be run again, from its BEGIN."
+            }
+            Self::Open => {
+                "The transaction was not committed, unless the request under way itself ended it: all of it can be run \
+                 again, from its BEGIN."
+            }
+            Self::Committing => {
+                "Whether the COMMIT was carried out is not known: look for what the transaction wrote before you run it \
+                 again."
+            }
+            Self::Alone => {
+                "Whether the request was carried out is not known: look for what it wrote before you run it again."
+            }
+        }
+    }
+}
+
 impl Session {
+    /// What is known of what is under way, in case its server is lost. Before [`Self::server_lost`].
+    pub fn fate(&self) -> Fate {
+        let ends = |entry: &Expect| {
+            matches!(entry, Expect::Query { ends: true } | Expect::Execute { ends: true })
+        };
+        let runs = |entry: &Expect| {
+            matches!(entry, Expect::Query { .. } | Expect::Execute { .. } | Expect::FunctionCall)
+        };
+        if self.is_on_replica() {
+            Fate::Read
+        } else if !self.in_transaction() {
+            Fate::Alone
+        } else if self.pending.any(ends) {
+            Fate::Committing
+        } else if self.pending.any(runs) {
+            Fate::Open
+        } else {
+            Fate::RolledBack
+        }
+    }
+
     /// The attached server died. Tells the client, in `out`, what became of each request, and says whether it goes on.
     ///
     /// `mid_message`: a reply was cut in the middle, so nothing sensible can follow it.

@@ -134,6 +134,11 @@ impl Pipeline {
         self.entries.back()
     }
 
+    /// Whether there is one like this.
+    pub fn any(&self, like: impl Fn(&Expect) -> bool) -> bool {
+        self.entries.iter().any(like)
+    }
+
     /// Takes the answered request off.
     pub fn pop(&mut self) -> Option<Expect> {
         let answered = self.entries.pop_front();

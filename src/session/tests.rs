@@ -6,6 +6,7 @@ use pgweir_codec::frontend::{self, Target as Named};
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
+use super::loss::Fate;
 use super::parameters::{Parameters, Tracked};
 use super::prepared::StatementCache;
 use super::startup::{Setting, Startup};
@@ -161,6 +162,34 @@ impl Scene {
         let words = ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "gone");
         self.session.server_lost(&words, false, &mut self.out)
     }
+}
+
+#[test]
+fn what_is_known_of_a_lost_transaction_is_no_more_and_no_less_than_can_be() {
+    let lost_at = |place: Place, messages: &[&[u8]]| {
+        let mut scene = Scene::new(PoolMode::Transaction);
+        scene.attach_at(place, fresh_server(9));
+        for message in messages {
+            scene.goes_on(message);
+        }
+        scene.session.fate()
+    };
+    let begun = |further: &[&[u8]]| {
+        let mut scene = Scene::new(PoolMode::Transaction);
+        scene.attach(fresh_server(9));
+        scene.goes_on(&query("BEGIN"));
+        scene.passes(&complete("BEGIN"));
+        scene.server(&ready(Active));
+        for message in further {
+            scene.goes_on(message);
+        }
+        scene.session.fate()
+    };
+    assert_eq!(begun(&[]), Fate::RolledBack);
+    assert_eq!(begun(&[&query("INSERT INTO t VALUES (1)")]), Fate::Open);
+    assert_eq!(begun(&[&query("COMMIT")]), Fate::Committing);
+    assert_eq!(lost_at(Place::Primary, &[&query("INSERT INTO t VALUES (1)")]), Fate::Alone);
+    assert_eq!(lost_at(Place::Replica, &[&query("SELECT 1")]), Fate::Read);
 }
 
 #[test]

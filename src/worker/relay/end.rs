@@ -68,9 +68,13 @@ impl Relay {
         // It may have been carried out all the same.
         self.note_write();
         let told = words.unwrap_or_else(|| {
-            ErrorResponse::new(Severity::Error, SqlState::CONNECTION_FAILURE, "server conn crashed?")
-                .detail("The connection to the server was lost while a request was under way.")
-                .hint("Whether the request was carried out is unknown. The next transaction runs on a new server connection.")
+            ErrorResponse::new(
+                Severity::Error,
+                SqlState::CONNECTION_FAILURE,
+                "server conn crashed?",
+            )
+            .detail("The connection to the server was lost while a request was under way.")
+            .hint(self.session.fate().hint())
         });
         let told = told.with_severity(Severity::Error);
         self.query_since = None;
