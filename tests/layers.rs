@@ -20,6 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pool::state", PURE),
     ("pool::limits", PURE),
     ("topology::decide", PURE),
+    ("topology::discover::patroni", PURE),
+    ("topology::discover::planned", PURE),
     ("topology::lag", PURE),
     ("topology::snapshot", PURE),
     // Acting.
