@@ -198,9 +198,12 @@ impl Cluster {
         }
     }
 
-    /// Whether the operator says that a host is lost: by naming it no more.
+    /// Whether the operator says that a host is lost: by naming it no more. That its name has lost an address says nothing:
+    /// orchestrators take away those of hosts that are down for a while.
     fn is_given_up(&self, addr: &HostAddr) -> bool {
-        self.rules.hosts_are_configured && self.index(addr).is_none()
+        let named =
+            |host: &Host| host.addr.port() == addr.port() && host.addr.name() == addr.name();
+        self.rules.hosts_are_configured && !self.hosts.iter().any(named)
     }
 
     /// The fence alone.

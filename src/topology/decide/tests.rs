@@ -184,6 +184,35 @@ fn a_successor_that_a_cluster_manager_names_no_more_is_not_given_up() {
 }
 
 #[test]
+fn a_successor_whose_address_is_taken_off_its_name_is_not_given_up() {
+    let at = |last: u8| HostAddr::Resolved {
+        name: "pg".to_owned(),
+        ip: std::net::IpAddr::from([10, 0, 0, last]),
+        port: 5432,
+    };
+    let mut story = Story::new();
+    let rules = story.cluster.rules;
+    let reconfigure = |story: &mut Story, hosts: &[HostAddr]| {
+        story.cluster.reconfigure(hosts.to_vec(), rules, story.now, SystemTime::UNIX_EPOCH);
+    };
+    reconfigure(&mut story, &[at(1), at(2)]);
+    let answered = |story: &mut Story, addr: HostAddr, answer: Answer| {
+        let seen = Observation::Answered(answer, story.now);
+        story.cluster.observe(&addr, &seen, story.now, SystemTime::UNIX_EPOCH);
+    };
+    answered(&mut story, at(1), primary(1, 100));
+    answered(&mut story, at(2), primary(2, 120));
+    assert_eq!(story.roles(), "deposed primary");
+    for left in [&[at(1), at(3)][..], &[at(1)], &[HostAddr::new("pg", 5432), at(1)]] {
+        reconfigure(&mut story, left);
+        answered(&mut story, at(1), primary(1, 130));
+        assert_eq!(story.cluster.fence_timeline(), Some(2), "{left:?}");
+    }
+    reconfigure(&mut story, &[HostAddr::new("other", 5432), HostAddr::new("pg", 5433)]);
+    assert_eq!(story.cluster.fence_timeline(), None, "that the operator has written");
+}
+
+#[test]
 fn two_addresses_of_one_server_are_no_split_brain_and_either_will_do() {
     let mut story = Story::new();
     let server = Answer { started: Some(5), ..primary(1, 100) };
