@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{
-    self, CommandComplete, ErrorResponse, NoticeResponse, Severity, TransactionStatus,
+    self, CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, Severity,
 };
 use pgweir_codec::sqlstate::SqlState;
 
+use super::connections;
 use super::control::{Control, Refused, ShutdownMode};
 use super::gather;
 use super::marks::Marks;
-use super::parse::{Command, Right, parse};
+use super::parse::{Command, parse};
 use super::show::stats::{Period, Stats, StatsRow};
 use super::show::{self, Show};
 use super::table::Table;
 use crate::net::clock;
-use crate::worker::console;
+use crate::worker::console::{self, Asker, Form, Outcome};
 
 /// See the module's words.
 #[derive(Debug)]
@@ -43,10 +44,18 @@ impl Console {
         Self { control, marks, version }
     }
 
-    async fn run(&self, right: Right, client: &str, query: &str, out: &mut BytesMut) -> bool {
-        match self.answer(right, client, query).await {
-            Ok(Answer::Nothing) => return false,
-            Ok(Answer::Table(table)) => table.encode(out),
+    async fn run(&self, asker: &Asker, query: &str, form: Form<'_>, out: &mut BytesMut) -> Outcome {
+        if is_empty(query) {
+            // pgbouncer refuses it; drivers send it to see whether a connection is alive.
+            EmptyQueryResponse.encode(out);
+            return Outcome::Done;
+        }
+        match self.answer(asker, query).await {
+            Ok(Answer::Nothing) => return Outcome::End,
+            Ok(Answer::Table(table)) => match form {
+                Form::Simple => table.encode(out),
+                Form::Extended(formats) => table.encode_rows(formats, out),
+            },
             Ok(Answer::Done(tag, notice)) => {
                 if let Some(notice) = notice {
                     notice.encode(out);
@@ -54,35 +63,31 @@ impl Console {
                 CommandComplete { tag: Bytes::from(tag) }.encode(out);
             }
             Err((code, text)) => {
-                tracing::error!("console, {client}: {text}");
+                tracing::error!("console, {}: {text}", asker.user);
                 ErrorResponse::new(Severity::Error, code, &text).encode(out);
+                return Outcome::Failed;
             }
         }
-        backend::ready_for_query::write(out, TransactionStatus::Idle);
-        true
+        Outcome::Done
     }
 
-    async fn answer(
-        &self,
-        right: Right,
-        client: &str,
-        query: &str,
-    ) -> Result<Answer, (SqlState, String)> {
-        let wrong = |text: String| (SqlState::PROTOCOL_VIOLATION, text);
-        let command = parse(query).map_err(|error| wrong(error.to_string()))?;
-        if command.needs() > right {
+    /// What is asked for, if the asker may.
+    fn read(asker: &Asker, query: &str) -> Result<Command, (SqlState, String)> {
+        let command = parse(query)
+            .map_err(|error| (SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
+        if command.needs() > asker.right {
             return Err((SqlState::INSUFFICIENT_PRIVILEGE, "admin access needed".to_owned()));
         }
-        match command {
-            Command::Show(what) => return Ok(self.show(what)),
-            Command::ExplainRoute(sql) => {
-                let rows = gather::explain_route(&self.control, &sql);
-                return Ok(Answer::Table(show::routes::explained(rows)));
-            }
-            _ => {}
+        Ok(command)
+    }
+
+    async fn answer(&self, asker: &Asker, query: &str) -> Result<Answer, (SqlState, String)> {
+        let command = Self::read(asker, query)?;
+        if let Some(answer) = self.look(&command) {
+            return Ok(answer);
         }
-        tracing::info!("console, {client}: {}", query.trim().trim_end_matches(';'));
-        self.command(command).await.map_err(|refused| {
+        tracing::info!("console, {}: {}", asker.user, query.trim().trim_end_matches(';'));
+        self.command(asker, command).await.map_err(|refused| {
             let code = match refused {
                 Refused::Reload => SqlState::CONFIG_FILE_ERROR,
                 Refused::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
@@ -92,7 +97,19 @@ impl Console {
         })
     }
 
-    async fn command(&self, command: Command) -> Result<Answer, Refused> {
+    /// The answer to what changes nothing.
+    fn look(&self, command: &Command) -> Option<Answer> {
+        match command {
+            Command::Show(what) => Some(self.show(*what)),
+            Command::ExplainRoute(sql) => {
+                let rows = gather::explain_route(&self.control, sql);
+                Some(Answer::Table(show::routes::explained(rows)))
+            }
+            _ => None,
+        }
+    }
+
+    async fn command(&self, asker: &Asker, command: Command) -> Result<Answer, Refused> {
         let control = &self.control;
         let tag = match command {
             Command::Show(_) | Command::ExplainRoute(_) => return Ok(Answer::Nothing),
@@ -100,9 +117,8 @@ impl Console {
                 match control.set(&key, &value).await {
                     Ok(()) => format!("SET {key}={value}"),
                     // No error, as in pgbouncer.
-                    Err(Refused::Set) if key.contains("_tls_") => {
-                        let words =
-                            "TLS settings could not be applied, still using old configuration";
+                    Err(stays @ Refused::TlsStays) => {
+                        let words = stays.to_string();
                         let notice = NoticeResponse::new(Severity::Notice, SUCCESS, words);
                         return Ok(Answer::Done("SET".to_owned(), Some(notice)));
                     }
@@ -157,7 +173,10 @@ impl Console {
                 control.end_switchover(database.as_deref())?;
                 "SWITCHOVER DONE".to_owned()
             }
-            Command::Suspend => return Err(Refused::Unsupported("SUSPEND")),
+            Command::Suspend => {
+                control.suspend(asker.id).await?;
+                "SUSPEND".to_owned()
+            }
             Command::Shutdown(ShutdownMode::Immediate) => {
                 control.shutdown(ShutdownMode::Immediate);
                 return Ok(Answer::Nothing);
@@ -174,18 +193,25 @@ impl Console {
         let shared = &self.control.shared;
         let now = clock::now();
         Answer::Table(match what {
-            Show::Clients => show::clients::table(gather::clients(shared, now)),
+            Show::ActiveSockets => show::sockets::table(connections::active_sockets(shared, now)),
+            Show::Clients => show::clients::table(connections::clients(shared, now)),
             Show::Config => show::config::table(gather::config(shared)),
             Show::Databases => show::databases::table(gather::databases(shared)),
+            Show::DnsHosts => show::dns::hosts(gather::names(shared)),
+            Show::DnsZones => show::dns::zones(),
             Show::Events => show::events::table(gather::events(&self.control)),
             Show::Help => {
                 let notice = NoticeResponse::new(Severity::Notice, SUCCESS, "Console usage");
                 return Answer::Done("SHOW".to_owned(), Some(notice.detail(&show::help::detail())));
             }
             Show::Lists => show::lists::table(&gather::lists(shared)),
+            Show::Mem => show::mem::table(gather::mem(shared)),
+            Show::Peers => show::peers::table(gather::peers(shared)),
+            Show::PeerPools => show::peers::pools(gather::peers(shared)),
             Show::Pools => show::pools::table(gather::pools(shared, now)),
             Show::Routes => show::routes::table(gather::routes(shared)),
-            Show::Servers => show::servers::table(gather::servers(shared, now)),
+            Show::Servers => show::servers::table(connections::servers(shared, now)),
+            Show::Sockets => show::sockets::table(connections::sockets(shared, now)),
             Show::State => show::state::table(gather::state(shared)),
             Show::Stats => show::stats::table(self.stats()),
             Show::StatsAverages => show::stats_averages::table(self.stats()),
@@ -218,15 +244,40 @@ impl Console {
 /// `successful_completion`, which notices without a better code bear.
 const SUCCESS: SqlState = SqlState::SUCCESSFUL_COMPLETION;
 
+/// Whether there is nothing in a query but blanks and semicolons.
+fn is_empty(query: &str) -> bool {
+    query.trim_matches([' ', '\t', '\n', '\r', ';']).is_empty()
+}
+
 impl console::Console for Console {
     fn answer<'a>(
         &'a self,
-        right: Right,
-        client: &'a str,
+        asker: &'a Asker,
         query: &'a str,
+        form: Form<'a>,
         out: &'a mut BytesMut,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
-        Box::pin(self.run(right, client, query, out))
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
+        Box::pin(self.run(asker, query, form, out))
+    }
+
+    fn describe(&self, asker: &Asker, query: &str, formats: &[i16], out: &mut BytesMut) -> Outcome {
+        if is_empty(query) {
+            out.extend_from_slice(backend::NO_DATA);
+            return Outcome::Done;
+        }
+        match Self::read(asker, query).map(|command| self.look(&command)) {
+            Ok(Some(Answer::Table(table))) => table.describe(formats, out),
+            Ok(_) => out.extend_from_slice(backend::NO_DATA),
+            Err((code, text)) => {
+                ErrorResponse::new(Severity::Error, code, &text).encode(out);
+                return Outcome::Failed;
+            }
+        }
+        Outcome::Done
+    }
+
+    fn left(&self, asker: &Asker) {
+        self.control.admin_left(asker.id);
     }
 
     fn greeting(&self) -> Vec<(&'static str, String)> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use super::discovery::{Base, Findings};
+use super::suspend::Undo;
 pub use super::parse::ShutdownMode;
 use crate::auth::credentials::Credentials;
 use crate::auth::mock::Crowd;
@@ -46,8 +47,10 @@ pub trait Reopen: Send + Sync + fmt::Debug {
 /// Why a command was not carried out; `Display` is the console's answer, pgbouncer's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// PAUSE or KILL of what is paused already.
+    /// PAUSE, SUSPEND or KILL of what is paused already.
     AlreadyPaused,
+    /// SUSPEND while single databases are paused.
+    DatabasesPaused,
     /// RESUME of what is not paused.
     NotPaused(Option<String>),
     /// No such database entry.
@@ -62,6 +65,8 @@ pub enum Refused {
     Reload,
     /// SET of an unknown key or a bad value.
     Set,
+    /// SET of a TLS setting that makes no sense together with the others, as yet.
+    TlsStays,
     /// A command of pgbouncer's that pgweir does not have yet.
     Unsupported(&'static str),
     /// SWITCHOVER of an entry that follows no primary.
@@ -85,6 +90,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyPaused => f.write_str("already suspended/paused"),
+            Self::DatabasesPaused => f.write_str("cannot suspend with paused databases"),
             Self::NotPaused(None) => f.write_str("pooler is not paused/suspended"),
             Self::NotPaused(Some(database)) => write!(f, "database {database} is not paused"),
             Self::NoSuchDatabase(database) => write!(f, "no such database: {database}"),
@@ -93,6 +99,9 @@ impl fmt::Display for Refused {
             Self::NoSuchClient => f.write_str("client not found"),
             Self::Reload => f.write_str("RELOAD failed, see logs for additional details"),
             Self::Set => f.write_str("SET failed"),
+            Self::TlsStays => {
+                f.write_str("TLS settings could not be applied, still using old configuration")
+            }
             Self::Unsupported(command) => write!(f, "{command} is not supported yet"),
             Self::NotFollowed(database) => write!(
                 f,
@@ -300,26 +309,41 @@ impl Control {
     /// `SET key = 'value'`.
     ///
     /// # Errors
-    /// [`Refused::Set`]; the log says what is wrong.
+    /// [`Refused::Set`], or [`Refused::TlsStays`]; the log says what is wrong.
     pub async fn set(&self, key: &str, value: &str) -> Result<(), Refused> {
+        let of_tls = key.contains("_tls_") || key.contains("_tls13_");
         let mut base = self.base().await;
         let old = self.shared.live();
         let config = base.config.set(key, value).map_err(|error| {
-            tracing::warn!("SET {key}: {error}");
-            Refused::Set
+            let phrase = if key.ends_with("tls13_ciphers") {
+                "failed to set the TLSv1.3 cipher suites: "
+            } else {
+                ""
+            };
+            tracing::warn!("SET {key}: {phrase}{error}");
+            if of_tls { Refused::TlsStays } else { Refused::Set }
         })?;
         let new = base.replaced_by(config);
-        let live = with_tls(new.joined()).map_err(|error| {
-            tracing::warn!("SET {key}: {error}");
-            Refused::Set
-        })?;
+        let (live, applied) = match with_tls(new.joined()) {
+            Ok(live) => (live, true),
+            Err(error) => {
+                tracing::warn!("SET {key}: {error}");
+                if !of_tls {
+                    return Err(Refused::Set);
+                }
+                // As in pgbouncer: the next SET may bring what is missing, say the certificate after its key.
+                let (crowd, config) = (old.crowd.clone(), Arc::new(new.joined()));
+                let (server_tls, client_tls) = (old.server_tls.clone(), old.client_tls.clone());
+                (Live { config, crowd, server_tls, client_tls }, false)
+            }
+        };
         for note in live.config.notes.iter().filter(|note| !old.config.notes.contains(note)) {
             tracing::warn!("{note}");
         }
         self.put_in_force(&old, live);
         *base = new;
         self.ask_for_hosts(&base);
-        Ok(())
+        if applied { Ok(()) } else { Err(Refused::TlsStays) }
     }
 
     pub(super) fn put_in_force(&self, old: &Live, live: Live) {
@@ -374,17 +398,19 @@ impl Control {
         }
     }
 
-    /// `PAUSE`: no server is given out; ends when none is in use any more.
+    /// `PAUSE`: no server is given out; ends when none is in use any more. Dropped before, it resumes.
     ///
     /// # Errors
     /// Paused already, or no such database.
     pub async fn pause(&self, database: Option<&str>) -> Result<(), Refused> {
         self.begin_pause(database)?;
+        let undo = Undo { control: self, database, due: true };
         for service in self.services(database) {
             for pool in service.pools() {
                 pool.quiet().await;
             }
         }
+        undo.is_not_due();
         Ok(())
     }
 
@@ -398,7 +424,9 @@ impl Control {
                 self.must_exist("pause", name)?;
                 self.shared.paused.insert(name.to_owned(), ());
             }
-            None if self.shared.all_paused.swap(true, Ordering::AcqRel) => {
+            None if self.shared.is_suspended()
+                || self.shared.all_paused.swap(true, Ordering::AcqRel) =>
+            {
                 return Err(Refused::AlreadyPaused);
             }
             None => {}
@@ -424,6 +452,7 @@ impl Control {
                     return Err(Refused::NotPaused(Some(name.to_owned())));
                 }
             }
+            None if self.wake_up() => return Ok(()),
             None if !self.shared.all_paused.swap(false, Ordering::AcqRel) => {
                 return Err(Refused::NotPaused(None));
             }
@@ -471,7 +500,11 @@ impl Control {
     /// # Errors
     /// No client has this id.
     pub fn kill_client(&self, id: u64) -> Result<(), Refused> {
-        self.shared.holder(id).ok_or(Refused::NoSuchClient)?.order(Order::Kill);
+        if let Some(holder) = self.shared.holder(id) {
+            holder.order(Order::Kill);
+            return Ok(());
+        }
+        self.shared.visitors.get(id).ok_or(Refused::NoSuchClient)?.kill();
         Ok(())
     }
 

@@ -1,136 +1,38 @@
 //! Collects the rows of each SHOW from whoever holds them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::connections::{all_clients, all_servers};
 use super::control::Control;
 use super::explain;
-use super::show::clients::{ClientRow, ClientState};
 use super::show::config::ConfigRow;
-use super::show::connection::{Connection, Endpoint, Replication};
 use super::show::databases::DatabaseRow;
 use super::show::events::EventRow;
+use super::show::dns::DnsRow;
 use super::show::lists::ListRow;
+use super::show::mem::MemRow;
 use super::show::pools::PoolRow;
 use super::show::routes::{ExplainRow, RouteRow};
-use super::show::servers::{ServerRow, ServerState};
+use super::show::peers::PeerRow;
 use super::show::state::PoolerState;
 use super::show::topology::TopologyRow;
 use super::show::users::UserRow;
-use crate::config::{Config, Database, LoadBalanceHosts};
+use crate::config::{Config, Database, HostAddr, LoadBalanceHosts, Peer, SecretText};
 use crate::pool::Pool;
-use crate::server::ServerInfo;
+use crate::server::{Connection, ServerInfo};
+use crate::session::prepared::Statement;
 use crate::topology::events::Event;
 use crate::worker::client::ClientInfo;
 use crate::worker::reads::Why;
+use crate::worker::peers;
+use crate::worker::service::Service;
 use crate::worker::shared::Shared;
-
-/// All servers with the pools they belong to, in order of opening.
-fn all_servers(shared: &Shared) -> Vec<(Arc<Pool>, Arc<ServerInfo>)> {
-    let pools = shared.services.pools();
-    let mut servers: Vec<_> = pools
-        .iter()
-        .flat_map(|pool| pool.servers().into_iter().map(|server| (pool.clone(), server)))
-        .collect();
-    servers.sort_by_key(|(_, server)| server.id);
-    servers
-}
-
-fn all_clients(shared: &Shared) -> Vec<Arc<ClientInfo>> {
-    let mut clients: Vec<_> = shared.clients.iter().map(|client| Arc::clone(&client)).collect();
-    clients.sort_by_key(|client| client.holder.id);
-    clients
-}
-
-fn endpoint(address: Option<SocketAddr>, unix_port: u16) -> Endpoint {
-    match address {
-        Some(address) => Endpoint::Tcp { addr: address.ip().to_string(), port: address.port() },
-        None => Endpoint::Unix { port: unix_port },
-    }
-}
-
-pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
-    let held: HashMap<u64, u64> =
-        all_servers(shared).iter().map(|(_, server)| (server.client(), server.id)).collect();
-    let port = shared.live().config.settings.listen_port;
-    let row = |client: Arc<ClientInfo>| {
-        let link = held.get(&client.holder.id).copied();
-        let state = match (client.is_waiting(), link) {
-            (true, _) => ClientState::Waiting,
-            (false, Some(_)) => ClientState::Active,
-            (false, None) => ClientState::Idle,
-        };
-        let requested = client.last_request();
-        let wait = match state {
-            ClientState::Idle => Duration::ZERO,
-            _ => now.saturating_duration_since(client.accepted + requested),
-        };
-        let connection = Connection {
-            id: client.holder.id,
-            link,
-            user: Some(client.user.to_string()),
-            database: Some(client.service.database.clone()),
-            replication: Replication::None,
-            remote: endpoint(client.remote, port),
-            local: endpoint(client.local, port),
-            connect_time: client.accepted_wall,
-            request_time: client.accepted_wall + requested,
-            wait,
-            close_needed: false,
-            remote_pid: 0,
-            tls: client.tls.clone(),
-            application_name: client.application_name(),
-            prepared_statements: client.prepared.load(Ordering::Relaxed),
-        };
-        let needs = client.needs.load(Ordering::Relaxed);
-        ClientRow { state, waits_for: (needs > 0).then_some(needs), connection }
-    };
-    all_clients(shared).into_iter().map(row).collect()
-}
-
-pub(super) fn servers(shared: &Shared, now: Instant) -> Vec<ServerRow> {
-    let clients: HashMap<u64, Arc<ClientInfo>> =
-        all_clients(shared).into_iter().map(|client| (client.holder.id, client)).collect();
-    let pools = shared.services.pools();
-    let unchecked: HashSet<u64> = pools.iter().flat_map(|pool| pool.unchecked(now)).collect();
-    let row = |(pool, server): (Arc<Pool>, Arc<ServerInfo>)| {
-        let client = clients.get(&server.client());
-        let state = match (client, server.cancels()) {
-            _ if server.is_tested() => ServerState::Tested,
-            (Some(_), _) => ServerState::Active,
-            (None, 0) if unchecked.contains(&server.id) => ServerState::Used,
-            (None, 0) => ServerState::Idle,
-            (None, _) => ServerState::BeingCanceled,
-        };
-        let request_time = client
-            .map_or(server.opened_wall, |client| client.accepted_wall + client.last_request());
-        let wait = client.map_or(Duration::ZERO, |client| {
-            now.saturating_duration_since(client.accepted + client.last_request())
-        });
-        let connection = Connection {
-            id: server.id,
-            link: client.map(|client| client.holder.id),
-            user: Some(pool.name().user.clone()),
-            database: Some(pool.name().database.clone()),
-            replication: Replication::None,
-            remote: endpoint(server.remote, server.host.port()),
-            local: endpoint(server.local, server.host.port()),
-            connect_time: server.opened_wall,
-            request_time,
-            wait,
-            close_needed: server.close_needed(),
-            remote_pid: server.pid,
-            tls: server.tls.clone(),
-            application_name: client.map_or_else(String::new, |client| client.application_name()),
-            prepared_statements: server.prepared(),
-        };
-        ServerRow { state, connection }
-    };
-    all_servers(shared).into_iter().map(row).collect()
-}
+use crate::worker::thread::Client;
+use crate::worker::visitors::{Doing, Visit, Visitor};
 
 fn balance_name(database: &Database) -> Option<&'static str> {
     (database.hosts.len() > 1 && database.target_session_attrs.is_none()).then_some(match database
@@ -145,7 +47,16 @@ fn balance_name(database: &Database) -> Option<&'static str> {
 pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
     let clients = all_clients(shared);
     let services = shared.services.all();
-    let row = |service: &Arc<crate::worker::service::Service>| {
+    let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit()).collect();
+    let cancels = |service: &Service, doing| {
+        let own = |visit: &&Visit| {
+            visit.doing == doing
+                && visit.database == service.database
+                && visit.user == service.user
+        };
+        small(visits.iter().filter(own).count())
+    };
+    let row = |service: &Arc<Service>| {
         let own = || clients.iter().filter(|client| Arc::ptr_eq(&client.service, service));
         let waiting = own().filter(|client| client.is_waiting()).count();
         let offer = service.offer();
@@ -154,8 +65,8 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
             user: service.user.clone(),
             clients_active: small(own().count() - waiting),
             clients_waiting: small(waiting),
-            cancels_active: 0,
-            cancels_waiting: 0,
+            cancels_active: cancels(service, Doing::CancelGoes),
+            cancels_waiting: cancels(service, Doing::CancelWaits),
             servers_active: 0,
             servers_active_cancel: 0,
             servers_being_canceled: 0,
@@ -177,6 +88,7 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
             row.servers_used += used;
             row.servers_idle += levels.servers_idle.saturating_sub(used);
             row.servers_login += levels.servers_login;
+            row.servers_active_cancel += servers.iter().map(|server| server.cancels()).sum::<u32>();
             row.servers_being_canceled += small(
                 servers
                     .iter()
@@ -187,7 +99,8 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         }
         row
     };
-    services.iter().map(row).collect()
+    let on_console = visits.iter().filter(|visit| visit.doing == Doing::OnConsole).count();
+    services.iter().map(row).chain([PoolRow::console(small(on_console))]).collect()
 }
 
 fn small(count: usize) -> u32 {
@@ -203,10 +116,10 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
         known.entry(service.database.clone()).or_insert_with(|| service.offer().database.clone());
     }
     let row = |(name, database): (String, Arc<Database>)| {
-        let hosts: Vec<_> = database.hosts.iter().map(crate::config::HostAddr::place).collect();
+        let hosts: Vec<_> = database.hosts.iter().map(HostAddr::place).collect();
         DatabaseRow {
             host: Some(hosts.join(",")),
-            port: database.hosts.first().map_or(0, crate::config::HostAddr::port),
+            port: database.hosts.first().map_or(0, HostAddr::port),
             database: database.dbname.clone(),
             force_user: database.user.clone(),
             pool_size: config
@@ -227,7 +140,11 @@ pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
             name,
         }
     };
-    let console = DatabaseRow::console(config.settings.listen_port);
+    let console = DatabaseRow {
+        max_client_connections: config.settings.max_db_client_connections.unwrap_or(0),
+        current_client_connections: shared.seats.of_database("pgbouncer"),
+        ..DatabaseRow::console(config.settings.listen_port)
+    };
     known.into_iter().map(row).chain([console]).collect()
 }
 
@@ -255,18 +172,22 @@ pub(super) fn users(shared: &Shared) -> Vec<UserRow> {
 
 pub(super) fn lists(shared: &Shared) -> ListRow {
     let known = shared.clients.len();
+    let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit().doing).collect();
+    let doing = |what| visits.iter().filter(|doing| **doing == what).count();
+    let (on_console, logging_in) = (doing(Doing::OnConsole), doing(Doing::LoggingIn));
+    let names = names(shared).len();
     ListRow {
         databases: databases(shared).len(),
         users: users(shared).len(),
-        peers: 0,
+        peers: shared.live().config.peers.len(),
         pools: shared.services.all().len(),
-        peer_pools: 0,
+        peer_pools: shared.live().config.peers.len(),
         free_clients: 0,
-        used_clients: known,
-        login_clients: (shared.client_count() as usize).saturating_sub(known),
+        used_clients: known + on_console,
+        login_clients: logging_in,
         free_servers: 0,
         used_servers: all_servers(shared).len(),
-        dns_names: 0,
+        dns_names: names,
         dns_zones: 0,
         dns_queries: 0,
         dns_pending: 0,
@@ -287,7 +208,9 @@ pub(super) fn config(shared: &Shared) -> Vec<ConfigRow> {
 }
 
 pub(super) fn state(shared: &Shared) -> PoolerState {
-    if shared.all_paused.load(Ordering::Acquire) {
+    if shared.is_suspended() {
+        PoolerState::Suspended
+    } else if shared.all_paused.load(Ordering::Acquire) {
         PoolerState::Paused
     } else {
         PoolerState::Active
@@ -365,4 +288,60 @@ pub(super) fn explain_route(control: &Control, sql: &str) -> Vec<ExplainRow> {
         Some(explain::row(name, sql, attrs, route_reads, &snapshot, look))
     });
     rows.collect()
+}
+
+/// Names of hosts that are looked up again and again, and where they lead.
+pub(super) fn names(shared: &Shared) -> Vec<DnsRow> {
+    let live = shared.live();
+    let config = &live.config;
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for database in config.databases.values().chain(&config.fallback) {
+        for host in &database.hosts {
+            if let HostAddr::Resolved { name, ip, port } = host {
+                let address = SocketAddr::new(*ip, *port).to_string();
+                names.entry(name.clone()).or_default().insert(address);
+            }
+        }
+    }
+    let ttl = config.settings.dns_max_ttl;
+    let row = |(name, addresses): (String, BTreeSet<String>)| DnsRow {
+        name,
+        ttl,
+        addresses: addresses.into_iter().collect(),
+    };
+    names.into_iter().map(row).collect()
+}
+
+pub(super) fn peers(shared: &Shared) -> Vec<PeerRow> {
+    let live = shared.live();
+    let row = |(id, peer): (&u16, &Peer)| {
+        let levels = shared.peers.levels(*id);
+        PeerRow {
+            id: *id,
+            host: peer.host.place(),
+            port: peer.host.port(),
+            pool_size: peers::pool_size(&live, peer).unwrap_or(0),
+            active: levels.active,
+            waiting: levels.waiting,
+        }
+    };
+    live.config.peers.iter().map(row).collect()
+}
+
+/// What one of the things costs that there are many of; what they share or borrow is not counted.
+pub(super) fn mem(shared: &Shared) -> Vec<MemRow> {
+    let live = shared.live();
+    let row = |name, size, used| MemRow { name, size, used };
+    let pools = shared.services.pools();
+    let servers = pools.iter().map(|pool| pool.servers().len()).sum();
+    vec![
+        row("user_cache", size_of::<SecretText>(), live.config.userlist.users.len()),
+        row("db_cache", size_of::<Database>(), live.config.databases.len()),
+        row("peer_cache", size_of::<Peer>(), live.config.peers.len()),
+        row("pool_cache", size_of::<Pool>(), pools.len()),
+        row("server_cache", size_of::<Connection>() + size_of::<ServerInfo>(), servers),
+        row("client_cache", size_of::<Client>() + size_of::<ClientInfo>(), shared.clients.len()),
+        row("visitor_cache", size_of::<Visitor>(), shared.visitors.all().len()),
+        row("prepared_statement_cache", size_of::<Statement>(), shared.statements.len()),
+    ]
 }

@@ -89,6 +89,37 @@ impl Value {
     }
 }
 
+impl Value {
+    /// The bytes that go out in the binary format of its type; `None` is NULL.
+    fn binary(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Null => None,
+            Self::Text(text) => Some(text.clone().into_bytes()),
+            Self::Int4(number) => Some(number.to_be_bytes().to_vec()),
+            Self::Int8(number) => Some(number.to_be_bytes().to_vec()),
+            Self::Numeric(number) => Some(numeric(*number)),
+        }
+    }
+}
+
+/// A whole number as `numeric_send` of PostgreSQL writes it: Int16 count of digits to the base of 10,000, Int16 weight of
+/// the first, Int16 sign, Int16 decimals, the digits.
+fn numeric(mut number: u64) -> Vec<u8> {
+    const BASE: u64 = 10_000;
+    let mut digits = Vec::new();
+    while number > 0 {
+        digits.push(u16::try_from(number % BASE).unwrap_or_default());
+        number /= BASE;
+    }
+    digits.reverse();
+    let count = u16::try_from(digits.len()).unwrap_or_default();
+    let mut bytes = Vec::new();
+    for word in [count, count.saturating_sub(1), 0, 0].into_iter().chain(digits) {
+        bytes.extend_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
@@ -138,30 +169,41 @@ impl Table {
         &self.rows
     }
 
-    /// Appends the answer to a SHOW: RowDescription, a DataRow for each row, CommandComplete.
-    /// ReadyForQuery is left to the caller.
+    /// Appends the answer to a SHOW by the simple query protocol: RowDescription, a DataRow for each row, CommandComplete.
     pub fn encode(&self, out: &mut BytesMut) {
+        self.describe(&[], out);
+        self.encode_rows(&[], out);
+    }
+
+    /// Appends RowDescription, for result formats as a Bind has them: none is all text, one is for all columns.
+    pub fn describe(&self, formats: &[i16], out: &mut BytesMut) {
         message(out, b'T', |body| {
             put_count(body, self.columns.len());
-            for (name, kind) in self.columns {
+            for (at, (name, kind)) in self.columns.iter().enumerate() {
                 put_string(body, name);
                 body.put_u32(0); // of no table
                 body.put_u16(0); // and no column of one
                 body.put_u32(kind.oid());
                 body.put_i16(kind.size());
                 body.put_i32(-1); // no type modifier
-                body.put_u16(0); // text format
+                body.put_u16(u16::from(is_binary(formats, at)));
             }
         });
+    }
+
+    /// Appends a DataRow for each row, and CommandComplete.
+    pub fn encode_rows(&self, formats: &[i16], out: &mut BytesMut) {
         for row in &self.rows {
             message(out, b'D', |body| {
                 put_count(body, row.len());
-                for value in row {
-                    match value.text() {
+                for (at, value) in row.iter().enumerate() {
+                    let bytes =
+                        if is_binary(formats, at) { value.binary() } else { value.text().map(String::into_bytes) };
+                    match bytes {
                         None => body.put_i32(-1),
-                        Some(text) => {
-                            body.put_u32(length(text.len()));
-                            body.put_slice(text.as_bytes());
+                        Some(bytes) => {
+                            body.put_u32(length(bytes.len()));
+                            body.put_slice(&bytes);
                         }
                     }
                 }
@@ -169,6 +211,16 @@ impl Table {
         }
         message(out, b'C', |body| put_string(body, "SHOW"));
     }
+}
+
+/// Whether a column is wanted in the binary format.
+fn is_binary(formats: &[i16], at: usize) -> bool {
+    let format = match formats {
+        [] => None,
+        [all] => Some(all),
+        each => each.get(at),
+    };
+    format == Some(&1)
 }
 
 /// A message of this type around the body, its length included.

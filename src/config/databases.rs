@@ -181,13 +181,7 @@ impl Draft<'_> {
             "pool_mode" => database.pool_mode = Some(parameter(entry, key, value, PoolMode::read)?),
             "auth_user" => database.auth_user = Some(text()),
             "auth_query" => database.auth_query = Some(text()),
-            "auth_dbname" => {
-                if is_reserved(value) {
-                    let at = Some(entry.at.clone());
-                    return Err(ConfigError::ReservedAuthDatabase { at, name: text() });
-                }
-                database.auth_dbname = Some(text());
-            }
+            "auth_dbname" => database.auth_dbname = Some(text()),
             "connect_query" => database.connect_query = Some(text()),
             "client_encoding" | "datestyle" | "timezone" | APPLICATION_NAME => {
                 database.server_parameters.retain(|(name, _)| name != key);

@@ -234,6 +234,7 @@ impl<'a> Draft<'a> {
             databases: BTreeMap::new(),
             fallback: None,
             users: BTreeMap::new(),
+            peers: BTreeMap::new(),
             userlist: Arc::new(userlist),
             hba: Arc::new(hba),
             notes: self.notes,
@@ -259,6 +260,15 @@ impl Config {
             Section::Pgbouncer => {}
             Section::Databases => {
                 let database = Arc::new(databases::read(entry, &self.settings)?);
+                if let Some(name) = database.auth_dbname.as_ref().filter(|name| is_reserved(name)) {
+                    let key = format!("databases/{} auth_dbname", entry.key);
+                    let sentence = format!(
+                        "auth_dbname={name} is the console, which no auth_query can run in: logins that need one are \
+                         refused; name another entry of [databases]"
+                    );
+                    let (file, line) = (entry.at.file.to_path_buf(), entry.at.line);
+                    self.notes.push(Note { file, line, key, sentence });
+                }
                 if entry.key == "*" {
                     self.fallback = Some(database);
                 } else {
@@ -269,7 +279,10 @@ impl Config {
                 let user = users::read_user(entry)?;
                 self.users.insert(entry.key.clone(), user);
             }
-            Section::Peers => users::check_peer(entry, &mut self.notes)?,
+            Section::Peers => {
+                let (id, peer) = users::read_peer(entry)?;
+                self.peers.insert(id, peer);
+            }
         }
         Ok(())
     }

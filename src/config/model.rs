@@ -23,6 +23,8 @@ pub struct Config {
     pub fallback: Option<Arc<Database>>,
     /// Section `[users]`.
     pub users: BTreeMap<String, User>,
+    /// Section `[peers]`, by `peer_id`.
+    pub peers: BTreeMap<u16, Peer>,
     /// The content of `auth_file`.
     pub userlist: Arc<Userlist>,
     /// The content of `auth_hba_file` and `auth_ident_file`; empty unless `auth_type = hba`.
@@ -198,6 +200,10 @@ pub struct Settings {
     pub dns_max_ttl: Duration,
     pub dns_nxdomain_ttl: Duration,
     pub cancel_wait_timeout: Duration,
+    pub suspend_timeout: Option<Duration>,
+    pub login_notify_message: String,
+    /// 0: none.
+    pub peer_id: u16,
     pub server_check_delay: Duration,
     /// Empty: no check; `<empty>`: an empty query.
     pub server_check_query: String,
@@ -248,6 +254,15 @@ pub struct Settings {
     pub slow_start: Option<Duration>,
     /// `zone`
     pub zone: Option<String>,
+}
+
+/// Another pooler, to which cancel requests are passed on that are for its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where.
+    pub host: HostAddr,
+    /// How many cancel requests may be on their way at once; outer `None`: as `default_pool_size`; inner: no limit.
+    pub pool_size: Option<Option<u32>>,
 }
 
 /// One host of a database entry.

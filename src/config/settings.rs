@@ -865,7 +865,13 @@ pub static SETTINGS: &[Setting] = &[
     later_boot("job_name", Kind::Text, Some("pgbouncer"), "Name of the Windows service."),
     later_boot("service_name", Kind::Text, Some("pgbouncer"), "Name of the Windows service."),
     later_boot("resolv_conf", Kind::Path, None, "The resolver's configuration file."),
-    later("peer_id", COUNT, Some("0"), "This process's number among its peers. 0: no peers."),
+    live(
+        "peer_id",
+        COUNT,
+        Some("0"),
+        field!(peer_id, values::peer_id),
+        "This process's number among those that share its address (so_reuseport, a load balancer), 1 to 16383. Cancel requests that reach the wrong one are passed on, see [peers]. 0: no peers.",
+    ),
     later_boot(
         "pkt_buf",
         BYTES,
@@ -878,7 +884,13 @@ pub static SETTINGS: &[Setting] = &[
         Some("5"),
         "Reads per connection before the others get their turn. 0: no limit.",
     ),
-    later("suspend_timeout", Kind::Time, Some("10"), "Longest SUSPEND waits for buffers to empty."),
+    live(
+        "suspend_timeout",
+        Kind::Time,
+        Some("10"),
+        field!(suspend_timeout),
+        "Longest that SUSPEND waits until what was read has left; clients with whom it has not are disconnected. 0: for ever.",
+    ),
     live(
         "dns_max_ttl",
         Kind::Time,
@@ -899,7 +911,13 @@ pub static SETTINGS: &[Setting] = &[
         Some("0"),
         "How often a zone's serial number is looked at. 0: never.",
     ),
-    later("login_notify_message", Kind::Text, Some(""), "A notice sent after login."),
+    live(
+        "login_notify_message",
+        Kind::Text,
+        Some(""),
+        field!(login_notify_message),
+        "A notice sent after each login. Empty: none.",
+    ),
     later("auth_ldap_options", Kind::Text, None, "Options for auth_type=ldap."),
 ];
 
@@ -1114,6 +1132,9 @@ fn blank() -> Settings {
         auth_query: Default::default(),
         auth_dbname: Default::default(),
         scram_iterations: Default::default(),
+        suspend_timeout: Default::default(),
+        login_notify_message: Default::default(),
+        peer_id: Default::default(),
         admin_users: Default::default(),
         stats_users: Default::default(),
         workers: Default::default(),

@@ -162,7 +162,8 @@ fn protocol(word: &str) -> Option<&'static [&'static str]> {
 impl Value for Protocols {
     fn read(text: &str) -> Result<Self, Allowed> {
         let refuse = || {
-            "tlsv1.2, tlsv1.3, secure (both) or all, with commas between; TLS 1.0 and 1.1 pgweir does not have"
+            "tlsv1.2, tlsv1.3, secure (both) or all, with commas between; of TLS 1.0 and 1.1, which pgweir does not \
+             have, 1.2 and 1.3 take the place"
                 .to_owned()
         };
         let lower = text.to_ascii_lowercase();
@@ -183,6 +184,8 @@ impl Value for Protocols {
             (true, true) => Versions::Both,
             (true, false) => Versions::Only12,
             (false, true) => Versions::Only13,
+            // Stronger than what was asked for; a note says so.
+            (false, false) if !chosen.is_empty() => Versions::Both,
             (false, false) => return Err(refuse()),
         };
         Ok(Self { text: text.to_owned(), versions })
@@ -364,7 +367,7 @@ mod tests {
         ] {
             assert_eq!(Protocols::read(text).map(|read| read.versions), Ok(versions), "{text}");
         }
-        for text in ["", "tlsv1.0", "tlsv1.0,tlsv1.1", "tlsv1.4", "secure,!all", "ssl3,tlsv1.2"] {
+        for text in ["", "tlsv1.4", "secure,!all", "ssl3,tlsv1.2"] {
             assert!(Protocols::read(text).is_err(), "{text}");
         }
     }

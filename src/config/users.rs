@@ -3,7 +3,7 @@
 use super::databases::{count, limit, pairs, parameter, pool_size, seconds, unknown, wait};
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
-use super::model::{Note, PoolMode, User};
+use super::model::{HostAddr, Peer, PoolMode, User};
 use super::values::Value;
 
 /// Bytes of a name, as in pgbouncer.
@@ -50,8 +50,8 @@ pub(super) fn read_user(entry: &Entry) -> Result<User, ConfigError> {
     Ok(user)
 }
 
-/// Checks one entry of `[peers]`; pgweir does not act on them yet.
-pub(super) fn check_peer(entry: &Entry, notes: &mut Vec<Note>) -> Result<(), ConfigError> {
+/// Reads one entry of `[peers]`: its `peer_id`, and what it is.
+pub(super) fn read_peer(entry: &Entry) -> Result<(u16, Peer), ConfigError> {
     let invalid = |key: &str, value: &str, allowed: &str| ConfigError::InvalidParameter {
         at: entry.at.clone(),
         section: Section::Peers,
@@ -60,29 +60,30 @@ pub(super) fn check_peer(entry: &Entry, notes: &mut Vec<Note>) -> Result<(), Con
         value: value.to_owned(),
         allowed: allowed.to_owned(),
     };
-    if !entry.key.parse().is_ok_and(|id: u16| id > 0) {
+    let Some(id) = entry.key.parse().ok().filter(|id: &u16| *id > 0) else {
         return Err(invalid("peer_id", &entry.key, "1 to 65535, the peer's own peer_id"));
-    }
-    let mut has_host = false;
+    };
+    let (mut host, mut port, mut size) = (None, DEFAULT_PORT, None);
     for (key, value) in pairs(entry)? {
         match key.as_str() {
-            "host" => has_host = true,
-            "port" if value.parse().is_ok_and(|port: u16| port > 0) => {}
-            "port" => return Err(invalid("port", &value, "1 to 65535")),
-            "pool_size" => drop(pool_size(entry, &key, &value)?),
+            "host" => host = Some(value),
+            "port" => {
+                let number = value.parse().ok().filter(|port: &u16| *port > 0);
+                port = number.ok_or_else(|| invalid("port", &value, "1 to 65535"))?;
+            }
+            "pool_size" => size = pool_size(entry, &key, &value)?,
             _ => return Err(unknown(entry, &key, ["host", "port", "pool_size"])),
         }
     }
-    if !has_host {
+    let Some(host) = host else {
         let (at, name) = (entry.at.clone(), entry.key.clone());
         return Err(ConfigError::HostMissing { at, section: Section::Peers, entry: name });
-    }
-    let key = format!("peers/{}", entry.key);
-    let sentence =
-        format!("pgweir does not act on {key} yet: cancel requests are not passed on to peers");
-    notes.push(Note { file: entry.at.file.to_path_buf(), line: entry.at.line, key, sentence });
-    Ok(())
+    };
+    Ok((id, Peer { host: HostAddr::new(&host, port), pool_size: size }))
 }
+
+/// The port of a peer that names none.
+const DEFAULT_PORT: u16 = 6432;
 
 #[cfg(test)]
 mod tests {
@@ -166,12 +167,15 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_checked_and_noted() {
-        let config =
-            parse_text("[peers]\n1 = host=/run port=6433 pool_size=5").expect("is well formed");
-        assert_eq!(config.notes.len(), 1);
+    fn a_peer_has_a_host_and_pgbouncers_port() {
+        let config = parse_text("[peers]\n1 = host=/run port=6433 pool_size=5\n2=host=b")
+            .expect("is well formed");
+        let first = Peer { host: HostAddr::new("/run", 6433), pool_size: Some(Some(5)) };
+        let second = Peer { host: HostAddr::new("b", 6432), pool_size: None };
+        assert_eq!(config.peers.into_iter().collect::<Vec<_>>(), [(1, first), (2, second)]);
         assert!(refusal("[peers]\n0 = host=a").contains("peer_id"));
         assert!(refusal("[peers]\n1 = port=6432").starts_with("host was not provided for peer 1"));
         assert!(refusal("[peers]\n1 = host=a port=x").contains("allowed: 1 to 65535"));
+        assert!(refusal("[pgbouncer]\npeer_id=16384").contains("from 0 to 16383"));
     }
 }

@@ -336,6 +336,17 @@ pub(super) fn interval(text: &str) -> Result<Duration, Allowed> {
     value.ok_or_else(|| format!("{TIME}, and at least 0.001"))
 }
 
+/// The greatest `peer_id`: it has 14 bits in a cancel key.
+pub(super) const MAX_PEER: u16 = 0x3FFF;
+
+/// 0 is nobody.
+pub(super) fn peer_id(text: &str) -> Result<u16, Allowed> {
+    let value = integer(text).and_then(|value| u16::try_from(value).ok());
+    value
+        .filter(|id| *id <= MAX_PEER)
+        .ok_or_else(|| format!("a whole number from 0 to {MAX_PEER}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

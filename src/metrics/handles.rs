@@ -529,8 +529,10 @@ pub enum CancelResult {
     Idle,
     /// No client has this key.
     Unknown,
-    /// The server could not be reached, or the limit or time for cancels was used up.
+    /// The server could not be reached.
     Failed,
+    /// It could not be sent within `cancel_wait_timeout`.
+    TimedOut,
 }
 
 /// What belongs to the process as a whole.
@@ -544,7 +546,7 @@ pub struct ProcessMetrics {
     pub workers: Gauge,
     logins: [(LoginResult, Total); 4],
     auth_failures: [(AuthFailure, Total); 8],
-    cancels: [(CancelResult, Total); 4],
+    cancels: [(CancelResult, Total); 5],
     lease: Arc<Lease>,
 }
 
@@ -577,6 +579,7 @@ impl ProcessMetrics {
             (CancelResult::Idle, "idle"),
             (CancelResult::Unknown, "unknown"),
             (CancelResult::Failed, "failed"),
+            (CancelResult::TimedOut, "timeout"),
         ]
         .map(|(result, label)| (result, with.total(&names::CANCEL_REQUESTS, &[label])));
         let lease = with.lease();

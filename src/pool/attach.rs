@@ -17,7 +17,7 @@ use super::state::{Admission, Placed, Ticket};
 use super::{Idle, Pool};
 use crate::net::clock;
 use crate::net::reactor::Reactor;
-use crate::server::{self, Connection, OpenError, Target, Welcome, query};
+use crate::server::{Connection, OpenError, Target, Welcome, query};
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -135,7 +135,8 @@ impl Lease {
             return Err(OpenError::Unreachable { host: old.host.clone(), source });
         };
         change(&mut target);
-        let (connection, welcome) = match server::open(&target).await {
+        let lines = self.pool.rules().lines;
+        let (connection, welcome) = match self.pool.connect(&target, lines).await {
             Ok(opened) => opened,
             Err(error) => {
                 self.give_back(clock::now());
@@ -145,7 +146,7 @@ impl Lease {
         self.pool.metrics().servers_opened.increment(1);
         self.pool.replace(old.id, &connection.info);
         if let Some(old) = self.connection.replace(Box::new(connection)) {
-            self.pool.dispose(*old, "makes room for a replication connection");
+            self.pool.dispose(*old, "evicted");
         }
         Ok((self, welcome))
     }

@@ -3,7 +3,7 @@
 //! A client's task sleeps until one of its sockets wakes it. Whoever wants something of it from outside (its server's
 //! host died, KILL, shutdown) finds it here by its id, leaves an order and wakes it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
@@ -26,6 +26,8 @@ pub enum Order {
     CloseServer,
     /// Tell it that it waits (`query_wait_notify`).
     NotifyWait,
+    /// End: it could not be brought to rest in time (`suspend_timeout`).
+    SuspendTimeout,
     /// Move to another worker when idle.
     Move(u16),
 }
@@ -40,6 +42,7 @@ impl Order {
             Self::Overdue => 5,
             Self::NotifyWait => 6,
             Self::CloseServer => 7,
+            Self::SuspendTimeout => 8,
             Self::Move(worker) => 0x1_0000 | u32::from(worker),
         }
     }
@@ -53,9 +56,18 @@ impl Order {
             5 => Some(Self::Overdue),
             6 => Some(Self::NotifyWait),
             7 => Some(Self::CloseServer),
+            8 => Some(Self::SuspendTimeout),
             _ => (code > 0xFFFF).then(|| Self::Move(u16::try_from(code & 0xFFFF).unwrap_or(0))),
         }
     }
+}
+
+/// How far `SUSPEND` has come with a client.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    None,
+    Wanted,
+    Still,
 }
 
 /// One client as others can reach it.
@@ -64,13 +76,19 @@ pub struct Holder {
     /// The client's id.
     pub id: u64,
     order: AtomicU32,
+    rest: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
 
 impl Holder {
     /// A client nobody can wake yet.
     pub fn new(id: u64) -> Self {
-        Self { id, order: AtomicU32::new(0), waker: Mutex::new(None) }
+        Self {
+            id,
+            order: AtomicU32::new(0),
+            rest: AtomicU8::new(Rest::None as u8),
+            waker: Mutex::new(None),
+        }
     }
 
     /// How it is woken from now on.
@@ -78,17 +96,45 @@ impl Holder {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
+    /// `SUSPEND` and `RESUME`: whether it is to read from nobody.
+    pub fn suspend(&self, suspend: bool) {
+        let rest = if suspend { Rest::Wanted } else { Rest::None };
+        self.rest.store(rest as u8, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it is to read from nobody.
+    pub fn is_suspended(&self) -> bool {
+        self.rest.load(Ordering::Acquire) != Rest::None as u8
+    }
+
+    /// It is suspended, and has nothing left to send.
+    pub fn is_still(&self) {
+        let (wanted, still) = (Rest::Wanted as u8, Rest::Still as u8);
+        let _ = self.rest.compare_exchange(wanted, still, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether it has said so.
+    pub fn has_come_to_rest(&self) -> bool {
+        self.rest.load(Ordering::Acquire) == Rest::Still as u8
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
     /// Leaves an order and wakes the client. A later order replaces an earlier one, but nothing replaces an end.
     pub fn order(&self, order: Order) {
         let ends = |code| {
-            matches!(Order::decode(code), Some(Order::Kill | Order::DatabaseGone | Order::Shutdown))
+            use Order::{DatabaseGone, Kill, Shutdown, SuspendTimeout};
+            matches!(Order::decode(code), Some(Kill | DatabaseGone | Shutdown | SuspendTimeout))
         };
         let _ = self.order.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
             (!ends(old)).then(|| order.encode())
         });
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            waker.wake_by_ref();
-        }
+        self.wake();
     }
 
     /// Takes the order off.
@@ -117,6 +163,7 @@ mod tests {
             Order::Overdue,
             Order::NotifyWait,
             Order::CloseServer,
+            Order::SuspendTimeout,
             Order::Move(0),
             Order::Move(7),
             Order::Kill,

@@ -13,6 +13,7 @@
 //! - `keep` — servers that are kept for clients which were told their process ids
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
 //! - `control` — PAUSE, RECONNECT, a host that is gone
+//! - `log` — what the log says of server connections
 //! - `load` — how busy a pool is, for whoever chooses among several
 //! - `holder` — how a client that holds a server is reached from outside
 
@@ -25,6 +26,7 @@ pub mod janitor;
 pub mod keep;
 pub mod limits;
 pub mod load;
+pub mod log;
 mod open;
 pub mod places;
 pub mod state;
@@ -41,6 +43,7 @@ use tokio::sync::{Notify, Semaphore};
 use self::attach::Waiter;
 use self::holder::Holders;
 use self::load::PoolLoad;
+use self::log::{Label, Lines};
 use self::places::{Membership, Place, Places};
 use self::state::{Sizes, State};
 use crate::config::{HostAddr, LoadBalanceHosts};
@@ -103,6 +106,8 @@ pub struct PoolRules {
     pub check: Option<Check>,
     /// Setting `server_reset_query`; empty: none.
     pub reset_query: String,
+    /// What is logged.
+    pub lines: Lines,
 }
 
 /// A check before use.
@@ -290,8 +295,10 @@ impl Pool {
         let info = &connection.info;
         let server = lock(&self.servers).remove(&info.id);
         self.metrics.servers_closed.increment(1);
-        let age = clock::now().saturating_duration_since(info.opened).as_secs();
-        tracing::info!("S-{:#x}: {} closing because: {reason} (age={age}s)", info.id, self.name);
+        if lock(&self.rules).lines.disconnections {
+            let age = clock::now().saturating_duration_since(info.opened);
+            Label::of(&self.name, info).closed(reason, age);
+        }
         connection.close();
         self.settled.notify_waiters();
         // Only now: the server has been told of the one before it hears of the next.

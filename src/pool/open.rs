@@ -8,12 +8,13 @@ use tokio::sync::oneshot;
 
 use super::attach::{Lease, Waiter};
 use super::error::AttachError;
+use super::log::{Label, Lines};
 use super::places::Place;
 use super::state::{Need, State};
 use super::{Idle, Pool, PoolRules, Server, lock};
 use crate::config::LoadBalanceHosts;
-use crate::net::clock;
-use crate::server::{self, OpenError};
+use crate::net::{clock, id};
+use crate::server::{self, Connection, OpenError, Target, Welcome};
 
 impl Pool {
     /// Begins to open as many connections as the queue wants and the limits allow. The sockets are registered with
@@ -124,19 +125,10 @@ impl Opening {
         let Some(pool) = self.pool.clone() else { return };
         let rules = pool.rules();
         let Some(target) = pool.pick_target(&rules) else { return };
-        let opened = server::open(&target).await;
+        let opened = pool.connect(&target, rules.lines).await;
         self.pool = None;
         match (opened, self.place.take()) {
             (Ok((connection, welcome)), Some(place)) => {
-                let from = connection
-                    .info
-                    .local
-                    .map_or_else(String::new, |local| format!(" (from {local})"));
-                tracing::info!(
-                    "S-{:#x}: {} new connection to server{from}",
-                    connection.info.id,
-                    pool.name
-                );
                 pool.metrics.servers_opened.increment(1);
                 let server = Server { info: connection.info.clone(), place };
                 lock(&pool.servers).insert(connection.info.id, server);
@@ -178,9 +170,34 @@ impl Drop for Opening {
 }
 
 impl Pool {
+    /// Opens a connection, and says so in the log.
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        lines: Lines,
+    ) -> Result<(Connection, Welcome), OpenError> {
+        let (id, begun) = (id::next(), clock::now());
+        let label = |remote| Label::new(id, &self.name, &target.host, remote);
+        let mut remote = None;
+        let opened = server::open(target, id, |socket| {
+            remote = socket.peer_addr();
+            if lines.connections {
+                label(remote).opened(socket.local_addr());
+            }
+        });
+        let opened = opened.await;
+        if let Err(error) = &opened {
+            label(remote).failed(error);
+            if lines.disconnections {
+                let age = clock::now().saturating_duration_since(begun);
+                label(remote).closed(&error.client_message(), age);
+            }
+        }
+        opened
+    }
+
     fn opening_failed(self: &Arc<Self>, rules: &PoolRules, error: &OpenError) {
         self.metrics.servers_failed.increment(1);
-        tracing::warn!("{}: cannot open a server connection: {error}", self.name);
         *lock(&self.failing) = Some(error.client_message());
         if rules.balance == LoadBalanceHosts::Disable {
             self.next_target.fetch_add(1, Ordering::Relaxed);

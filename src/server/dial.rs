@@ -34,31 +34,65 @@ pub struct Tls {
 /// SSLRequest: length 8, code 80877103 (manual, "SSL Session Encryption").
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
+/// Why there is no socket.
+#[derive(Debug)]
+pub(super) enum NoSocket {
+    /// The name has no address.
+    Unresolved(io::Error),
+    /// No address can be reached.
+    Unreachable(io::Error),
+}
+
+impl From<NoSocket> for io::Error {
+    fn from(error: NoSocket) -> Self {
+        match error {
+            NoSocket::Unresolved(error) | NoSocket::Unreachable(error) => error,
+        }
+    }
+}
+
+impl From<io::Error> for NoSocket {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
 /// Connects; the caller sets the time limit.
 ///
 /// # Errors
 /// The system's, or what is wrong with TLS.
 pub async fn connect(host: &HostAddr, tls: &Tls, options: TcpOptions) -> io::Result<Stream> {
-    let (mut socket, name) = match host {
+    encrypt(reach(host, options).await?, host, tls).await
+}
+
+/// A socket to the host.
+pub(super) async fn reach(host: &HostAddr, options: TcpOptions) -> Result<Socket, NoSocket> {
+    let stream = match host {
         HostAddr::Unix { path, port } => {
             let path = path.join(format!(".s.PGSQL.{port}"));
             let stream = match path.to_str().and_then(|text| text.strip_prefix('@')) {
                 Some(name) => abstract_socket(name)?,
                 None => UnixStream::connect(&path).await?,
             };
-            // As libpq: no TLS over a Unix socket.
-            return Ok(Stream::Plain(Socket::from(stream)));
+            return Ok(Socket::from(stream));
         }
         HostAddr::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            options.apply(socket2::SockRef::from(&stream))?;
-            (Socket::from(stream), host)
+            let addresses = tokio::net::lookup_host((host.as_str(), *port)).await;
+            let addresses: Vec<_> = addresses.map_err(NoSocket::Unresolved)?.collect();
+            TcpStream::connect(&addresses[..]).await?
         }
-        HostAddr::Resolved { name, ip, port } => {
-            let stream = TcpStream::connect((*ip, *port)).await?;
-            options.apply(socket2::SockRef::from(&stream))?;
-            (Socket::from(stream), name)
-        }
+        HostAddr::Resolved { ip, port, .. } => TcpStream::connect((*ip, *port)).await?,
+    };
+    options.apply(socket2::SockRef::from(&stream))?;
+    Ok(Socket::from(stream))
+}
+
+/// TLS over the socket, as it is wanted.
+pub(super) async fn encrypt(mut socket: Socket, host: &HostAddr, tls: &Tls) -> io::Result<Stream> {
+    let name = match host {
+        // As libpq: no TLS over a Unix socket.
+        HostAddr::Unix { .. } => return Ok(Stream::Plain(socket)),
+        HostAddr::Tcp { host: name, .. } | HostAddr::Resolved { name, .. } => name,
     };
     let (Some(config), true) = (&tls.config, tls.wanted != Wanted::Never) else {
         return Ok(Stream::Plain(socket));
@@ -72,8 +106,8 @@ pub async fn connect(host: &HostAddr, tls: &Tls, options: TcpOptions) -> io::Res
             let name = ServerName::try_from(name.clone()).map_err(|_| {
                 io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no name for TLS"))
             })?;
-            let stream =
-                tokio_rustls::TlsConnector::from(config.clone()).connect(name, socket).await?;
+            let connector = tokio_rustls::TlsConnector::from(config.clone());
+            let stream = connector.connect(name, socket).await.map_err(in_openssls_words)?;
             Ok(Stream::Tls(Box::new(stream.into())))
         }
         [b'N'] if tls.wanted == Wanted::IfOffered => Ok(Stream::Plain(socket)),
@@ -84,6 +118,17 @@ pub async fn connect(host: &HostAddr, tls: &Tls, options: TcpOptions) -> io::Res
             io::ErrorKind::InvalidData,
             format!("answered an SSLRequest with byte 0x{byte:02x}; is this a PostgreSQL server?"),
         )),
+    }
+}
+
+/// Monitoring looks for OpenSSL's words in the log.
+fn in_openssls_words(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            io::Error::new(error.kind(), format!("certificate verify failed: {error}"))
+        }
+        _ => error,
     }
 }
 

@@ -18,8 +18,8 @@ use crate::auth::server::{ServerLogin, ServerLoginError, ServerStep};
 use crate::config::HostAddr;
 use crate::net::options::TcpOptions;
 use crate::net::reactor::Reactor;
-use crate::net::stream::Stream;
-use crate::net::{clock, id, tls};
+use crate::net::stream::{Socket, Stream};
+use crate::net::{clock, tls};
 use crate::session::ServerState;
 use crate::session::parameters::Tracked;
 
@@ -75,12 +75,21 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
+    /// Its name has no address.
+    Unresolved {
+        /// Where.
+        host: HostAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// Nothing, or not enough, came within the limit.
     TimedOut {
         /// Where.
         host: HostAddr,
         /// The limit.
         after: Duration,
+        /// Whether there was a socket, and only the login took too long.
+        reached: bool,
     },
     /// The server refused, in its own words.
     Refused {
@@ -112,6 +121,7 @@ impl OpenError {
     pub fn host(&self) -> &HostAddr {
         match self {
             Self::Unreachable { host, .. }
+            | Self::Unresolved { host, .. }
             | Self::TimedOut { host, .. }
             | Self::Refused { host, .. }
             | Self::Login { host, .. }
@@ -122,7 +132,7 @@ impl OpenError {
     /// Whether the host as such is in doubt, rather than this login.
     pub fn doubts_host(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => true,
+            Self::Unreachable { .. } | Self::Unresolved { .. } | Self::TimedOut { .. } => true,
             Self::Refused { response, .. } => response.code().as_str().starts_with("57P"),
             Self::Login { .. } | Self::Protocol { .. } => false,
         }
@@ -131,8 +141,11 @@ impl OpenError {
     /// What a client may know: names no host.
     pub fn client_message(&self) -> String {
         match self {
-            Self::Unreachable { .. } => "connect failed".to_owned(),
-            Self::TimedOut { .. } => "connect timeout".to_owned(),
+            Self::Unreachable { .. } | Self::TimedOut { reached: false, .. } => {
+                "connect failed".to_owned()
+            }
+            Self::Unresolved { .. } => "server DNS lookup failed".to_owned(),
+            Self::TimedOut { reached: true, .. } => "connect timeout".to_owned(),
             Self::Refused { response, .. } => response.message(),
             Self::Login { .. } => "server login failed: wrong password type".to_owned(),
             Self::Protocol { .. } => "server sent a message that makes no sense".to_owned(),
@@ -146,7 +159,10 @@ impl fmt::Display for OpenError {
             Self::Unreachable { host, source } => {
                 write!(f, "cannot reach {host}: {source}; check host= and port= in [databases]")
             }
-            Self::TimedOut { host, after } => {
+            Self::Unresolved { host, source } => {
+                write!(f, "cannot find {host}: {source}; check host= in [databases]")
+            }
+            Self::TimedOut { host, after, .. } => {
                 write!(f, "{host} did not let us in within {after:?} (server_connect_timeout)")
             }
             Self::Refused { host, response } => {
@@ -172,6 +188,7 @@ impl std::error::Error for OpenError {}
 /// What went wrong, before the host's name is put to it.
 enum Failure {
     Io(io::Error),
+    Unresolved(io::Error),
     Refused(ErrorResponse),
     Login(ServerLoginError),
     Protocol(String),
@@ -193,14 +210,27 @@ impl From<DecodeError> for Failure {
     }
 }
 
-/// Opens a connection that is ready for queries.
+/// What a connection that never is in a pool has for a number.
+pub const UNNUMBERED: u64 = 0;
+
+/// Opens a connection that is ready for queries. `id` is its number, or [`UNNUMBERED`]; `on_reach` sees its socket before
+/// anything is sent.
 ///
 /// # Errors
 /// See [`OpenError`]; the half-open connection is closed.
-pub async fn open(target: &Target) -> Result<(Connection, Welcome), OpenError> {
+pub async fn open(
+    target: &Target,
+    id: u64,
+    mut on_reach: impl FnMut(&Socket) + Send,
+) -> Result<(Connection, Welcome), OpenError> {
     let host = || target.host.clone();
-    let attempt = Box::pin(attempt(target));
-    match tokio::time::timeout(target.timeout, attempt).await {
+    let mut reached = false;
+    let attempt = Box::pin(attempt(target, id, |socket| {
+        reached = true;
+        on_reach(socket);
+    }));
+    let opened = tokio::time::timeout(target.timeout, attempt).await;
+    match opened {
         Ok(Ok(opened)) => Ok(opened),
         Ok(Err(Failure::Io(source))) => Err(OpenError::Unreachable { host: host(), source }),
         Ok(Err(Failure::Refused(response))) => {
@@ -210,12 +240,24 @@ pub async fn open(target: &Target) -> Result<(Connection, Welcome), OpenError> {
             Err(OpenError::Login { host: host(), user: target.user.clone(), source })
         }
         Ok(Err(Failure::Protocol(what))) => Err(OpenError::Protocol { host: host(), what }),
-        Err(_) => Err(OpenError::TimedOut { host: host(), after: target.timeout }),
+        Ok(Err(Failure::Unresolved(source))) => {
+            Err(OpenError::Unresolved { host: host(), source })
+        }
+        Err(_) => Err(OpenError::TimedOut { host: host(), after: target.timeout, reached }),
     }
 }
 
-async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
-    let mut stream = dial::connect(&target.host, &target.tls, target.tcp).await?;
+async fn attempt(
+    target: &Target,
+    id: u64,
+    on_reach: impl FnOnce(&Socket) + Send,
+) -> Result<(Connection, Welcome), Failure> {
+    let socket = dial::reach(&target.host, target.tcp).await.map_err(|error| match error {
+        dial::NoSocket::Unresolved(error) => Failure::Unresolved(error),
+        dial::NoSocket::Unreachable(error) => Failure::Io(error),
+    })?;
+    on_reach(&socket);
+    let mut stream = dial::encrypt(socket, &target.host, &target.tls).await?;
     let mut inbox = BytesMut::new();
     stream.write_all(&startup(target)).await?;
     stream.flush().await?;
@@ -251,7 +293,7 @@ async fn attempt(target: &Target) -> Result<(Connection, Welcome), Failure> {
     state.logged_in();
     let socket = stream.socket();
     let identity = Identity {
-        id: id::next(),
+        id,
         host: target.host.clone(),
         remote: socket.peer_addr(),
         local: socket.local_addr(),

@@ -11,4 +11,4 @@ pub mod query;
 
 pub use connection::{Connection, ServerInfo};
 pub use dial::{Tls, Wanted};
-pub use login::{OpenError, Target, Welcome, open};
+pub use login::{OpenError, Target, UNNUMBERED, Welcome, open};

@@ -194,7 +194,7 @@ impl Session {
         server: &mut ServerState,
         out: &mut Outbox,
     ) {
-        if let Some(evicted) = server.statements.insert(statement.clone()) {
+        while let Some(evicted) = server.statements.evict() {
             frontend::close::write(
                 &mut out.to_server,
                 frontend::Target::Statement,
@@ -204,6 +204,7 @@ impl Session {
             self.pending.push(Expect::Evict(evicted));
             self.tally.evictions += 1;
         }
+        server.statements.insert(statement.clone());
         self.batches.change_statement(statement.id());
         statement.write_parse(&mut out.to_server);
         self.tally.server_parses += 1;

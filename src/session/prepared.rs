@@ -255,12 +255,20 @@ impl ServerStatements {
         }
     }
 
-    /// Notes that the server holds it from now on; answers with the one that has to go, if the set was full.
-    pub fn insert(&mut self, statement: Arc<Statement>) -> Option<Arc<Statement>> {
+    /// At most this many (at least 1) from now on. Those that are too many go when the next one comes.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit.max(1) as usize;
+    }
+
+    /// Forgets one that has to make room for another, if one has to: the caller closes it, and asks again.
+    pub fn evict(&mut self) -> Option<Arc<Statement>> {
+        self.next_to_go().and_then(|id| self.held.remove(&id)).map(|(gone, _)| gone)
+    }
+
+    /// Notes that the server holds it from now on; there is room for it.
+    pub fn insert(&mut self, statement: Arc<Statement>) {
         self.clock += 1;
-        let evicted = self.next_to_go().and_then(|id| self.held.remove(&id)).map(|(gone, _)| gone);
         self.held.insert(statement.id, (statement, self.clock));
-        evicted
     }
 
     /// The number of the statement that would have to make room for another; `None` if there is room.

@@ -186,7 +186,7 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
 async fn open_and_ask(mut target: Target, limit: Duration) -> Result<(Line, Answer), Seen> {
     // Ours comes first, so that the right setting is named.
     target.timeout = limit * 2;
-    let opened = server::open(&target).await;
+    let opened = server::open(&target, server::UNNUMBERED, |_| ()).await;
     let (connection, _) =
         opened.map_err(|error| Seen::failed(error.to_string(), !error.doubts_host()))?;
     let mut line = Line::new(connection);

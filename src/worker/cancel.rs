@@ -4,19 +4,36 @@ use std::sync::Arc;
 
 use pgweir_codec::startup::CancelRequest;
 
-use super::client::CancelKey;
+use super::client::{CancelKey, MAX_HOPS};
 use super::shared::Shared;
+use super::visitors::{Doing, Visitor};
 use crate::metrics::CancelResult;
 use crate::server;
 
 /// Carries out a cancel request; the client that sent it is told nothing either way, as PostgreSQL does it.
-pub async fn run(shared: &Arc<Shared>, request: &CancelRequest) -> CancelResult {
-    let key = CancelKey::of(request.pid, &request.key);
-    let Some(client) =
-        key.and_then(|key| shared.clients.get(&key).map(|client| Arc::clone(&client)))
-    else {
+pub async fn run(shared: &Arc<Shared>, request: &CancelRequest, sender: &Visitor) -> CancelResult {
+    let Some(mut key) = CancelKey::of(request.pid, &request.key) else {
         return CancelResult::Unknown;
     };
+    let live = shared.live();
+    let own = live.config.settings.peer_id;
+    if own != 0 {
+        if key.peer() != own {
+            sender.note(|visit| visit.doing = Doing::CancelGoes);
+            return shared.peers.pass_on(&live, &key).await;
+        }
+        // It may have come by way of others.
+        key = key.with_hops(MAX_HOPS);
+    }
+    let Some(client) = shared.clients.get(&key).map(|client| Arc::clone(&client)) else {
+        let asked = shared.visitors.cancel(&key);
+        return if asked { CancelResult::Sent } else { CancelResult::Unknown };
+    };
+    sender.note(|visit| {
+        visit.doing = Doing::CancelWaits;
+        visit.user = client.user.to_string();
+        visit.database.clone_from(&client.service.database);
+    });
     let id = client.holder.id;
     let pools = client.service.pools();
     let Some(server) =
@@ -30,16 +47,16 @@ pub async fn run(shared: &Arc<Shared>, request: &CancelRequest) -> CancelResult 
     if server.client() != id {
         return CancelResult::Idle;
     }
-    let live = shared.live();
-    let sent =
-        server::cancel::send(&server, &live.server_tls, live.config.settings.cancel_wait_timeout)
-            .await;
+    sender.note(|visit| visit.doing = Doing::CancelGoes);
+    let sent = server::cancel::send(&server, &live.server_tls);
+    let sent = tokio::time::timeout(live.config.settings.cancel_wait_timeout, sent).await;
     drop(under_way);
     match sent {
-        Ok(()) => CancelResult::Sent,
-        Err(error) => {
+        Ok(Ok(())) => CancelResult::Sent,
+        Ok(Err(error)) => {
             tracing::warn!("{}: cancel request to {} failed: {error}", client.label(), server.host);
             CancelResult::Failed
         }
+        Err(_) => CancelResult::TimedOut,
     }
 }

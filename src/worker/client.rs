@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use pgweir_codec::startup::LONG_KEY;
+use bytes::Bytes;
+use pgweir_codec::startup::{CancelRequest, LONG_KEY};
 use rand::Rng;
 
 use super::phase::{Clock, Phase};
@@ -27,6 +28,8 @@ pub struct Identity {
     pub remote: Option<SocketAddr>,
     /// Our end, for TCP.
     pub local: Option<SocketAddr>,
+    /// The process at the other end of a Unix-domain socket.
+    pub peer_pid: Option<u32>,
     /// TLS protocol and cipher; empty without TLS.
     pub tls: String,
     /// When it was accepted.
@@ -82,8 +85,9 @@ impl fmt::Debug for CancelKey {
 
 impl CancelKey {
     /// A new one: 4 bytes of secret in protocol 3.0, 32 from 3.2 on. `pid`: the server's, if the client is to know
-    /// it; else one is made up, positive, because some drivers keep it in a signed integer.
-    pub fn draw(minor: u16, pid: Option<u32>) -> Self {
+    /// it; else one is made up, positive, because some drivers keep it in a signed integer. `peer`: our `peer_id`, which
+    /// peers find in it.
+    pub fn draw(minor: u16, pid: Option<u32>, peer: u16) -> Self {
         let length = if minor >= 2 { LONG_KEY } else { 4 };
         let mut rng = rand::rng();
         let mut secret = [0; LONG_KEY];
@@ -91,7 +95,40 @@ impl CancelKey {
             rng.fill_bytes(front);
         }
         let pid = pid.unwrap_or_else(|| (rng.next_u32() & 0x7FFF_FFFF).max(1));
-        Self { pid, secret, length: length as u8 }
+        let key = Self { pid, secret, length: length as u8 };
+        if peer == 0 { key } else { key.with_peer(peer).with_hops(MAX_HOPS) }
+    }
+
+    /// The key in pgbouncer's layout for peers: the `peer_id` in the middle bytes of the process id, low byte first.
+    fn with_peer(self, peer: u16) -> Self {
+        let [first, _, _, last] = self.pid.to_be_bytes();
+        let [low, high] = peer.to_le_bytes();
+        Self { pid: u32::from_be_bytes([first, low, high, last]), ..self }
+    }
+
+    /// Whose client has this key, where there are peers.
+    pub fn peer(&self) -> u16 {
+        let [_, low, high, _] = self.pid.to_be_bytes();
+        u16::from_le_bytes([low, high])
+    }
+
+    /// How often a cancel request with this key may yet be passed on: two bits at the end of the first 8 bytes.
+    pub fn hops(&self) -> u8 {
+        self.secret.get(HOPS_AT).copied().unwrap_or_default() & MAX_HOPS
+    }
+
+    /// The same key with another count.
+    #[must_use]
+    pub fn with_hops(mut self, hops: u8) -> Self {
+        if let Some(byte) = self.secret.get_mut(HOPS_AT) {
+            *byte = *byte & !MAX_HOPS | hops & MAX_HOPS;
+        }
+        self
+    }
+
+    /// As it is sent.
+    pub fn request(&self) -> CancelRequest {
+        CancelRequest { pid: self.pid, key: Bytes::copy_from_slice(self.secret()) }
     }
 
     /// The process id.
@@ -109,6 +146,21 @@ impl CancelKey {
         let mut secret = [0; LONG_KEY];
         secret.get_mut(..key.len())?.copy_from_slice(key);
         Some(Self { pid, secret, length: u8::try_from(key.len()).ok()? })
+    }
+}
+
+/// The count that a cancel key is given out with: all bits that there are for it.
+pub const MAX_HOPS: u8 = 3;
+
+/// The byte of the secret that has the count.
+const HOPS_AT: usize = 3;
+
+/// Where a client comes from, for the log: `ADDRESS:PORT`, or `unix(PID)`.
+pub fn far_end(remote: Option<SocketAddr>, peer_pid: Option<u32>) -> String {
+    match (remote, peer_pid) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(pid)) => format!("unix({pid})"),
+        (None, None) => "unix".to_owned(),
     }
 }
 
@@ -190,8 +242,8 @@ impl ClientInfo {
 
     /// How it stands in the log.
     pub fn label(&self) -> String {
-        let peer = self.remote.map_or_else(|| "unix".to_owned(), |address| address.to_string());
-        format!("C-{:#x}: {}/{}@{peer}", self.holder.id, self.service.database, self.user)
+        let far_end = far_end(self.remote, self.peer_pid);
+        format!("C-{:#x}: {}/{}@{far_end}", self.holder.id, self.service.database, self.user)
     }
 }
 
@@ -202,7 +254,7 @@ mod tests {
     #[test]
     fn a_key_is_found_again_by_what_the_client_was_told_and_by_nothing_else() {
         for (minor, length) in [(0, 4), (2, 32)] {
-            let key = CancelKey::draw(minor, None);
+            let key = CancelKey::draw(minor, None, 0);
             assert_eq!(key.secret().len(), length);
             assert!((1..=i32::MAX as u32).contains(&key.pid()));
             assert_eq!(CancelKey::of(key.pid(), key.secret()), Some(key));
@@ -218,7 +270,22 @@ mod tests {
 
     #[test]
     fn two_clients_with_one_process_id_have_different_keys() {
-        assert_ne!(CancelKey::draw(2, Some(7)), CancelKey::draw(2, Some(7)));
-        assert!(!format!("{:?}", CancelKey::draw(2, Some(7))).contains("secret"));
+        assert_ne!(CancelKey::draw(2, Some(7), 0), CancelKey::draw(2, Some(7), 0));
+        assert!(!format!("{:?}", CancelKey::draw(2, Some(7), 0)).contains("secret"));
+    }
+
+    #[test]
+    fn a_key_among_peers_has_pgbouncers_layout() {
+        for peer in [1, 0x0123, 0x3FFF] {
+            let key = CancelKey::draw(0, None, peer);
+            let bytes = [&key.pid().to_be_bytes()[..], key.secret()].concat();
+            assert_eq!(bytes.len(), 8);
+            assert_eq!(bytes[0] & 0x80, 0);
+            assert_eq!(bytes[1..3], peer.to_le_bytes());
+            assert_eq!((bytes[7] & 3, key.hops(), key.peer()), (3, 3, peer));
+            let passed_on = key.with_hops(2);
+            assert_ne!(passed_on, key);
+            assert_eq!((passed_on.hops(), passed_on.with_hops(3)), (2, key));
+        }
     }
 }

@@ -17,16 +17,53 @@ pub enum Right {
     Admin,
 }
 
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// What it may do.
+    pub right: Right,
+    /// As whom it logged in, for the log.
+    pub user: String,
+    /// The number of its connection.
+    pub id: u64,
+}
+
+/// How an answer is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// By the simple query protocol: rows in text, their description before them.
+    Simple,
+    /// By the extended one: the formats of the columns as a Bind has them, and no description.
+    Extended(&'a [i16]),
+}
+
+/// How a query went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Done,
+    /// It was refused.
+    Failed,
+    /// The connection is to be closed without an answer: the process ends.
+    End,
+}
+
 /// Answers queries of console clients.
 pub trait Console: Send + Sync {
-    /// Appends the whole answer to one query, ReadyForQuery included; `false`: close the connection.
+    /// Appends the answer to one query, without ReadyForQuery. If it is dropped before, what it waited for is undone.
     fn answer<'a>(
         &'a self,
-        right: Right,
-        client: &'a str,
+        asker: &'a Asker,
         query: &'a str,
+        form: Form<'a>,
         out: &'a mut BytesMut,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+    /// Appends what a query's answer looks like in these formats: RowDescription, NoData or an ErrorResponse.
+    fn describe(&self, asker: &Asker, query: &str, formats: &[i16], out: &mut BytesMut) -> Outcome;
+
+    /// A console client has gone.
+    fn left(&self, asker: &Asker);
 
     /// The parameters it greets a client with.
     fn greeting(&self) -> Vec<(&'static str, String)>;

@@ -15,9 +15,10 @@
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `derivations` — the slow part of SCRAM, off these threads
-//! - `cancel` — cancel requests
+//! - `cancel`, `peers` — cancel requests, and those for clients of other poolers
 //! - `console` — what the console, which lives above, is asked
 //! - `client`, `shared` — what others may know of a client; what all workers share
+//! - `visitors` — who logs in, or is on the console
 //! - `seats` — clients per database and per user
 
 pub mod access;
@@ -30,6 +31,7 @@ pub mod doors;
 mod login;
 pub mod offer;
 pub mod overdue;
+pub mod peers;
 pub mod phase;
 pub mod reads;
 pub mod relay;
@@ -40,3 +42,4 @@ pub mod shared;
 pub mod startups;
 pub mod thread;
 pub mod view;
+pub mod visitors;

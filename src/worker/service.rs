@@ -22,6 +22,7 @@ use crate::config::{CausalReads, Config, Database, HostAddr, PoolMode, RouteRead
 use crate::metrics::Metrics;
 use crate::net::options::TcpOptions;
 use crate::pool::holder::Holders;
+use crate::pool::log::Lines;
 use crate::pool::places::Places;
 use crate::pool::state::{Admission, Sizes};
 use crate::pool::{Check, Pool, PoolName, PoolRules};
@@ -124,6 +125,8 @@ pub struct Services {
     tracked: Arc<Tracked>,
     /// Which texts are reads, by the name of the database entry.
     reads: DashMap<String, Arc<Reads>>,
+    /// Databases that only the entry `*` stands for, and that were asked for.
+    auto: DashMap<String, ()>,
     tasks: TaskTracker,
     stop: CancellationToken,
     reconfiguring: std::sync::Mutex<()>,
@@ -154,6 +157,7 @@ impl Services {
             topology,
             tracked,
             reads,
+            auto: DashMap::new(),
             tasks,
             stop,
             reconfiguring,
@@ -207,6 +211,9 @@ impl Services {
         if let Some(((database, user), service)) = forgotten {
             lock(&service.following).cancel();
             tracing::info!("{database}/{user}: forgotten, as it has no clients and no servers");
+            if !self.by_name.iter().any(|entry| entry.key().0 == database) {
+                self.auto.remove(&database);
+            }
         }
     }
 
@@ -242,6 +249,11 @@ impl Services {
                     deserted: std::sync::Mutex::default(),
                 });
                 self.follow(&service);
+                if !config.databases.contains_key(&database.name)
+                    && self.auto.insert(database.name.clone(), ()).is_none()
+                {
+                    tracing::info!("registered new auto-database: {}", database.name);
+                }
                 service
             })
             .clone()
@@ -460,6 +472,7 @@ impl Services {
                 limit: settings.server_connect_timeout,
             }),
             reset_query: settings.server_reset_query.clone(),
+            lines: Lines::of(settings),
         };
         let targets = database.hosts.iter().map(|host| {
             target(config, tls, database, host, user, credentials.clone(), self.tracked.clone())

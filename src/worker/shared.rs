@@ -1,7 +1,7 @@
 //! What all workers share: the configuration in force, the clients, the services, the limits.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dashmap::{DashMap, DashSet};
@@ -11,6 +11,8 @@ use super::client::{CancelKey, ClientInfo, Keyed};
 use super::console::Console;
 use super::derivations::Derivations;
 use super::seats::{Seat, Seats};
+use super::peers::Peers;
+use super::visitors::Visitors;
 use super::service::{Service, Services, forced_credentials};
 use crate::auth::MockKey;
 use crate::auth::credentials::Credentials;
@@ -49,6 +51,10 @@ pub struct Shared {
     pub services: Services,
     /// Clients per database and per user.
     pub seats: Arc<Seats>,
+    /// Who logs in, or is on the console.
+    pub visitors: Arc<Visitors>,
+    /// Other poolers that cancel requests are passed on to.
+    pub peers: Peers,
     /// Prepared statements, shared by all clients.
     pub statements: Arc<StatementCache>,
     /// Settings that follow clients.
@@ -67,6 +73,8 @@ pub struct Shared {
     pub paused: DashMap<String, ()>,
     /// Everything is paused.
     pub all_paused: AtomicBool,
+    /// The number of the console client that has suspended everything; 0: nothing is.
+    pub suspended_by: AtomicU64,
     /// No new logins, but to the console.
     pub closing: AtomicBool,
     count: AtomicU32,
@@ -96,6 +104,8 @@ impl Shared {
             clients: DashSet::new(),
             services,
             seats: Arc::default(),
+            visitors: Arc::default(),
+            peers: Peers::default(),
             statements: Arc::default(),
             tracked,
             mock_key: MockKey::draw(),
@@ -105,6 +115,7 @@ impl Shared {
             disabled: DashMap::new(),
             paused: DashMap::new(),
             all_paused: AtomicBool::new(false),
+            suspended_by: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             count: AtomicU32::new(0),
             left: Notify::new(),
@@ -199,8 +210,9 @@ impl Shared {
 
     /// A cancel key that no client has.
     pub fn draw_key(&self, minor: u16, pid: Option<u32>) -> CancelKey {
+        let peer = self.live().config.settings.peer_id;
         loop {
-            let key = CancelKey::draw(minor, pid);
+            let key = CancelKey::draw(minor, pid, peer);
             // Four bytes of secret beside a process id that another client has had may meet.
             if !self.clients.contains(&key) {
                 return key;
@@ -211,6 +223,10 @@ impl Shared {
     /// Makes a client known until the returned value is dropped.
     pub fn register(self: &Arc<Self>, client: Arc<ClientInfo>) -> Registered {
         self.holders.insert(client.holder.id, client.holder.clone());
+        // Only now: SUSPEND notes that it is in force before it looks who is there.
+        if self.is_suspended() {
+            client.holder.suspend(true);
+        }
         self.clients.insert(Keyed(client.clone()));
         client.service.client_came();
         Registered { shared: self.clone(), client }
@@ -219,6 +235,11 @@ impl Shared {
     /// Whether a database is paused.
     pub fn is_paused(&self, database: &str) -> bool {
         self.all_paused.load(Ordering::Acquire) || self.paused.contains_key(database)
+    }
+
+    /// Whether nobody is read from (`SUSPEND`).
+    pub fn is_suspended(&self) -> bool {
+        self.suspended_by.load(Ordering::SeqCst) != 0
     }
 
     /// The client with this id.

@@ -110,6 +110,11 @@ macro_rules! report {
                 self.field(letter::CODE).map_or(SqlState::INTERNAL_ERROR, |code| SqlState::from_bytes(code))
             }
 
+            /// The severity, in the server's language.
+            pub fn severity(&self) -> String {
+                self.field(letter::SEVERITY).map_or_else(String::new, |text| String::from_utf8_lossy(text).into_owned())
+            }
+
             /// The primary message, in the server's encoding.
             pub fn message_bytes(&self) -> &[u8] {
                 self.field(letter::MESSAGE).map_or(&[], |text| text)

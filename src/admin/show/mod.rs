@@ -9,12 +9,16 @@ pub mod clients;
 pub mod config;
 pub mod connection;
 pub mod databases;
+pub mod dns;
 pub mod events;
 pub mod help;
 pub mod lists;
+pub mod mem;
+pub mod peers;
 pub mod pools;
 pub mod routes;
 pub mod servers;
+pub mod sockets;
 pub mod state;
 pub mod stats;
 pub mod stats_averages;
@@ -29,24 +33,38 @@ pub use client_setting::ClientSetting;
 /// Everything that can be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Show {
+    /// [`sockets`], those that may have something in flight
+    ActiveSockets,
     /// [`clients`]
     Clients,
     /// [`config`]
     Config,
     /// [`databases`]
     Databases,
+    /// [`dns::hosts`]
+    DnsHosts,
+    /// [`dns::zones`]
+    DnsZones,
     /// [`events`]
     Events,
     /// [`help`]
     Help,
     /// [`lists`]
     Lists,
+    /// [`mem`]
+    Mem,
+    /// [`peers::table`]
+    Peers,
+    /// [`peers::pools`]
+    PeerPools,
     /// [`pools`]
     Pools,
     /// [`routes`]
     Routes,
     /// [`servers`]
     Servers,
+    /// [`sockets`]
+    Sockets,
     /// [`state`]
     State,
     /// [`stats`]
@@ -68,13 +86,20 @@ pub enum Show {
 }
 
 /// The names after SHOW, which HELP lists too. Those of [`ClientSetting`] are not for people.
-const NAMES: [(&str, Show); 17] = [
+const NAMES: [(&str, Show); 24] = [
     ("HELP", Show::Help),
     ("CONFIG", Show::Config),
     ("DATABASES", Show::Databases),
     ("POOLS", Show::Pools),
     ("CLIENTS", Show::Clients),
     ("SERVERS", Show::Servers),
+    ("SOCKETS", Show::Sockets),
+    ("ACTIVE_SOCKETS", Show::ActiveSockets),
+    ("PEERS", Show::Peers),
+    ("PEER_POOLS", Show::PeerPools),
+    ("MEM", Show::Mem),
+    ("DNS_HOSTS", Show::DnsHosts),
+    ("DNS_ZONES", Show::DnsZones),
     ("USERS", Show::Users),
     ("VERSION", Show::Version),
     ("LISTS", Show::Lists),

@@ -41,6 +41,30 @@ pub struct PoolRow {
     pub load_balance_hosts: Option<&'static str>,
 }
 
+impl PoolRow {
+    /// The console's own row, as pgbouncer shows it.
+    pub fn console(clients: u32) -> Self {
+        Self {
+            database: "pgbouncer".to_owned(),
+            user: "pgbouncer".to_owned(),
+            clients_active: clients,
+            clients_waiting: 0,
+            cancels_active: 0,
+            cancels_waiting: 0,
+            servers_active: 0,
+            servers_active_cancel: 0,
+            servers_being_canceled: 0,
+            servers_idle: 0,
+            servers_used: 0,
+            servers_tested: 0,
+            servers_login: 0,
+            max_wait: Duration::ZERO,
+            pool_mode: "statement",
+            load_balance_hosts: None,
+        }
+    }
+}
+
 const COLUMNS: &[Column] = &[
     ("database", ColumnType::Text),
     ("user", ColumnType::Text),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pgweir_codec::backend::{self, Authentication, TransactionStatus};
+use pgweir_codec::backend::{
+    self, Authentication, NoticeResponse, Severity, TransactionStatus,
+};
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
@@ -87,13 +89,14 @@ impl Guest<'_> {
             let entry = standby.filter(|_| name == "in_hot_standby");
             (&name[..], entry.or(own).unwrap_or(value))
         });
-        write_welcome(&mut out, values, &key);
+        write_welcome(&mut out, values, &key, &self.live.config.settings.login_notify_message);
 
         let identity = Identity {
             holder: self.holder.clone(),
             user: place.user().clone(),
             remote: self.peer,
             local: self.stream.socket().local_addr(),
+            peer_pid: self.visiting.peer_pid,
             tls: self.stream.tls_description(),
             accepted: self.accepted,
             accepted_wall: self.accepted_wall,
@@ -252,6 +255,7 @@ pub(super) fn write_welcome<'a>(
     out: &mut BytesMut,
     settings: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     key: &CancelKey,
+    notice: &str,
 ) {
     Authentication::Ok.encode(out);
     for (name, value) in settings {
@@ -259,5 +263,8 @@ pub(super) fn write_welcome<'a>(
     }
     backend::BackendKeyData { pid: key.pid(), key: Bytes::copy_from_slice(key.secret()) }
         .encode(out);
+    if !notice.is_empty() {
+        NoticeResponse::new(Severity::Notice, SqlState::SUCCESSFUL_COMPLETION, notice).encode(out);
+    }
     backend::ready_for_query::write(out, TransactionStatus::Idle);
 }

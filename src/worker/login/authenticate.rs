@@ -18,6 +18,7 @@ use crate::net::clock;
 use crate::net::stream::Stream;
 use crate::server::query;
 use crate::worker::access::Access;
+use crate::worker::console::NAMES;
 use crate::worker::service::forced_credentials;
 use crate::worker::shared::Live;
 use crate::worker::startups;
@@ -74,6 +75,11 @@ impl Guest<'_> {
             return Err(refused(SqlState::CONFIG_FILE_ERROR, "bouncer config error"));
         }
         let (secret, stranger) = self.secret_and_stranger(user, database).await?;
+        let config = &self.live.config;
+        let asked = || lookup(user, database, &config.settings, &config.userlist);
+        if exchange == Exchange::Trust && secret.is_none() && matches!(asked(), Lookup::Ask(_)) {
+            return Err(refused(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, "no such user"));
+        }
         let looks = Looks {
             key: self.shared.mock_key,
             stranger,
@@ -181,6 +187,12 @@ impl Guest<'_> {
             )
         };
         let Live { config, server_tls, .. } = &*self.live;
+        if NAMES.contains(&ask.dbname.as_str()) {
+            return Err(failed(format!(
+                "cannot use the reserved \"{}\" database as an auth_dbname",
+                ask.dbname
+            )));
+        }
         let Some(database) = config.database(&ask.dbname) else {
             return Err(failed(format!(
                 "authentication database \"{}\" is not configured.",

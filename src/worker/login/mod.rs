@@ -8,7 +8,7 @@
 //! - `request` — what it asks for
 //! - `authenticate` — is it really it?
 //! - `admit` — the welcome
-//! - `console` — clients of the console
+//! - `console`, `talk` — clients of the console: who may, and the questions and answers
 //! - `packets`, `end` — what a guest sends; how a login ends without a client
 
 mod admit;
@@ -18,6 +18,7 @@ mod end;
 mod packets;
 mod request;
 mod startup;
+mod talk;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,11 +31,13 @@ use tokio::io::AsyncWriteExt;
 
 use self::end::{End, fatal, refused};
 use self::request::Request;
+use super::client::far_end;
 use super::console::{self as console_trait, Right};
 use super::seats::{Limits, Seat, Seats, Taken};
 use super::service::{Service, forced_credentials};
 use super::shared::{Live, Seated, Shared};
 use super::thread::Client;
+use super::visitors::{Visiting, Visitor};
 use crate::auth::client::Proven;
 use crate::auth::credentials::Credentials;
 use crate::auth::secret::Secret;
@@ -73,6 +76,8 @@ struct Guest<'a> {
     accepted_wall: SystemTime,
     /// How it stands in the log: `(nodb)/(nouser)` at first.
     label: String,
+    /// How others see it.
+    visiting: Visiting,
 }
 
 /// Logs a client in, or serves and ends whatever else it was. `None` when nothing is left to do.
@@ -80,6 +85,10 @@ pub(super) async fn welcome(shared: Arc<Shared>, arrival: Arrival) -> Option<Box
     let Arrival { socket, peer, accepted, accepted_wall } = arrival;
     let holder = Arc::new(Holder::new(id::next()));
     let live = shared.live();
+    let peer_pid = socket.peer_pid();
+    let local = socket.local_addr();
+    let visitor = Visitor::new(holder.id, peer, local, peer_pid, (accepted, accepted_wall));
+    let visiting = shared.visitors.enter(visitor);
     let mut guest = Guest {
         shared: &shared,
         live,
@@ -92,12 +101,18 @@ pub(super) async fn welcome(shared: Arc<Shared>, arrival: Arrival) -> Option<Box
         accepted,
         accepted_wall,
         label: String::new(),
+        visiting,
     };
     guest.name("(nodb)", "(nouser)");
     let timeout = guest.live.config.settings.client_login_timeout;
-    let end = match guest.startup(timeout.map(|timeout| accepted + timeout)).await {
-        Ok(welcomed) => return Some(welcomed),
-        Err(end) => end,
+    let visitor = guest.visiting.clone();
+    let startup = guest.startup(timeout.map(|timeout| accepted + timeout));
+    let end = tokio::select! {
+        welcomed = startup => match welcomed {
+            Ok(welcomed) => return Some(welcomed),
+            Err(end) => end,
+        },
+        () = visitor.killed() => refused(SqlState::ADMIN_SHUTDOWN, "admin forced disconnect"),
     };
     guest.part(end).await;
     None
@@ -113,10 +128,8 @@ pub(super) fn log_error(shared: &Shared, label: &str, text: &str) {
 impl Guest<'_> {
     fn name(&mut self, database: &str, user: &str) {
         let id = self.holder.id;
-        self.label = match self.peer {
-            Some(peer) => format!("C-{id:#x}: {database}/{user}@{peer}"),
-            None => format!("C-{id:#x}: {database}/{user}@unix"),
-        };
+        let far_end = far_end(self.peer, self.visiting.peer_pid);
+        self.label = format!("C-{id:#x}: {database}/{user}@{far_end}");
     }
 
     /// Tells the client what there is to tell, logs and counts it.
@@ -166,8 +179,8 @@ impl Guest<'_> {
                 .await?
         };
         match proven {
-            Proof::Console { right, user, minor, _seat } => {
-                self.serve_console(right, &user, minor).await?;
+            Proof::Console { right, user, application_name, minor, _seat } => {
+                self.serve_console(right, user, application_name, minor).await?;
                 Err(End::Done)
             }
             Proof::Client { request, service, place } => {
@@ -185,6 +198,10 @@ impl Guest<'_> {
         let message = self.startup_message().await?;
         let request = self.read_request(&message)?;
         self.name(&request.database, &request.user);
+        self.visiting.note(|visit| {
+            visit.user.clone_from(&request.user);
+            visit.database.clone_from(&request.database);
+        });
         if console_trait::NAMES.contains(&request.database.as_str()) {
             return self.prove_console(request, &message).await;
         }
@@ -235,6 +252,12 @@ impl Guest<'_> {
         Err(End::Refused(Box::new(response)))
     }
 
+    /// A place that is counted but not limited: limits must not lock those out who can raise them.
+    fn sit_regardless(&self, request: &Request) -> Option<Seat> {
+        let limits = Limits::default();
+        Seats::take(&self.shared.seats, &request.database, &request.user, limits).ok()
+    }
+
     /// One of the places that the client's database and its user have.
     fn take_seat(&self, request: &Request, database: Option<&Database>) -> Result<Seat, End> {
         let config = &self.live.config;
@@ -276,7 +299,13 @@ impl Guest<'_> {
 
 /// What a guest turned out to be.
 enum Proof {
-    Console { right: Right, user: String, minor: u16, _seat: Option<Seat> },
+    Console {
+        right: Right,
+        user: String,
+        application_name: String,
+        minor: u16,
+        _seat: Option<Seat>,
+    },
     Client { request: Request, service: Arc<Service>, place: Seated },
 }
 

@@ -11,6 +11,8 @@ use super::Guest;
 use super::end::{End, refused};
 use super::request::{Replication, Request};
 use crate::config::SslMode;
+use crate::metrics::CancelResult;
+use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls::{ALPN, Acceptor};
 use crate::worker::cancel;
@@ -121,8 +123,12 @@ impl Guest<'_> {
     }
 
     pub(super) async fn cancel(&mut self, request: CancelRequest) {
-        let result = cancel::run(self.shared, &request).await;
+        let result = cancel::run(self.shared, &request, &self.visiting).await;
         tracing::debug!("{} cancel request: {result:?}", self.label);
+        if result == CancelResult::TimedOut && self.live.config.settings.log_disconnections {
+            let age = clock::now().saturating_duration_since(self.accepted).as_secs();
+            tracing::info!("{} closing because: cancel_wait_timeout (age={age}s)", self.label);
+        }
         self.shared.metrics.process().cancel(result);
         // The client waits for us to close.
         let _ = self.stream.shutdown().await;

@@ -248,7 +248,9 @@ impl Relay {
         lease.pool().metrics().assignments.increment(1);
         self.to_server.mark();
         let fresh = self.may_be_moved();
+        let limit = self.access.offer().max_prepared_statements;
         let state = &mut lease.connection().state;
+        state.statements.set_limit(limit);
         self.session.attached(state, self.access.place(), fresh, &mut self.out);
         self.insert_made();
         self.lease = Some(lease);

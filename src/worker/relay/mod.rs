@@ -210,11 +210,24 @@ impl Relay {
 
     /// One round; `true` if anything moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        if self.info.holder.is_suspended() {
+            return self.keep_still(cx);
+        }
         self.look_at_client(cx)?;
         let mut moved = self.poll_wait(cx)?;
         moved |= self.serve(cx)?;
         moved |= self.write_to_client(cx)?;
         moved |= self.read_from_client(cx)?;
+        Ok(moved)
+    }
+
+    /// While it is suspended nothing is read from either side; what was read leaves.
+    fn keep_still(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
+        let moved = self.write_to_client(cx)? | self.write_to_server(cx)?;
+        let to_server = self.lease.is_some() && self.to_server.has_output();
+        if !to_server && !self.to_client.has_output() {
+            self.info.holder.is_still();
+        }
         Ok(moved)
     }
 
@@ -232,6 +245,9 @@ impl Relay {
             }
             Order::Shutdown => {
                 Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down")))
+            }
+            Order::SuspendTimeout => {
+                Err(self.refuse(cx, &fatal(SqlState::ADMIN_SHUTDOWN, "suspend_timeout")))
             }
             Order::Overdue => self.overdue(cx),
             // These two may have taken the place of an order to look.
@@ -329,6 +345,10 @@ impl Relay {
             let verdict = self.session.client_message(head, have, state, &mut self.out);
             if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
+                if first && self.lease.is_some() {
+                    // In session mode, where a server is held between transactions too.
+                    self.transaction_since.get_or_insert(self.now);
+                }
                 self.info.clock.request(first, self.info.age(self.now));
             }
             match verdict {

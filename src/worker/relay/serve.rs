@@ -25,7 +25,17 @@ pub(super) fn run_behind(unseen: &[u8], head: Head, stream: bool) -> usize {
 impl Relay {
     /// Writes to the server and reads from it.
     pub(super) fn serve(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
-        let mut moved = false;
+        let mut moved = self.write_to_server(cx)?;
+        if self.release {
+            self.give_back_if_done();
+        }
+        if self.lease.is_some() && !self.to_client.has_output() {
+            moved |= self.read_from_server(cx)?;
+        }
+        Ok(moved)
+    }
+
+    pub(super) fn write_to_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
         if self.to_server.has_output()
             && let Some(lease) = &mut self.lease
         {
@@ -37,7 +47,7 @@ impl Relay {
                 }
                 Poll::Ready(Ok(())) => {
                     self.session.committed();
-                    moved = true;
+                    return Ok(true);
                 }
                 Poll::Ready(Err(error)) => {
                     // It may have said why before it closed.
@@ -47,13 +57,7 @@ impl Relay {
                 }
             }
         }
-        if self.release {
-            self.give_back_if_done();
-        }
-        if self.lease.is_some() && !self.to_client.has_output() {
-            moved |= self.read_from_server(cx)?;
-        }
-        Ok(moved)
+        Ok(false)
     }
 
     pub(super) fn read_from_server(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
@@ -206,7 +210,10 @@ impl Relay {
         };
         match phase {
             // The next of a pipeline, and a transaction of its own.
-            Phase::Running if over => self.info.clock.run(true, self.info.age(self.now)),
+            Phase::Running if over => {
+                self.transaction_since = Some(self.now);
+                self.info.clock.run(true, self.info.age(self.now));
+            }
             phase => self.info.enter(phase, self.now),
         }
         if self.session.take_renamed()
