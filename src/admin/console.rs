@@ -50,6 +50,7 @@ impl Console {
             EmptyQueryResponse.encode(out);
             return Outcome::Done;
         }
+        self.marks.command();
         match self.answer(asker, query).await {
             Ok(Answer::Nothing) => return Outcome::End,
             Ok(Answer::Table(table)) => match form {
@@ -73,8 +74,8 @@ impl Console {
 
     /// What is asked for, if the asker may.
     fn read(asker: &Asker, query: &str) -> Result<Command, (SqlState, String)> {
-        let command = parse(query)
-            .map_err(|error| (SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
+        let command =
+            parse(query).map_err(|error| (SqlState::PROTOCOL_VIOLATION, error.to_string()))?;
         if command.needs() > asker.right {
             return Err((SqlState::INSUFFICIENT_PRIVILEGE, "admin access needed".to_owned()));
         }

@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 
 use super::discovery::{Base, Findings};
-use super::suspend::Undo;
 pub use super::parse::ShutdownMode;
+use super::suspend::Undo;
 use crate::auth::credentials::Credentials;
 use crate::auth::mock::Crowd;
 use crate::config::{
@@ -569,7 +569,10 @@ impl Control {
     /// Waits until no server is in use, turning away those who wait for one.
     pub async fn drain_servers(&self) {
         self.shared.all_paused.store(true, Ordering::Release);
+        self.shared.services.pools().iter().for_each(|pool| pool.pause());
         loop {
+            // Who has just been given a server may go on to use it first.
+            tokio::time::sleep(DRAIN_LOOK).await;
             let mut busy = 0;
             for pool in self.shared.services.pools() {
                 pool.pause();
@@ -580,10 +583,9 @@ impl Control {
             if busy == 0 {
                 return;
             }
-            tokio::time::sleep(DRAIN_LOOK).await;
         }
     }
 }
 
 /// How often a drain looks whether it is over.
-const DRAIN_LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+const DRAIN_LOOK: std::time::Duration = std::time::Duration::from_millis(100);

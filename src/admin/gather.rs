@@ -11,13 +11,13 @@ use super::control::Control;
 use super::explain;
 use super::show::config::ConfigRow;
 use super::show::databases::DatabaseRow;
-use super::show::events::EventRow;
 use super::show::dns::DnsRow;
+use super::show::events::EventRow;
 use super::show::lists::ListRow;
 use super::show::mem::MemRow;
+use super::show::peers::PeerRow;
 use super::show::pools::PoolRow;
 use super::show::routes::{ExplainRow, RouteRow};
-use super::show::peers::PeerRow;
 use super::show::state::PoolerState;
 use super::show::topology::TopologyRow;
 use super::show::users::UserRow;
@@ -27,8 +27,8 @@ use crate::server::{Connection, ServerInfo};
 use crate::session::prepared::Statement;
 use crate::topology::events::Event;
 use crate::worker::client::ClientInfo;
-use crate::worker::reads::Why;
 use crate::worker::peers;
+use crate::worker::reads::Why;
 use crate::worker::service::Service;
 use crate::worker::shared::Shared;
 use crate::worker::thread::Client;
@@ -50,9 +50,7 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
     let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit()).collect();
     let cancels = |service: &Service, doing| {
         let own = |visit: &&Visit| {
-            visit.doing == doing
-                && visit.database == service.database
-                && visit.user == service.user
+            visit.doing == doing && visit.database == service.database && visit.user == service.user
         };
         small(visits.iter().filter(own).count())
     };
@@ -172,7 +170,8 @@ pub(super) fn users(shared: &Shared) -> Vec<UserRow> {
 
 pub(super) fn lists(shared: &Shared) -> ListRow {
     let known = shared.clients.len();
-    let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit().doing).collect();
+    let visits: Vec<_> =
+        shared.visitors.all().iter().map(|visitor| visitor.visit().doing).collect();
     let doing = |what| visits.iter().filter(|doing| **doing == what).count();
     let (on_console, logging_in) = (doing(Doing::OnConsole), doing(Doing::LoggingIn));
     let names = names(shared).len();

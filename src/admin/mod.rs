@@ -3,8 +3,8 @@
 //! Four steps: [`parse`] turns a query into a command, [`control`] carries it out or [`gather`] and [`connections`] collect the rows of a
 //! SHOW, [`show`] turns rows of plain data into a table, [`table`] turns a table into bytes. [`console`] joins them.
 
-pub mod console;
 mod connections;
+pub mod console;
 pub mod control;
 pub mod discovery;
 mod explain;

@@ -197,8 +197,11 @@ impl Table {
             message(out, b'D', |body| {
                 put_count(body, row.len());
                 for (at, value) in row.iter().enumerate() {
-                    let bytes =
-                        if is_binary(formats, at) { value.binary() } else { value.text().map(String::into_bytes) };
+                    let bytes = if is_binary(formats, at) {
+                        value.binary()
+                    } else {
+                        value.text().map(String::into_bytes)
+                    };
                     match bytes {
                         None => body.put_i32(-1),
                         Some(bytes) => {

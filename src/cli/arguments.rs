@@ -9,11 +9,14 @@ use lexopt::Arg;
 pub(super) const HELP: &str = "\
 pgweir: connection pooler, load balancer and failover follower for PostgreSQL
 
-Usage: pgweir [OPTION]... FILE.ini         run in the foreground
+Usage: pgweir [OPTION]... FILE.ini         run
        pgweir run [OPTION]... FILE.ini     the same
        pgweir check FILE.ini               check a configuration and the hosts it follows, and exit
 
 Options:
+  -d, --daemon     go to the background once it serves (needs pidfile)
+  -R, --reboot     take over from the pgweir that runs, with its clients and servers
+  -u, --user=NAME  run as this user (when started by root)
   -q, --quiet      do not log to stderr
   -v, --verbose    log more; may be given several times
   -V, --version    print the version and exit
@@ -38,6 +41,12 @@ pub(super) enum Action {
 pub(super) struct Arguments {
     /// What is to be done.
     pub(super) action: Action,
+    /// In the background.
+    pub(super) daemon: bool,
+    /// Takes over from the one that runs.
+    pub(super) reboot: bool,
+    /// As whom to run.
+    pub(super) user: Option<String>,
     /// Not to stderr.
     pub(super) quiet: bool,
     /// Adds to the setting `verbose`.
@@ -51,8 +60,6 @@ pub(super) enum UsageError {
     NoFile,
     /// More than one file.
     TooMany(String),
-    /// An option of pgbouncer's that pgweir does not have yet.
-    NotYet(&'static str, &'static str),
     /// An unknown option.
     Option(lexopt::Error),
 }
@@ -62,7 +69,6 @@ impl fmt::Display for UsageError {
         match self {
             Self::NoFile => f.write_str("no configuration file specified"),
             Self::TooMany(more) => write!(f, "one configuration file is enough, what is {more:?}?"),
-            Self::NotYet(option, instead) => write!(f, "{option} is not supported yet; {instead}"),
             Self::Option(error) => error.fmt(f),
         }
     }
@@ -78,31 +84,22 @@ impl Arguments {
     /// Reads a command line.
     pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Self, UsageError> {
         let (mut quiet, mut verbose) = (false, 0_u8);
+        let (mut daemon, mut reboot, mut user) = (false, false, None);
         let mut words: Vec<std::ffi::OsString> = Vec::new();
         while let Some(argument) = parser.next()? {
             match argument {
                 Arg::Short('q') | Arg::Long("quiet") => quiet = true,
                 Arg::Short('v') | Arg::Long("verbose") => verbose = verbose.saturating_add(1),
                 Arg::Short('V') | Arg::Long("version") => {
-                    return Ok(Self { action: Action::Version, quiet, verbose });
+                    return Ok(Self::only(Action::Version));
                 }
                 Arg::Short('h') | Arg::Long("help") => {
-                    return Ok(Self { action: Action::Help, quiet, verbose });
+                    return Ok(Self::only(Action::Help));
                 }
-                Arg::Short('d') | Arg::Long("daemon") => {
-                    return Err(UsageError::NotYet(
-                        "--daemon",
-                        "let the service manager put it in the background",
-                    ));
-                }
-                Arg::Short('R') | Arg::Long("reboot") => {
-                    return Err(UsageError::NotYet(
-                        "--reboot",
-                        "start several processes with so_reuseport",
-                    ));
-                }
+                Arg::Short('d') | Arg::Long("daemon") => daemon = true,
+                Arg::Short('R') | Arg::Long("reboot") => reboot = true,
                 Arg::Short('u') | Arg::Long("user") => {
-                    return Err(UsageError::NotYet("--user", "start it as that user"));
+                    user = Some(parser.value()?.to_string_lossy().into_owned());
                 }
                 Arg::Value(word) => words.push(word),
                 other => return Err(other.unexpected().into()),
@@ -116,7 +113,11 @@ impl Arguments {
         }
         let check = command.is_some_and(|command| command == "check");
         let action = if check { Action::Check(path) } else { Action::Run(path) };
-        Ok(Self { action, quiet, verbose })
+        Ok(Self { action, daemon, reboot, user, quiet, verbose })
+    }
+
+    fn only(action: Action) -> Self {
+        Self { action, daemon: false, reboot: false, user: None, quiet: false, verbose: 0 }
     }
 }
 
@@ -130,17 +131,27 @@ mod tests {
 
     #[test]
     fn a_file_alone_is_run_and_options_may_follow_it() {
-        let run = Arguments { action: Action::Run("a.ini".into()), quiet: true, verbose: 2 };
+        let run =
+            Arguments { quiet: true, verbose: 2, ..Arguments::only(Action::Run("a.ini".into())) };
         assert_eq!(parse(&["a.ini", "-q", "-vv"]).unwrap(), run);
         assert_eq!(parse(&["run", "--quiet", "-v", "-v", "a.ini"]).unwrap(), run);
         assert_eq!(parse(&["check", "a.ini"]).unwrap().action, Action::Check("a.ini".into()));
     }
 
     #[test]
+    fn pgbouncers_options_are_understood() {
+        let all = parse(&["-d", "-R", "-u", "postgres", "a.ini"]).unwrap();
+        assert!(all.daemon && all.reboot);
+        assert_eq!(all.user.as_deref(), Some("postgres"));
+        let long = parse(&["--daemon", "--reboot", "--user=postgres", "a.ini"]).unwrap();
+        assert_eq!(long, all);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         assert_eq!(parse(&[]).unwrap_err().to_string(), "no configuration file specified");
         assert!(parse(&["a.ini", "b.ini"]).unwrap_err().to_string().contains("b.ini"));
-        assert!(parse(&["-d", "a.ini"]).unwrap_err().to_string().contains("--daemon"));
         assert!(parse(&["--frobnicate"]).is_err());
+        assert!(parse(&["a.ini", "-u"]).is_err());
     }
 }

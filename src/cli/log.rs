@@ -1,4 +1,4 @@
-//! The log: lines as pgbouncer writes them, to stderr and to `logfile`.
+//! The log: lines as pgbouncer writes them, to stderr, to `logfile` and to syslog.
 //!
 //! `YYYY-MM-DD HH:MM:SS.mmm UTC [PID] LEVEL message`; a message of several lines goes on behind a tab.
 
@@ -6,7 +6,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -14,6 +14,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
+use super::syslog::Syslog;
 use crate::admin::control::Reopen;
 use crate::admin::show::connection::timestamp_millis;
 use crate::config::Settings;
@@ -24,6 +25,7 @@ use crate::net::clock;
 pub(super) struct Log {
     stderr: bool,
     file: Mutex<Option<File>>,
+    syslog: Mutex<Option<Syslog>>,
 }
 
 impl Log {
@@ -33,7 +35,9 @@ impl Log {
     /// The file cannot be opened.
     pub(super) fn start(settings: &Settings, quiet: bool, more: u8) -> io::Result<Arc<Self>> {
         let file = settings.logfile.as_deref().map(open).transpose()?;
-        let log = Arc::new(Self { stderr: !quiet, file: Mutex::new(file) });
+        let syslog = Syslog::of(settings)?;
+        let log =
+            Arc::new(Self { stderr: !quiet, file: Mutex::new(file), syslog: Mutex::new(syslog) });
         let level = match settings.verbose.saturating_add(more) {
             0 => LevelFilter::INFO,
             1 | 2 => LevelFilter::DEBUG,
@@ -45,14 +49,21 @@ impl Log {
         Ok(log)
     }
 
-    fn write(&self, line: &str) {
+    fn write(&self, level: Level, text: &str, line: &str) {
+        if let Some(syslog) = &mut *lock(&self.syslog) {
+            syslog.write(level, text);
+        }
         if self.stderr {
             let _ = io::stderr().write_all(line.as_bytes());
         }
-        if let Some(file) = &mut *self.file.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(file) = &mut *lock(&self.file) {
             let _ = file.write_all(line.as_bytes());
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -73,8 +84,12 @@ impl Reopen for Rotation {
     /// Opens the file anew, so that a rotated one is let go.
     fn reopen(&self, settings: &Settings) {
         match settings.logfile.as_deref().map(open).transpose() {
-            Ok(file) => *self.0.file.lock().unwrap_or_else(PoisonError::into_inner) = file,
+            Ok(file) => *lock(&self.0.file) = file,
             Err(error) => tracing::error!("{error}; the log goes on in the old file"),
+        }
+        match Syslog::of(settings) {
+            Ok(syslog) => *lock(&self.0.syslog) = syslog,
+            Err(error) => tracing::error!("{error}"),
         }
     }
 }
@@ -108,7 +123,7 @@ impl<S: Subscriber> Layer<S> for Lines {
             timestamp_millis(clock::wall()),
             std::process::id()
         );
-        self.log.write(&line);
+        self.log.write(*event.metadata().level(), &text, &line);
     }
 }
 

@@ -3,14 +3,19 @@
 //! - `arguments` — what may stand on the command line
 //! - `check` — what is wrong with a configuration and its hosts
 //! - `run` — start, signals, end
-//! - `log` — lines as pgbouncer writes them
+//! - `log`, `syslog` — lines as pgbouncer writes them
+//! - `daemon`, `user`, `systemd` — in the background, as whom, and under which service manager
 //! - `pidfile` — one instance at a time
 
 mod arguments;
 mod check;
+mod daemon;
 mod log;
 mod pidfile;
 mod run;
+mod syslog;
+mod systemd;
+mod user;
 
 use std::process::ExitCode;
 
@@ -35,13 +40,25 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Version => {
-            println!("{}", version::line(VERSION));
+            println!("{}", version::lines(VERSION));
             ExitCode::SUCCESS
         }
         Action::Check(path) => check::check(path),
+        Action::Run(path) if arguments.daemon && !daemon::is_child() => {
+            match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
+                Ok(code) => code,
+                Err(error) => {
+                    eprintln!("pgweir: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
         Action::Run(path) => match run::run(path, &arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
+                if arguments.daemon {
+                    let _ = daemon::tell_parent(Some(&error.to_string()));
+                }
                 eprintln!("pgweir: {error}");
                 ExitCode::FAILURE
             }

@@ -17,6 +17,7 @@ use super::VERSION;
 use super::arguments::Arguments;
 use super::log::{Log, Rotation};
 use super::pidfile::PidFile;
+use super::{daemon, systemd, user};
 use crate::admin::console::Console;
 use crate::admin::control::{self, Control, ShutdownMode};
 use crate::admin::marks::Marks;
@@ -48,6 +49,8 @@ pub(super) enum StartError {
     System(io::Error),
     /// No address to listen on.
     NowhereToListen,
+    /// `-d` without a pidfile: nobody would find the daemon again.
+    DaemonWithoutPidfile,
 }
 
 impl fmt::Display for StartError {
@@ -55,6 +58,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
+            Self::DaemonWithoutPidfile => {
+                f.write_str("daemon needs pidfile configured; set pidfile in [pgbouncer]")
+            }
             Self::NowhereToListen => f.write_str(
                 "nowhere to listen on; set listen_addr or unix_socket_dir in [pgbouncer]",
             ),
@@ -68,17 +74,34 @@ impl From<io::Error> for StartError {
     }
 }
 
+/// What can be known to be wrong before the child begins.
+pub(super) fn may_go_to_background(path: &Path) -> Result<(), StartError> {
+    let config = Config::load(path).map_err(|error| StartError::Config(error.into()))?;
+    match config.settings.pidfile {
+        Some(_) => Ok(()),
+        None => Err(StartError::DaemonWithoutPidfile),
+    }
+}
+
 /// Runs until it is asked to end.
 pub(super) fn run(path: &Path, arguments: &Arguments) -> Result<(), StartError> {
     let config = Config::load(path).map_err(|error| StartError::Config(error.into()))?;
-    let log = Log::start(&config.settings, arguments.quiet, arguments.verbose)?;
+    if arguments.daemon {
+        daemon::detach()?;
+    }
+    if let Some(name) = arguments.user.as_ref().or(config.settings.user.as_ref()) {
+        user::become_user(name)?;
+    }
+    user::refuse_root()?;
+    let quiet = arguments.quiet || arguments.daemon;
+    let log = Log::start(&config.settings, quiet, arguments.verbose)?;
     for note in &config.notes {
         tracing::warn!("{note}");
     }
     raise_file_limit(config.settings.max_client_conn);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Reactor::CONTROL.enter();
-    let result = runtime.block_on(serve(config, log));
+    let result = runtime.block_on(serve(config, log, arguments));
     if let Err(error) = &result {
         tracing::error!("{error}");
     }
@@ -118,13 +141,16 @@ impl service::Topology for Monitors {
     }
 }
 
-async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
+async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(), StartError> {
     let live = control::with_tls(config).map_err(|error| StartError::Config(error.into()))?;
     let settings = live.config.settings.clone();
     let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
     // Before anybody can know that we are there.
     let signals = Signals::new()?;
-    let doors = open_doors(&settings).await?;
+    let mut doors = systemd::sockets(&settings);
+    if doors.is_empty() {
+        doors = open_doors(&settings).await?;
+    }
     let webs = open_webs(&settings).await?;
 
     let metrics = Metrics::new(VERSION);
@@ -172,9 +198,14 @@ async fn serve(config: Config, log: Arc<Log>) -> Result<(), StartError> {
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
     tasks.spawn(signals.obey(control.clone(), stop.clone()));
     tracing::info!("process up: {}, {count} workers", version::line(VERSION));
+    systemd::ready();
+    if arguments.daemon {
+        daemon::tell_parent(None)?;
+    }
 
     end(&control, &shared, &mut asked, &close_doors).await;
 
+    systemd::stopping();
     stop.cancel();
     shared.derivations.stop();
     close_doors.cancel();
@@ -271,7 +302,8 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
     if let Some(dir) = &settings.unix_socket_dir {
         let group = settings.unix_socket_group.as_deref();
         let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode, group)?;
-        tracing::info!("listening on unix:{}", socket.file.path().display());
+        let place = socket.file.path().map_or_else(|| dir.display(), Path::display);
+        tracing::info!("listening on unix:{place}");
         doors.push(Door::Unix(socket));
     }
     if doors.is_empty() { Err(StartError::NowhereToListen) } else { Ok(doors) }
@@ -325,21 +357,23 @@ async fn statistics(shared: Arc<Shared>, marks: Arc<Marks>, stop: CancellationTo
             () = stop.cancelled() => return,
         }
         let averages = marks.advance(&shared.services, clock::now()).averages();
+        let line = format!(
+            "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, in {} B/s, \
+             out {} B/s, xact {} us, query {} us, wait {} us",
+            averages.transactions,
+            averages.queries,
+            averages.client_parses,
+            averages.server_parses,
+            averages.binds,
+            averages.received_bytes,
+            averages.sent_bytes,
+            averages.transaction_us,
+            averages.query_us,
+            averages.wait_us
+        );
+        systemd::status(&line);
         if settings.log_stats {
-            tracing::info!(
-                "stats: {} xacts/s, {} queries/s, {} client parses/s, {} server parses/s, {} binds/s, in {} B/s, \
-                 out {} B/s, xact {} us, query {} us, wait {} us",
-                averages.transactions,
-                averages.queries,
-                averages.client_parses,
-                averages.server_parses,
-                averages.binds,
-                averages.received_bytes,
-                averages.sent_bytes,
-                averages.transaction_us,
-                averages.query_us,
-                averages.wait_us
-            );
+            tracing::info!("{line}");
         }
     }
 }
@@ -398,8 +432,10 @@ impl Signals {
             tokio::select! {
                 _ = self.hangup.recv() => {
                     tracing::info!("got SIGHUP, re-reading config");
+                    systemd::reloading();
                     // What was wrong is in the log.
                     let _ = control.reload().await;
+                    systemd::ready();
                 }
                 _ = self.terminate.recv() => {
                     if control.is_ending() {

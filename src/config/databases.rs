@@ -361,7 +361,15 @@ pub(super) fn seconds(
     key: &str,
     value: &str,
 ) -> Result<Option<Duration>, ConfigError> {
+    if let Some(time) = with_unit(value) {
+        return Ok((!time.is_zero()).then_some(time));
+    }
     Ok(limit(entry, key, value)?.map(|seconds| Duration::from_secs(seconds.into())))
+}
+
+/// A time that has its unit; pgbouncer knows whole seconds only.
+fn with_unit(value: &str) -> Option<Duration> {
+    values::seconds(value).filter(|_| value.ends_with(|c: char| c.is_ascii_alphabetic()))
 }
 
 /// Whole seconds that somebody may wait. Negative inherits (`None`), 0 is for ever.
@@ -370,6 +378,9 @@ pub(super) fn wait(
     key: &str,
     value: &str,
 ) -> Result<Option<Option<Duration>>, ConfigError> {
+    if let Some(time) = with_unit(value) {
+        return Ok(Some((!time.is_zero()).then_some(time)));
+    }
     let seconds = count(entry, key, value)?;
     let time = |seconds: u32| (seconds != 0).then(|| Duration::from_secs(seconds.into()));
     Ok(seconds.map(time))

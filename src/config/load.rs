@@ -43,7 +43,8 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong; then `self` stays in force, whole.
     pub fn reload(&self) -> Result<(Self, Changes), ConfigError> {
-        let draft = Draft::parse(&self.path, &mut read_file)?;
+        let path = self.settings.conffile.as_ref().unwrap_or(&self.path);
+        let draft = Draft::parse(path, &mut read_file)?;
         let ignored: Vec<&'static str> = SETTINGS
             .iter()
             .filter(|setting| {
@@ -163,14 +164,14 @@ fn read_hba(
     let text = read_named(file, place("auth_hba_file"), &mut *read)?;
     let (hba, of_rules) = hba::parse(&text, file, maps, read);
     notes.extend(of_rules);
-    if !settings.client_tls.mode.verifies() {
+    if settings.client_tls.ca_file.is_none() {
         let rules = hba.rules.iter().filter(|rule| matches!(rule.method, HbaMethod::Cert { .. }));
         notes.extend(rules.map(|rule| Note {
             file: file.clone(),
             line: rule.line,
             key: "auth_hba_file".to_owned(),
             sentence: format!(
-                "hba line {}: cert needs client_tls_sslmode=verify-full; this line refuses everyone",
+                "hba line {}: cert needs client_tls_ca_file; this line refuses everyone",
                 rule.line
             ),
         }));

@@ -95,6 +95,25 @@ pub enum AuthType {
     Hba,
 }
 
+/// Setting `syslog_facility` (syslog(3)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the facility of that name")]
+pub enum SyslogFacility {
+    Auth,
+    AuthPriv,
+    #[default]
+    Daemon,
+    User,
+    Local0,
+    Local1,
+    Local2,
+    Local3,
+    Local4,
+    Local5,
+    Local6,
+    Local7,
+}
+
 /// How much TLS is used (`client_tls_sslmode`, `server_tls_sslmode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
@@ -201,6 +220,12 @@ pub struct Settings {
     pub dns_nxdomain_ttl: Duration,
     pub cancel_wait_timeout: Duration,
     pub suspend_timeout: Option<Duration>,
+    pub syslog: bool,
+    pub syslog_ident: String,
+    pub syslog_facility: SyslogFacility,
+    pub user: Option<String>,
+    /// `None`: the file of the command line.
+    pub conffile: Option<PathBuf>,
     pub login_notify_message: String,
     /// 0: none.
     pub peer_id: u16,

@@ -9,7 +9,7 @@ use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
     self, AUTH_TYPES, Allowed, CAUSAL_READS, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK,
-    ROUTE_READS, SPLIT_BRAIN, SSL_MODES, TIME, Value,
+    ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
 };
 
 /// One setting.
@@ -139,14 +139,15 @@ const fn later(
     setting(key, kind, default, true, State::NotYetEffective, meaning)
 }
 
-/// pgbouncer's, read at start only, not yet effective.
-const fn later_boot(
+/// pgbouncer's, which nothing here could go by; `why`.
+const fn pointless(
     key: &'static str,
     kind: Kind,
     default: DefaultText,
+    why: &'static str,
     meaning: &'static str,
 ) -> Setting {
-    setting(key, kind, default, false, State::NotYetEffective, meaning)
+    setting(key, kind, default, true, State::WithoutEffect(why), meaning)
 }
 
 /// pgweir's own.
@@ -157,10 +158,6 @@ const fn own(setting: Setting) -> Setting {
 const COUNT: Kind = Kind::Number("");
 const SECONDS: Kind = Kind::Number("s");
 const BYTES: Kind = Kind::Number("bytes");
-const SYSLOG_FACILITIES: &[&str] = &[
-    "auth", "authpriv", "daemon", "user", "local0", "local1", "local2", "local3", "local4",
-    "local5", "local6", "local7",
-];
 
 /// Looks a user up as pgbouncer's default does: nobody who may not log in, no secret past `VALID UNTIL`
 /// (CVE-2025-2291). Every name and operator bears its schema: the server's search_path must not decide what runs
@@ -316,14 +313,14 @@ pub static SETTINGS: &[Setting] = &[
         "tcp_socket_buffer",
         BYTES,
         Some("0"),
-        field!(tcp_socket_buffer),
+        field!(tcp_socket_buffer, values::some_size),
         "The kernel's buffer for each direction of a new connection. 0: the system's value.",
     ),
     live(
         "max_packet_size",
         BYTES,
         Some("2147483647"),
-        field!(max_packet_size),
+        field!(max_packet_size, values::size),
         "Longest message; who sends a longer one is disconnected.",
     ),
     boot(
@@ -852,19 +849,56 @@ pub static SETTINGS: &[Setting] = &[
         field!(zone),
         "Where this pgweir is. Replicas whose zone= in the database entry is the same are preferred while they have a server to spare.",
     )),
-    later("syslog", COUNT, Some("0"), "Log to syslog."),
-    later("syslog_ident", Kind::Text, Some("pgbouncer"), "Name in syslog."),
-    later(
+    live("syslog", Kind::Switch, Some("0"), field!(syslog), "Log to syslog as well."),
+    live(
+        "syslog_ident",
+        Kind::Text,
+        Some("pgbouncer"),
+        field!(syslog_ident),
+        "What lines in syslog begin with.",
+    ),
+    live(
         "syslog_facility",
         Kind::Choice(SYSLOG_FACILITIES),
         Some("daemon"),
-        "Facility in syslog.",
+        field!(syslog_facility),
+        "The facility in syslog.",
     ),
-    later_boot("user", Kind::Text, None, "Unix user to become after start."),
-    later("conffile", Kind::Path, None, "The file that the next reload reads."),
-    later_boot("job_name", Kind::Text, Some("pgbouncer"), "Name of the Windows service."),
-    later_boot("service_name", Kind::Text, Some("pgbouncer"), "Name of the Windows service."),
-    later_boot("resolv_conf", Kind::Path, None, "The resolver's configuration file."),
+    boot(
+        "user",
+        Kind::Text,
+        None,
+        field!(user),
+        "The system's user to become after the configuration is read; only root can. -u counts before it.",
+    ),
+    live(
+        "conffile",
+        Kind::Path,
+        None,
+        field!(conffile),
+        "The file that the next reload reads. Not given: the one of the command line.",
+    ),
+    pointless(
+        "job_name",
+        Kind::Text,
+        Some("pgbouncer"),
+        "Windows only",
+        "Name of the Windows service.",
+    ),
+    pointless(
+        "service_name",
+        Kind::Text,
+        Some("pgbouncer"),
+        "Windows only",
+        "Name of the Windows service.",
+    ),
+    pointless(
+        "resolv_conf",
+        Kind::Path,
+        None,
+        "names are looked up by the system's resolver, which reads /etc/resolv.conf and /etc/nsswitch.conf",
+        "The resolver's configuration file.",
+    ),
     live(
         "peer_id",
         COUNT,
@@ -872,16 +906,18 @@ pub static SETTINGS: &[Setting] = &[
         field!(peer_id, values::peer_id),
         "This process's number among those that share its address (so_reuseport, a load balancer), 1 to 16383. Cancel requests that reach the wrong one are passed on, see [peers]. 0: no peers.",
     ),
-    later_boot(
+    pointless(
         "pkt_buf",
         BYTES,
         Some("4096"),
-        "Buffer per direction. pgweir's buffers follow the traffic.",
+        "buffers are lent to a connection while bytes are in flight, 8 kB or 64 kB, and grow for what must be whole",
+        "Buffer per direction.",
     ),
-    later(
+    pointless(
         "sbuf_loopcnt",
         COUNT,
         Some("5"),
+        "a connection's task gives way after a fixed amount of work",
         "Reads per connection before the others get their turn. 0: no limit.",
     ),
     live(
@@ -905,10 +941,11 @@ pub static SETTINGS: &[Setting] = &[
         field!(dns_nxdomain_ttl),
         "How long after a failed look-up the next one is.",
     ),
-    later(
+    pointless(
         "dns_zone_check_period",
         Kind::Time,
         Some("0"),
+        "names are looked up anew each dns_max_ttl, whatever the zone's serial number",
         "How often a zone's serial number is looked at. 0: never.",
     ),
     live(
@@ -985,6 +1022,8 @@ impl Kind {
     fn check(self, text: &str) -> Result<(), Allowed> {
         match self {
             Self::Switch => bool::read(text).map(drop),
+            Self::Number("bytes") => values::size(text).map(drop),
+            Self::Number("s") => values::seconds(text).map(drop).ok_or_else(|| TIME.to_owned()),
             Self::Number(unit) if values::integer(text).is_none() => {
                 let of = if unit.is_empty() { "" } else { " of " };
                 Err(format!("a whole number{of}{unit}"))
@@ -1001,7 +1040,8 @@ impl Kind {
         match self {
             Self::Switch => "0 or 1".to_owned(),
             Self::Number("") => "number".to_owned(),
-            Self::Number(unit) => format!("number, {unit}"),
+            Self::Number("bytes") => "size, bytes".to_owned(),
+            Self::Number(unit) => format!("time, {unit}"),
             Self::Time => "time, s".to_owned(),
             Self::Mode => "octal".to_owned(),
             Self::Text => "text".to_owned(),
@@ -1133,6 +1173,11 @@ fn blank() -> Settings {
         auth_dbname: Default::default(),
         scram_iterations: Default::default(),
         suspend_timeout: Default::default(),
+        syslog: Default::default(),
+        syslog_ident: Default::default(),
+        syslog_facility: Default::default(),
+        user: Default::default(),
+        conffile: Default::default(),
         login_notify_message: Default::default(),
         peer_id: Default::default(),
         admin_users: Default::default(),
@@ -1159,7 +1204,9 @@ pub fn markdown() -> String {
          The keys of `[pgbouncer]`. This page is made from the table in `src/config/settings.rs` \
          (`UPDATE_DOCS=1 cargo test` writes it anew).\n\n\
          *Changed by*: **reload** takes effect with `RELOAD`, SIGHUP or `SET`; **restart** is read at start only. \
-         Times are seconds, decimals allowed. Numbers are in C's syntax (`0777` is octal).\n",
+         Times are in the unit given, decimals allowed, or with a unit of their own: us, ms, s, min, h, d (`5min`). Sizes are \
+         bytes, or with a unit: kB, MB, GB (`64kB`). Numbers are in C's syntax (`0777` is octal). For 0 and 1 there are also \
+         off and on, no and yes, false and true.\n",
     );
     let sections: [(&str, Belongs); 4] = [
         ("pgbouncer's settings", |setting| setting.is_effective() && !setting.own),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::model::{
     AuthType, CausalReads, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag,
-    RouteReads, SplitBrain, SslMode, TargetSessionAttrs,
+    RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -41,14 +41,43 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// Seconds with decimals.
+/// Units of time as PostgreSQL writes them, in seconds.
+const TIME_UNITS: [(&str, f64); 6] =
+    [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+
+/// Units of memory as PostgreSQL writes them, in powers of two.
+const SIZE_UNITS: [(&str, u32); 4] = [("B", 0), ("kB", 10), ("MB", 20), ("GB", 30)];
+
+/// A number and the word behind it.
+fn split_unit(text: &str) -> (&str, &str) {
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    (number.trim_end(), unit)
+}
+
+/// Seconds with decimals, or a number with its unit: `90`, `0.5`, `90s`, `5min`.
 pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let (number, unit) = split_unit(text);
     // Keeps `inf`, `nan` and signs out, which `f64` would take.
-    if !text.chars().all(|c| c.is_ascii_digit() || c == '.') {
+    if !number.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return None;
     }
-    let value = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    let factor = match unit {
+        "" => 1.0,
+        unit => TIME_UNITS.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    let value = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * factor).ok()?;
     (value < FOREVER).then_some(value)
+}
+
+/// An amount of memory: bytes in C's syntax, or a number with its unit: `65536`, `64kB`.
+pub(super) fn bytes(text: &str) -> Option<u64> {
+    let units = SIZE_UNITS.iter().rev();
+    let with_unit = units.filter_map(|(unit, bits)| Some((text.strip_suffix(unit)?, *bits))).next();
+    match with_unit {
+        Some((number, bits)) => number.trim_end().parse::<u64>().ok()?.checked_mul(1 << bits),
+        None => integer(text).and_then(|bytes| bytes.try_into().ok()),
+    }
 }
 
 /// A time as the file would have it.
@@ -61,11 +90,19 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-pub(super) const TIME: &str = "seconds, decimals allowed, such as 0.5";
+pub(super) const TIME: &str =
+    "seconds, decimals allowed, such as 0.5, or with a unit (us, ms, s, min, h, d), such as 5min";
 
 impl Value for bool {
     fn read(text: &str) -> Result<Self, Allowed> {
-        integer(text).map(|value| value != 0).ok_or_else(|| "0 (off) or 1 (on)".to_owned())
+        if let Some(value) = integer(text) {
+            return Ok(value != 0);
+        }
+        match &*text.to_ascii_lowercase() {
+            "on" | "yes" | "true" => Ok(true),
+            "off" | "no" | "false" => Ok(false),
+            _ => Err("0 or 1; off or on, no or yes, false or true do as well".to_owned()),
+        }
     }
 
     fn show(&self) -> Option<String> {
@@ -216,6 +253,20 @@ choice!(AuthType, AUTH_TYPES,
     "cert" => Self::Cert,
     "hba" => Self::Hba,
 );
+choice!(SyslogFacility, SYSLOG_FACILITIES,
+    "auth" => Self::Auth,
+    "authpriv" => Self::AuthPriv,
+    "daemon" => Self::Daemon,
+    "user" => Self::User,
+    "local0" => Self::Local0,
+    "local1" => Self::Local1,
+    "local2" => Self::Local2,
+    "local3" => Self::Local3,
+    "local4" => Self::Local4,
+    "local5" => Self::Local5,
+    "local6" => Self::Local6,
+    "local7" => Self::Local7,
+);
 choice!(SslMode, SSL_MODES,
     "disable" => Self::Disable,
     "allow" => Self::Allow,
@@ -295,10 +346,28 @@ pub(super) fn show_limit(value: &Duration) -> Option<String> {
     Some(if *value == FOREVER { "0".to_owned() } else { show_seconds(*value) })
 }
 
-/// Whole milliseconds; 0 is `None`.
+/// Whole milliseconds, or with a unit; 0 is `None`.
 pub(super) fn millis(text: &str) -> Result<Option<Duration>, Allowed> {
-    let millis = Option::<u32>::read(text)?;
-    Ok(millis.map(|millis| Duration::from_millis(millis.into())))
+    let with_unit = || seconds(text).filter(|_| !split_unit(text).1.is_empty());
+    let time = match integer(text).and_then(|millis| u32::try_from(millis).ok()) {
+        Some(millis) => Duration::from_millis(millis.into()),
+        None => with_unit()
+            .ok_or_else(|| "whole milliseconds, or with a unit, such as 5s".to_owned())?,
+    };
+    Ok((!time.is_zero()).then_some(time))
+}
+
+/// An amount of memory.
+pub(super) fn size(text: &str) -> Result<u32, Allowed> {
+    let value = bytes(text).and_then(|bytes| bytes.try_into().ok());
+    value.ok_or_else(|| {
+        format!("bytes from 0 to {}, or with a unit (kB, MB, GB), such as 64kB", u32::MAX)
+    })
+}
+
+/// The same; 0 is `None`.
+pub(super) fn some_size(text: &str) -> Result<Option<u32>, Allowed> {
+    size(text).map(|bytes| (bytes != 0).then_some(bytes))
 }
 
 pub(super) fn show_millis(value: &Option<Duration>) -> Option<String> {
@@ -307,11 +376,7 @@ pub(super) fn show_millis(value: &Option<Duration>) -> Option<String> {
 
 /// A time, or an amount of WAL with its unit; 0 is `None`.
 pub(super) fn replica_lag(text: &str) -> Result<Option<ReplicaLag>, Allowed> {
-    let units = [("kB", 10), ("MB", 20), ("GB", 30)];
-    let bytes = units.into_iter().find_map(|(unit, bits)| {
-        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-        number.checked_mul(1 << bits)
-    });
+    let bytes = bytes(text).filter(|_| text.ends_with('B'));
     let lag = match (bytes, seconds(text)) {
         (Some(bytes), _) => Some(ReplicaLag::Bytes(bytes)),
         (None, Some(time)) => Some(ReplicaLag::Time(time)),
@@ -342,9 +407,7 @@ pub(super) const MAX_PEER: u16 = 0x3FFF;
 /// 0 is nobody.
 pub(super) fn peer_id(text: &str) -> Result<u16, Allowed> {
     let value = integer(text).and_then(|value| u16::try_from(value).ok());
-    value
-        .filter(|id| *id <= MAX_PEER)
-        .ok_or_else(|| format!("a whole number from 0 to {MAX_PEER}"))
+    value.filter(|id| *id <= MAX_PEER).ok_or_else(|| format!("a whole number from 0 to {MAX_PEER}"))
 }
 
 #[cfg(test)]

@@ -58,16 +58,19 @@ pub struct UnixSocket {
     pub file: SocketFile,
 }
 
-/// The file of a Unix-domain socket; dropping this removes it.
+/// The file of a Unix-domain socket, if it has one that is ours; dropping this removes it.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile(Option<PathBuf>);
 
-/// Listens on `DIR/.s.PGSQL.PORT`.
+/// Listens on `DIR/.s.PGSQL.PORT`; where DIR begins with `@`, in the abstract namespace, without a file.
 ///
 /// # Errors
 /// Another process listens there, or the system's.
 pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
     let path = dir.join(format!(".s.PGSQL.{port}"));
+    if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
+        return abstract_unix(name);
+    }
     let with_path = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()))
     };
@@ -90,7 +93,17 @@ pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result
         std::os::unix::fs::chown(&path, None, Some(group)).map_err(with_path)?;
     }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(with_path)?;
-    Ok(UnixSocket { listener, file: SocketFile(path) })
+    Ok(UnixSocket { listener, file: SocketFile(Some(path)) })
+}
+
+fn abstract_unix(name: &str) -> io::Result<UnixSocket> {
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    let listener = UnixListener::bind_addr(&address).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on unix:@{name}: {error}"))
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(UnixSocket { listener, file: SocketFile::anothers() })
 }
 
 /// The number of a group: as it is, or of that name in /etc/group.
@@ -115,14 +128,21 @@ fn find_group(groups: &str, name: &str) -> Option<u32> {
 
 impl SocketFile {
     /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.0
+    pub fn path(&self) -> Option<&Path> {
+        self.0.as_deref()
+    }
+
+    /// None: it is somebody else's, or the socket has none.
+    pub fn anothers() -> Self {
+        Self(None)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -82,7 +82,9 @@ impl Socket {
     /// The process on the other end of a Unix-domain socket.
     pub fn peer_pid(&self) -> Option<u32> {
         match &self.io {
-            Io::Unix(stream) => stream.peer_cred().ok().and_then(|cred| cred.pid()?.try_into().ok()),
+            Io::Unix(stream) => {
+                stream.peer_cred().ok().and_then(|cred| cred.pid()?.try_into().ok())
+            }
             Io::Tcp(_) | Io::Nowhere => None,
         }
     }

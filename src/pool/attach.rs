@@ -17,7 +17,7 @@ use super::state::{Admission, Placed, Ticket};
 use super::{Idle, Pool};
 use crate::net::clock;
 use crate::net::reactor::Reactor;
-use crate::server::{Connection, OpenError, Target, Welcome, query};
+use crate::server::{Connection, query};
 
 /// Somebody who waits.
 #[derive(Debug)]
@@ -58,6 +58,11 @@ impl Lease {
     /// The connection.
     pub fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a lease holds its connection until it ends")
+    }
+
+    /// Puts another connection into its hands; the one before comes back.
+    pub(super) fn swap(&mut self, connection: Connection) -> Option<Box<Connection>> {
+        self.connection.replace(Box::new(connection))
     }
 
     /// The connection alone, for somebody who places it.
@@ -116,39 +121,6 @@ impl Lease {
                 }
             }
         });
-    }
-
-    /// Opens a connection of another kind to the same host and takes it in this one's place, for one holder who will
-    /// close it: it counts as this one did, and never serves anybody else.
-    ///
-    /// # Errors
-    /// It cannot be opened; the old connection goes back to the pool.
-    pub async fn exchange(
-        mut self,
-        change: impl FnOnce(&mut Target),
-    ) -> Result<(Self, Welcome), OpenError> {
-        let old = self.connection().info.clone();
-        let target =
-            self.pool.rules().targets.iter().find(|target| target.host == old.host).cloned();
-        let Some(mut target) = target else {
-            let source = std::io::Error::other("the host is not in the configuration any more");
-            return Err(OpenError::Unreachable { host: old.host.clone(), source });
-        };
-        change(&mut target);
-        let lines = self.pool.rules().lines;
-        let (connection, welcome) = match self.pool.connect(&target, lines).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.give_back(clock::now());
-                return Err(error);
-            }
-        };
-        self.pool.metrics().servers_opened.increment(1);
-        self.pool.replace(old.id, &connection.info);
-        if let Some(old) = self.connection.replace(Box::new(connection)) {
-            self.pool.dispose(*old, "evicted");
-        }
-        Ok((self, welcome))
     }
 
     /// The server is of no use any more.

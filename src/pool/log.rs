@@ -19,10 +19,7 @@ pub struct Lines {
 impl Lines {
     /// As the settings have it.
     pub fn of(settings: &Settings) -> Self {
-        Self {
-            connections: settings.log_connections,
-            disconnections: settings.log_disconnections,
-        }
+        Self { connections: settings.log_connections, disconnections: settings.log_disconnections }
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `places` — who gets a place that comes free, and whose idle connection makes room
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
+//! - `own` — connections for one holder alone: replication
 //! - `check` — looking whether a connection that was unused for long is still good
 //! - `keep` — servers that are kept for clients which were told their process ids
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
@@ -28,6 +29,7 @@ pub mod limits;
 pub mod load;
 pub mod log;
 mod open;
+mod own;
 pub mod places;
 pub mod state;
 

@@ -206,6 +206,7 @@ impl Pool {
         // Of several hosts the next may do: try it at once, but each only once per pause.
         let targets = rules.targets.len();
         let now = clock::now();
+        let usable = self.servers().iter().any(|server| !server.close_needed());
         let kicked = {
             let mut state = self.state();
             let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
@@ -216,7 +217,8 @@ impl Pool {
             };
             state.open_failed(now + pause);
             // A server that refuses us will go on doing so; one that cannot be reached may come back.
-            if state.has_none() && !doubtful { state.take_waiting() } else { Vec::new() }
+            // One that is to be replaced serves nobody any more.
+            if !usable && !doubtful { state.take_waiting() } else { Vec::new() }
         };
         for waiter in kicked {
             let pool = self.name.to_string();

@@ -361,6 +361,13 @@ impl<C, W> State<C, W> {
             && self.sizes.size.is_some_and(|size| self.total() < size)
     }
 
+    /// Whether one more connection may be opened for somebody who passes the queue by, as nobody is in it.
+    pub fn has_room(&self, now: Instant) -> bool {
+        self.may_open(now)
+            && self.waiting.is_empty()
+            && self.sizes.size.is_none_or(|size| self.total() < size)
+    }
+
     /// A connection that was attached and never used is kept for a client. If somebody waits for whom there will be no
     /// other, he is served instead.
     pub fn keep(&mut self, connection: C, now: Instant) -> Placed<C, W> {

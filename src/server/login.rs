@@ -240,9 +240,7 @@ pub async fn open(
             Err(OpenError::Login { host: host(), user: target.user.clone(), source })
         }
         Ok(Err(Failure::Protocol(what))) => Err(OpenError::Protocol { host: host(), what }),
-        Ok(Err(Failure::Unresolved(source))) => {
-            Err(OpenError::Unresolved { host: host(), source })
-        }
+        Ok(Err(Failure::Unresolved(source))) => Err(OpenError::Unresolved { host: host(), source }),
         Err(_) => Err(OpenError::TimedOut { host: host(), after: target.timeout, reached }),
     }
 }

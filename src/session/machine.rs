@@ -206,6 +206,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// A reload may have changed what it goes by; that counts between transactions.
+    pub fn follow(&mut self, rules: Rules) {
+        if !self.in_transaction() {
+            self.rules = rules;
+        }
+    }
+
     /// A session after login: idle, detached. `parameters` are the values the client was told at login.
     pub fn new(rules: Rules, cache: Arc<StatementCache>, parameters: Parameters) -> Self {
         Self {

@@ -338,10 +338,17 @@ mod tests {
         let (a, b, c) =
             (cache.intern(b"a\0\0\0"), cache.intern(b"b\0\0\0"), cache.intern(b"c\0\0\0"));
         let mut server = ServerStatements::new(2);
-        assert!(server.insert(a.clone()).is_none());
-        assert!(server.insert(b.clone()).is_none());
+        let put = |server: &mut ServerStatements, statement: &Arc<Statement>| {
+            let gone: Vec<u64> =
+                std::iter::from_fn(|| server.evict()).map(|gone| gone.id()).collect();
+            server.insert(statement.clone());
+            gone
+        };
+        assert!(put(&mut server, &a).is_empty() && put(&mut server, &b).is_empty());
         assert!(server.touch(a.id()));
-        assert_eq!(server.insert(c.clone()).map(|gone| gone.id()), Some(b.id()));
+        assert_eq!(put(&mut server, &c), [b.id()]);
         assert!(!server.touch(b.id()) && server.touch(a.id()) && server.touch(c.id()));
+        server.set_limit(1);
+        assert_eq!(put(&mut server, &b), [a.id(), c.id()], "of a set that was made smaller");
     }
 }

@@ -56,15 +56,8 @@ impl SocketState {
 }
 
 /// pgbouncer's columns about its buffers; pgweir lends a buffer only while bytes are in flight, so all are 0.
-const OF_BUFFERS: [&str; 7] = [
-    "recv_pos",
-    "pkt_pos",
-    "pkt_remain",
-    "send_pos",
-    "send_remain",
-    "pkt_avail",
-    "send_avail",
-];
+const OF_BUFFERS: [&str; 7] =
+    ["recv_pos", "pkt_pos", "pkt_remain", "send_pos", "send_remain", "pkt_avail", "send_avail"];
 
 const ALL: [Column; COLUMNS.len() + OF_BUFFERS.len()] = {
     let mut all = [("", ColumnType::Int4); COLUMNS.len() + OF_BUFFERS.len()];

@@ -12,6 +12,14 @@ pub fn line(own: &str) -> String {
     format!("PgBouncer {EMULATED} (pgweir {own})")
 }
 
+/// What `--version` prints: the line first, and what else pgbouncer tells there.
+pub fn lines(own: &str) -> String {
+    format!(
+        "{}\nevent loop: tokio (epoll)\nadns: the system's resolver\ntls: rustls (ring)\nsystemd: yes",
+        line(own)
+    )
+}
+
 /// The table.
 pub fn table(own: &str) -> Table {
     Table::new(COLUMNS, [vec![line(own).into()]])

@@ -52,8 +52,10 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
     let builder = rustls::ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions(settings))
         .expect(SUITES_FOR_ALL);
-    let builder = match settings.mode {
-        SslMode::VerifyCa | SslMode::VerifyFull => {
+    // As in pgbouncer: with authorities a certificate may be shown in the other modes too, and is then checked.
+    let optional = !settings.mode.verifies();
+    let builder = match (settings.ca_file.is_some(), optional) {
+        (true, _) | (false, false) => {
             let authorities = side.authorities()?;
             let Authorities { roots, certificates, file } = authorities;
             let algorithms = provider.signature_verification_algorithms;
@@ -65,12 +67,11 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
                 })
                 .transpose()
                 .map_err(wrong)?;
-            let verifier = ClientVerifier { webpki, authorities: certificates, algorithms };
+            let verifier =
+                ClientVerifier { webpki, authorities: certificates, algorithms, optional };
             builder.with_client_cert_verifier(Arc::new(verifier))
         }
-        SslMode::Disable | SslMode::Allow | SslMode::Prefer | SslMode::Require => {
-            builder.with_no_client_auth()
-        }
+        (false, true) => builder.with_no_client_auth(),
     };
     let Some(identity) = side.identity()? else {
         let missing = if settings.key_file.is_none() { "key" } else { "cert" };

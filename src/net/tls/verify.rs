@@ -105,9 +105,15 @@ pub(super) struct ClientVerifier {
     /// The authorities, as they stand in the file.
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
+    /// Whether a client may show none.
+    pub(super) optional: bool,
 }
 
 impl ClientCertVerifier for ClientVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.optional
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.webpki.as_ref().map_or(&[], |webpki| webpki.root_hint_subjects())
     }

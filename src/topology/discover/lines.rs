@@ -62,7 +62,9 @@ async fn ask(
     {
         return Ok((line, rows));
     }
-    let (mut line, _) = server::open(target, server::UNNUMBERED, |_| ()).await.map_err(|error| error.to_string())?;
+    let (mut line, _) = server::open(target, server::UNNUMBERED, |_| ())
+        .await
+        .map_err(|error| error.to_string())?;
     let rows = query::simple(&mut line, sql).await.map_err(|error| error.to_string())?;
     Ok((line, rows))
 }

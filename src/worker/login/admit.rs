@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pgweir_codec::backend::{
-    self, Authentication, NoticeResponse, Severity, TransactionStatus,
-};
+use pgweir_codec::backend::{self, Authentication, NoticeResponse, Severity, TransactionStatus};
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
@@ -17,7 +15,7 @@ use crate::net::stream::{Socket, Stream};
 use crate::pool::keep::Kept;
 use crate::pool::{AttachError, Lease};
 use crate::routing::{Intent, Target};
-use crate::server::{OpenError, Welcome};
+use crate::server::{self, OpenError, Welcome};
 use crate::session::Session;
 use crate::session::parameters::Parameters;
 use crate::session::read_only;
@@ -161,19 +159,30 @@ impl Guest<'_> {
             tracing::warn!("{} {error}", self.label);
             End::Refused(Box::new(response))
         };
-        let lease = access.attach_as(Intent::Hint(Target::Primary), clock::now()).await;
-        let lease = lease.map_err(|error| refused(&error, error.response()))?;
-        let exchanged = lease.exchange(|target| {
-            target.parameters.extend(replication.parameters);
+        let change = |target: &mut server::Target| {
+            target.parameters.extend(replication.parameters.iter().cloned());
             target.connect_query = None;
-        });
-        exchanged.await.map_err(|error| {
-            let response = match &error {
-                OpenError::Refused { response, .. } => (**response).clone(),
-                other => fatal(SqlState::CONNECTION_FAILURE, "login failed")
-                    .detail(&other.client_message()),
+        };
+        let primary = Intent::Hint(Target::Primary);
+        // Physical replication belongs to no database: there need be none of the name for an ordinary connection.
+        let opened = match access.choose(primary, clock::now()) {
+            Choice::Pool(pool) if replication.physical => pool.open_own(&change).await,
+            _ => None,
+        };
+        let opened = match opened {
+            Some(opened) => opened,
+            None => {
+                let lease = access.attach_as(primary, clock::now()).await;
+                let lease = lease.map_err(|error| refused(&error, error.response()))?;
+                lease.exchange(change).await
+            }
+        };
+        opened.map_err(|error| {
+            let code = match &error {
+                OpenError::Refused { response, .. } => response.code(),
+                _ => SqlState::CONNECTION_FAILURE,
             };
-            refused(&error, response)
+            refused(&error, fatal(code, "login failed").detail(&error.client_message()))
         })
     }
 

@@ -152,8 +152,8 @@ impl Guest<'_> {
         if matches!(self.stream, Stream::Plain(_)) {
             return Shown::NoTls;
         }
-        // With any other mode a certificate that happens to be there was not checked.
-        let checked = self.live.config.settings.client_tls.mode.verifies();
+        // Without authorities a certificate that happens to be there was not checked.
+        let checked = self.live.config.settings.client_tls.ca_file.is_some();
         match self.stream.peer_certificate().filter(|_| checked) {
             Some(der) => Shown::Certificate(der),
             None => Shown::NoCertificate,

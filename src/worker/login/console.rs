@@ -34,8 +34,11 @@ impl Guest<'_> {
         }
         self.demand_tls()?;
         let admin = self.live.config.settings.admin_users.contains(&user);
-        let seat =
-            if admin { self.sit_regardless(&request) } else { Some(self.take_seat(&request, None)?) };
+        let seat = if admin {
+            self.sit_regardless(&request)
+        } else {
+            Some(self.take_seat(&request, None)?)
+        };
         self.authenticate(&request, None).await?;
         let settings = &self.live.config.settings;
         let right = if admin {

@@ -306,7 +306,11 @@ enum Proof {
         minor: u16,
         _seat: Option<Seat>,
     },
-    Client { request: Request, service: Arc<Service>, place: Seated },
+    Client {
+        request: Request,
+        service: Arc<Service>,
+        place: Seated,
+    },
 }
 
 /// How long a refused client may take to read why.

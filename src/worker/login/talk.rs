@@ -10,9 +10,9 @@ use pgweir_codec::error::DecodeError;
 use pgweir_codec::frontend::{self, Target};
 use pgweir_codec::sqlstate::SqlState;
 
+use super::Guest;
 use super::admit::write_welcome;
 use super::end::{End, refused};
-use super::Guest;
 use crate::worker::console::{Asker, Console, Form, Outcome, Right};
 use crate::worker::visitors::Doing;
 
@@ -69,8 +69,7 @@ impl Guest<'_> {
                 frontend::Query::TAG => {
                     prepared.skipping = false;
                     let text = lossy(frontend::query::text(&body));
-                    let outcome =
-                        self.put(console, asker, &text, Form::Simple, &mut out).await;
+                    let outcome = self.put(console, asker, &text, Form::Simple, &mut out).await;
                     if outcome != Outcome::End {
                         backend::ready_for_query::write(&mut out, TransactionStatus::Idle);
                     }

@@ -38,6 +38,8 @@ pub(super) struct Waiting {
 impl Relay {
     pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
         self.transaction_since = Some(self.now);
+        let rules = self.access.offer().rules();
+        self.session.follow(rules);
         if self.misplaced_since.is_some() {
             // The monitors are about to tell who the primary is; until then it would go to the same host again.
             self.begin_hold(intent, self.now, None, true);
