@@ -48,7 +48,8 @@ impl Marks {
         let mut totals = totals(services);
         let commands = self.commands.load(Ordering::Relaxed);
         if commands > 0 {
-            let of_console = Stats { transactions: commands, queries: commands, ..Stats::default() };
+            let of_console =
+                Stats { transactions: commands, queries: commands, ..Stats::default() };
             totals.insert("pgbouncer".to_owned(), of_console);
         }
         totals

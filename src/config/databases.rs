@@ -532,9 +532,12 @@ mod tests {
             assert!(
                 error.to_string().starts_with(&format!("database name \"{name}\" is reserved"))
             );
+            // As in pgbouncer: who needs it is refused at login.
+            let config = parse_text(&format!("[databases]\napp = auth_dbname={name}"));
+            let notes = config.expect("is well formed").notes;
             assert!(
-                refusal(&format!("auth_dbname={name}"))
-                    .contains("as an auth_dbname (parse_text:2)")
+                notes.len() == 1 && notes[0].to_string().contains("is the console"),
+                "{notes:?}"
             );
         }
     }

@@ -430,7 +430,7 @@ mod tests {
     fn times_are_seconds_with_decimals() {
         assert_eq!(seconds("0.5"), Some(Duration::from_millis(500)));
         assert_eq!(seconds("120"), Some(Duration::from_secs(120)));
-        for text in ["", ".", "-1", "1s", "inf", "nan", "1e3", "99999999999", "1.2.3"] {
+        for text in ["", ".", "-1", "inf", "nan", "1e3", "99999999999", "1.2.3"] {
             assert_eq!(seconds(text), None, "{text}");
         }
         assert_eq!(show_seconds(Duration::from_millis(1500)), "1.5");
@@ -438,12 +438,43 @@ mod tests {
     }
 
     #[test]
-    fn any_non_zero_integer_is_on_and_words_are_refused() {
-        assert_eq!(bool::read("0"), Ok(false));
-        assert_eq!(bool::read("2"), Ok(true));
-        for text in ["yes", "on", "true", ""] {
-            assert_eq!(bool::read(text), Err("0 (off) or 1 (on)".to_owned()), "{text}");
+    fn any_non_zero_integer_is_on_and_so_are_postgresqls_words() {
+        for (text, value) in
+            [("0", false), ("2", true), ("yes", true), ("ON", true), ("true", true), ("off", false)]
+        {
+            assert_eq!(bool::read(text), Ok(value), "{text}");
         }
+        for text in ["", "y", "enabled"] {
+            assert!(bool::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_and_sizes_may_have_units() {
+        let millis = |text| seconds(text).map(|time| time.as_millis());
+        for (text, value) in [
+            ("15s", 15_000),
+            ("250ms", 250),
+            ("1.5min", 90_000),
+            ("2 h", 7_200_000),
+            ("1d", 86_400_000),
+        ] {
+            assert_eq!(millis(text), Some(value), "{text}");
+        }
+        for text in ["5m", "s", "1 s s", "-1s", "5S"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+        let sizes = [("0x1000", 4096), ("64kB", 65_536), ("1 MB", 1 << 20), ("7B", 7)];
+        for (text, value) in sizes {
+            assert_eq!(bytes(text), Some(value), "{text}");
+        }
+        for text in ["64k", "kB", "-1kB", "64KB"] {
+            assert_eq!(bytes(text), None, "{text}");
+        }
+        assert!(size("4GB").is_err() && size("2GB").is_ok());
+        let time = |text| super::millis(text).map(|time| time.map(|time| time.as_millis()));
+        assert_eq!((time("500"), time("5s"), time("0")), (Ok(Some(500)), Ok(Some(5000)), Ok(None)));
+        assert!(time("0.5").is_err());
     }
 
     #[test]

@@ -61,8 +61,7 @@ impl Lease {
     ) -> Result<(Self, Welcome), OpenError> {
         let pool = self.pool().clone();
         let old = self.connection().info.clone();
-        let target =
-            pool.rules().targets.iter().find(|target| target.host == old.host).cloned();
+        let target = pool.rules().targets.iter().find(|target| target.host == old.host).cloned();
         let Some(mut target) = target else {
             let source = std::io::Error::other("the host is not in the configuration any more");
             return Err(OpenError::Unreachable { host: old.host.clone(), source });

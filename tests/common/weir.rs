@@ -433,6 +433,11 @@ pub fn run_pgweir(args: &[&str]) -> Run {
     Job::start(command.args(args)).finish()
 }
 
+/// The binary under test, where the service user can run it: in its own place, or copied to this home.
+pub fn binary(home: &Home) -> PathBuf {
+    WeirSetup::new().program(home)
+}
+
 /// The binary under test: `PGWEIR_BIN`, else the one that Cargo built for this test or example.
 fn pgweir() -> PathBuf {
     if let Some(program) = std::env::var_os("PGWEIR_BIN") {
