@@ -29,7 +29,7 @@ pub mod limits;
 pub mod load;
 pub mod log;
 mod open;
-mod own;
+pub mod own;
 pub mod places;
 pub mod state;
 

@@ -125,7 +125,7 @@ impl Opening {
         let Some(pool) = self.pool.clone() else { return };
         let rules = pool.rules();
         let Some(target) = pool.pick_target(&rules) else { return };
-        let opened = pool.connect(&target, rules.lines).await;
+        let opened = pool.connect(&target, rules.lines, None).await;
         self.pool = None;
         match (opened, self.place.take()) {
             (Ok((connection, welcome)), Some(place)) => {
@@ -170,11 +170,12 @@ impl Drop for Opening {
 }
 
 impl Pool {
-    /// Opens a connection, and says so in the log.
+    /// Opens a connection, and says so in the log. `told`: what to call a failure there, instead of the server's words.
     pub(super) async fn connect(
         &self,
         target: &Target,
         lines: Lines,
+        told: Option<&str>,
     ) -> Result<(Connection, Welcome), OpenError> {
         let (id, begun) = (id::next(), clock::now());
         let label = |remote| Label::new(id, &self.name, &target.host, remote);
@@ -190,7 +191,8 @@ impl Pool {
             label(remote).failed(error);
             if lines.disconnections {
                 let age = clock::now().saturating_duration_since(begun);
-                label(remote).closed(&error.client_message(), age);
+                let message = error.client_message();
+                label(remote).closed(told.unwrap_or(&message), age);
             }
         }
         opened

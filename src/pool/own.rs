@@ -7,6 +7,9 @@ use super::{Pool, Server, lock};
 use crate::net::clock;
 use crate::server::{OpenError, Target, Welcome};
 
+/// What a replication client is told of a failure, and so the log; pgbouncer's words.
+pub const REFUSED: &str = "login failed";
+
 /// An attempt that is under way; what it has taken is given back if it is dropped midway.
 struct Attempt<'a>(&'a Arc<Pool>);
 
@@ -36,7 +39,7 @@ impl Pool {
         }
         let attempt = Attempt(self);
         change(&mut target);
-        let (connection, welcome) = match self.connect(&target, rules.lines).await {
+        let (connection, welcome) = match self.connect(&target, rules.lines, Some(REFUSED)).await {
             Ok(opened) => opened,
             Err(error) => return Some(Err(error)),
         };
@@ -68,7 +71,7 @@ impl Lease {
         };
         change(&mut target);
         let lines = pool.rules().lines;
-        let (connection, welcome) = match pool.connect(&target, lines).await {
+        let (connection, welcome) = match pool.connect(&target, lines, Some(REFUSED)).await {
             Ok(opened) => opened,
             Err(error) => {
                 self.give_back(clock::now());

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod console;
 mod pgbench;
 mod psql;
 mod rustls_for;

@@ -13,6 +13,7 @@ use crate::config::{PoolMode, TargetSessionAttrs};
 use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
 use crate::pool::keep::Kept;
+use crate::pool::own;
 use crate::pool::{AttachError, Lease};
 use crate::routing::{Intent, Target};
 use crate::server::{self, OpenError, Welcome};
@@ -182,7 +183,7 @@ impl Guest<'_> {
                 OpenError::Refused { response, .. } => response.code(),
                 _ => SqlState::CONNECTION_FAILURE,
             };
-            refused(&error, fatal(code, "login failed").detail(&error.client_message()))
+            refused(&error, fatal(code, own::REFUSED).detail(&error.client_message()))
         })
     }
 

@@ -247,7 +247,9 @@ impl Relay {
             return Err(self.refuse(cx, &response.detail(&error.to_string())));
         }
         connection.info.set_client(self.info.holder.id);
-        lease.pool().metrics().assignments.increment(1);
+        let metrics = lease.pool().metrics();
+        metrics.assignments.increment(1);
+        metrics.received_bytes.increment(std::mem::take(&mut self.uncounted).into());
         self.to_server.mark();
         let fresh = self.may_be_moved();
         let limit = self.access.offer().max_prepared_statements;

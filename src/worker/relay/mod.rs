@@ -71,6 +71,8 @@ pub struct Relay {
     /// Claim to the server whose process id it was told, until it first asks for one.
     kept: Option<Kept>,
     waiting: Option<Waiting>,
+    /// Bytes that came while it had no server: they count for the one that they go to.
+    uncounted: u32,
     /// The transaction is over: the server goes back once all it has said was looked at.
     release: bool,
     /// How many unseen bytes the next look at either side needs.
@@ -121,6 +123,7 @@ impl Relay {
             own_server: false,
             kept: None,
             waiting: None,
+            uncounted: 0,
             release: false,
             want: [0, 0],
             dry: [false, false],
@@ -295,7 +298,12 @@ impl Relay {
                 Ok(false)
             }
             Poll::Ready(Ok(Read::Bytes(count))) => {
-                self.count(|pool| &pool.received_bytes, count);
+                if self.lease.is_some() {
+                    self.count(|pool| &pool.received_bytes, count);
+                } else {
+                    let count = u32::try_from(count).unwrap_or(u32::MAX);
+                    self.uncounted = self.uncounted.saturating_add(count);
+                }
                 Ok(true)
             }
             Poll::Ready(Ok(Read::Closed)) => Err(Exit::Gone(None)),
