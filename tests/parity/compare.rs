@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use crate::differences::{CODES, RULES, Rule};
+use crate::differences::{CODES, Change, REST, RULES};
 use crate::transcript::{Fields, Line};
 
 /// Which rules have explained something.
 #[derive(Debug, Default)]
 pub struct Used {
-    /// Names of rules.
-    pub rules: HashSet<&'static str>,
+    /// Number of the rule, number of its change.
+    pub changes: HashSet<(usize, usize)>,
     /// Texts whose SQLSTATE is another.
     pub codes: HashSet<&'static str>,
 }
@@ -32,7 +32,7 @@ pub fn compare(name: &str, theirs: &[Line], ours: &[Line], used: &mut Used) -> S
             Hunk::Differs(left, right) => {
                 let mut explained = Vec::new();
                 if explain(name, left, right, &mut explained) {
-                    used.rules.extend(explained);
+                    used.changes.extend(explained);
                     continue;
                 }
                 for line in &before[before.len().saturating_sub(3)..] {
@@ -93,34 +93,47 @@ fn hunks<'a>(left: &'a [Line], right: &'a [Line]) -> Vec<Hunk<'a>> {
 }
 
 /// Whether rules explain all of a hunk, one after the other.
-fn explain(name: &str, left: &[Line], right: &[Line], explained: &mut Vec<&'static str>) -> bool {
+fn explain(name: &str, left: &[Line], right: &[Line], explained: &mut Vec<(usize, usize)>) -> bool {
     if left.is_empty() && right.is_empty() {
         return true;
     }
-    for rule in RULES.iter().filter(|rule| rule.on.iter().any(|on| glob(on, name))) {
-        let Some((left, right)) = applied(rule, left, right) else { continue };
-        explained.push(rule.name);
-        if explain(name, left, right, explained) {
-            return true;
+    for (number, rule) in RULES.iter().enumerate() {
+        if !rule.on.iter().any(|on| glob(on, name)) {
+            continue;
         }
-        explained.pop();
+        for (which, change) in rule.changes.iter().enumerate() {
+            let Some((left, right)) = applied(change, left, right) else { continue };
+            explained.push((number, which));
+            if explain(name, left, right, explained) {
+                return true;
+            }
+            explained.pop();
+        }
     }
     false
 }
 
-/// What a rule leaves of both sides; `None` if it does not fit.
+/// What a change leaves of both sides; `None` if it does not fit.
 fn applied<'a>(
-    rule: &Rule,
+    (theirs, ours): &Change,
     left: &'a [Line],
     right: &'a [Line],
 ) -> Option<(&'a [Line], &'a [Line])> {
-    let fits = |patterns: &[&str], lines: &[Line]| {
-        patterns.len() <= lines.len()
-            && patterns.iter().zip(lines).all(|(pattern, line)| glob(pattern, &line.text))
-    };
-    let (theirs, ours) = (rule.pgbouncer, rule.pgweir);
-    assert!(!theirs.is_empty() || !ours.is_empty(), "{} explains nothing", rule.name);
-    (fits(theirs, left) && fits(ours, right)).then(|| (&left[theirs.len()..], &right[ours.len()..]))
+    let (left_over, right_over) = (beyond(theirs, left)?, beyond(ours, right)?);
+    let consumes = left_over.len() < left.len() || right_over.len() < right.len();
+    consumes.then_some((left_over, right_over))
+}
+
+/// The lines behind those that fit.
+fn beyond<'a>(patterns: &[&str], lines: &'a [Line]) -> Option<&'a [Line]> {
+    match (patterns, lines) {
+        ([], _) => Some(lines),
+        ([REST], _) => Some(&[]),
+        ([pattern, patterns @ ..], [line, lines @ ..]) if glob(pattern, &line.text) => {
+            beyond(patterns, lines)
+        }
+        _ => None,
+    }
 }
 
 /// Compares what an error says beside severity and text.

@@ -89,7 +89,7 @@ fn words() -> House {
         "SHOW",
         "SHOW ",
         "SHOW FROBNICATE",
-        "SHOW LISTS;",
+        "SHOW VERSION;",
         "show state",
         "  SHOW\tSTATE\n",
         "SHOW STATE; SHOW STATE",
@@ -163,7 +163,10 @@ fn words() -> House {
         "RESUME \"app\";",
     ];
     let house = words.into_iter().fold(house, |house, words| {
-        house.talk(format!("{words:?}"), move |t| t.console("c").query(words))
+        house.talk(format!("{words:?}"), move |t| {
+            t.console("c").query(words);
+            t.resume();
+        })
     });
     let later = [
         "KILL_CLIENT",
@@ -173,7 +176,10 @@ fn words() -> House {
         "SHUTDOWN WAIT_FOR_NOBODY",
     ];
     let house = later.into_iter().fold(house, |house, words| {
-        house.talk_since((1, 25), format!("{words:?}"), move |t| t.console("c").query(words))
+        house.talk_since((1, 25), format!("{words:?}"), move |t| {
+            t.console("c").query(words);
+            t.resume();
+        })
     });
     let long = [
         ("a long command", "X".repeat(100)),
@@ -344,6 +350,7 @@ fn control() -> House {
             c.query("PAUSE app");
             c.query("SHOW STATE");
             c.query("RESUME");
+            t.resume();
             a.ready();
             c.query("RESUME");
         })
@@ -377,12 +384,13 @@ fn control() -> House {
             let (mut a, mut c) = (t.app("a"), t.console("c"));
             a.query("BEGIN; SELECT 1");
             c.start("PAUSE");
-            t.wait_show("SHOW STATE", "value", "yes");
+            c.silent();
             t.cancel("x", &c.key);
             c.stays();
             a.query("COMMIT");
-            a.query("SELECT 2");
-            t.command("RESUME");
+            a.start("SELECT 2");
+            t.resume();
+            a.ready();
         })
         .talk("the console that waits in PAUSE goes away", |t| {
             let (mut a, mut c) = (t.app("a"), t.console("c"));
@@ -461,6 +469,7 @@ fn kill() -> House {
             c.query("RESUME app");
             c.query("RESUME second");
             c.show("SHOW DATABASES", &["name", "paused"]);
+            t.resume();
         })
         .talk_since((1, 24), "KILL_CLIENT", |t| {
             let (mut a, mut c) = (
@@ -469,10 +478,22 @@ fn kill() -> House {
             );
             a.query("BEGIN; SELECT 1");
             let id = t.look_up("SHOW CLIENTS", "application_name", "target", "id");
-            c.start(&format!("KILL_CLIENT {id}"));
+            c.message("KILL_CLIENT and the id", b'Q', format!("KILL_CLIENT {id}\0").as_bytes());
             c.ready();
             a.end();
             t.log("closing because: admin");
+        })
+        .talk_since((1, 24), "KILL_CLIENT by its pointer", |t| {
+            let a = t.quiet_login_with("a", &[("user", "app"), ("application_name", "by ptr")]);
+            let ptr = t.look_up("SHOW CLIENTS", "application_name", "by ptr", "ptr");
+            let mut c = t.console("c");
+            c.message(
+                "KILL_CLIENT and the pointer",
+                b'Q',
+                format!("KILL_CLIENT {ptr}\0").as_bytes(),
+            );
+            c.ready();
+            a.leave();
         })
         .talk_since((1, 24), "KILL_CLIENT by a stats user", |t| {
             let mut c = t.quiet_login("c", "stats", "pgbouncer");
@@ -492,6 +513,7 @@ fn suspend() -> House {
             a.start("SELECT 2");
             a.silent();
             c.query("RESUME");
+            t.resume();
             a.ready();
         })
         .talk("SUSPEND with a paused database", |t| {

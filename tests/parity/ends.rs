@@ -50,7 +50,7 @@ fn cancels() -> House {
         .talk("of one who never asked", |t| {
             let a = t.app("a");
             t.cancel("x", &a.key);
-            t.log("closing because: cancel");
+            t.log("closing because");
         })
         .talk("with a wrong key", |t| {
             let mut a = t.app("a");
@@ -79,7 +79,7 @@ fn cancels() -> House {
             let a = t.app("a");
             let key = a.key.clone();
             a.terminate();
-            t.wait_show("SHOW LISTS", "items", "1");
+            t.alone();
             t.cancel("x", &key);
         })
         .talk("with bytes behind it", |t| {
@@ -107,7 +107,8 @@ fn ends(house: House) -> House {
             let pid = sleeps(t, &mut a);
             t.server().query(&format!("SELECT pg_terminate_backend({pid})"));
             a.end();
-            t.log("closing because: server");
+            t.log("closing because");
+            t.log_server("closing because");
         })
         .talk("pg_terminate_backend in an idle transaction", |t| {
             let mut a = t.app("a");
@@ -153,6 +154,7 @@ fn ends(house: House) -> House {
             a.end();
             t.wait_server(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"), "0");
             t.log("closing because: client");
+            t.log_server("closing because");
         })
         .talk("goodbye amid a query", |t| {
             let mut a = t.app("a");
@@ -160,6 +162,7 @@ fn ends(house: House) -> House {
             a.message("Terminate", b'X', b"");
             a.end();
             t.log("closing because: client");
+            t.log_server("closing because");
             t.server().query(&format!("SELECT pg_terminate_backend({pid})"));
         })
         .talk("goodbye behind a query", |t| {

@@ -109,7 +109,7 @@ fn plain() -> House {
         let mut a = startup(t, "app", "app");
         a.next();
         a.message("a password without zero", b'p', b"secret");
-        a.end();
+        a.finish();
     })
     .talk("the unknown database is told after the password", |t| {
         let mut a = startup(t, "app", "nowhere");

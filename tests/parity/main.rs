@@ -149,9 +149,12 @@ fn print(name: &str, who: &str, lines: &[Line]) {
 /// Rules that explained nothing. Those of `Age` need the old one beside.
 fn stale(used: &Used, version: Version) -> String {
     let mut stale = String::new();
-    for rule in RULES.iter().filter(|rule| !used.rules.contains(rule.name)) {
-        if rule.class != Class::Age || version == OLD {
-            let _ = writeln!(stale, "the rule {:?} explains nothing any more", rule.name);
+    for (number, rule) in RULES.iter().enumerate() {
+        for (which, change) in rule.changes.iter().enumerate() {
+            let known = rule.class != Class::Age || version == OLD;
+            if known && !used.changes.contains(&(number, which)) {
+                let _ = writeln!(stale, "{:?} explains nothing any more by {change:?}", rule.what);
+            }
         }
     }
     for (pattern, code) in CODES.iter().filter(|(pattern, _)| !used.codes.contains(pattern)) {

@@ -468,7 +468,7 @@ fn resets() -> House {
             let pid = a.quietly("SELECT pg_backend_pid()");
             a.query("BEGIN; SELECT 1");
             a.terminate();
-            t.log("closing because: client disconnect");
+            t.log_server("closing because");
             let mut b = t.app("b");
             t.note(format!("the same: {}", b.quietly("SELECT pg_backend_pid()") == pid));
         })
@@ -578,7 +578,7 @@ fn forced() -> House {
     .talk("a database that the server does not have", |t| {
         t.login("a", "app", "absent");
         t.log("server login failed");
-        t.log("closing because: database");
+        t.log("closing because");
     })
     .talk("the fallback entry", |t| {
         let mut a = t.login("a", "app", "second");

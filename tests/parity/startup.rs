@@ -4,7 +4,16 @@ use crate::house::House;
 
 /// The houses of this area.
 pub fn houses() -> Vec<House> {
-    vec![encryption(), packets(), names(), parameters(), options(), ignoring(), after_login()]
+    vec![
+        encryption(),
+        packets(),
+        names(),
+        odd_names(),
+        parameters(),
+        options(),
+        ignoring(),
+        after_login(),
+    ]
 }
 
 fn encryption() -> House {
@@ -33,12 +42,12 @@ fn encryption() -> House {
             a.ask_for("SSL");
             a.packet("SSLRequest", &80_877_103_u32.to_be_bytes());
             a.startup(&[("user", "app")]);
-            a.ready();
+            a.finish();
         })
         .talk("SSLRequest with a byte too many", |t| {
             let mut a = t.connect("a");
             a.packet("a long SSLRequest", &[4, 210, 22, 47, 0]);
-            a.end();
+            a.either();
         })
         .talk("a startup packet right behind SSLRequest", |t| {
             let mut a = t.connect("a");
@@ -52,7 +61,7 @@ fn encryption() -> House {
         .talk("TLS without asking", |t| {
             let mut a = t.connect("a");
             a.bytes("a ClientHello", b"\x16\x03\x01\x00\x10\x01\x00\x00\x0c\x03\x03");
-            a.end();
+            a.finish();
         })
         .talk("SSLRequest over the Unix socket", |t| {
             let mut a = t.connect_unix("a");
@@ -103,20 +112,18 @@ fn packets() -> House {
         house.talk(*name, move |t| {
             let mut a = t.connect("a");
             a.bytes(name, bytes);
-            a.ready();
+            a.finish();
         })
     })
 }
 
 fn names() -> House {
     let house = House::new("names", |ground| {
-        let port = ground.server.port();
         ground
             .setup()
             .user(&"u".repeat(63), "x")
             .user(&"u".repeat(64), "x")
             .user(&"u".repeat(127), "x")
-            .database(&format!("\"Quoted Name\" = host=127.0.0.1 port={port} dbname=app"))
     })
     .talk("database pgbouncer of no admin", |t| {
         let mut a = t.connect("a");
@@ -143,6 +150,25 @@ fn names() -> House {
             a.startup(&[("user", &user), ("database", &database)]);
             a.ready();
         })
+    })
+}
+
+fn odd_names() -> House {
+    House::new("odd-names", |ground| {
+        let port = ground.server.port();
+        ground
+            .setup()
+            .database(&format!("'Odd Name' = host=127.0.0.1 port={port} dbname=app"))
+            .user("odd user", "x")
+            .user("it's \"so\"", "x")
+    })
+    .since(1, 25)
+    .talk("of a database", |t| drop(t.login("a", "app", "Odd Name")))
+    .talk("of a database in another case", |t| drop(t.login("a", "app", "odd name")))
+    .talk("of users", |t| {
+        t.login("a", "odd user", "app");
+        t.login("b", "it's \"so\"", "app");
+        t.login("c", "APP", "app");
     })
 }
 
@@ -290,19 +316,22 @@ fn after_login() -> House {
         ("a Flush and a Sync", b"H\0\0\0\x04S\0\0\0\x04"),
         ("a Parse of nothing", b"P\0\0\0\x04"),
         ("a Bind of nothing", b"B\0\0\0\x04"),
-        ("a Describe of no kind", b"D\0\0\0\x06x\0"),
         ("a FunctionCall", b"F\0\0\0\x0e\0\0\x04\xd2\0\0\0\0\0\0"),
     ];
     let house =
         House::new("after-login", |ground| ground.setup().setting("pool_mode", "transaction"));
+    let house = house.talk("a Describe of no kind", |t| {
+        let mut a = t.app("a");
+        a.bytes("a Describe of no kind", b"D\0\0\0\x06x\0");
+        a.finish();
+    });
     cases.iter().fold(house, |house, &(name, bytes)| {
         house.talk(name, move |t| {
             let mut a = t.app("a");
             a.bytes(name, bytes);
-            a.silent();
             a.start("SELECT 1");
+            a.until(b'D');
             a.ready();
-            a.terminate();
         })
     })
 }

@@ -2,11 +2,11 @@
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use postgres_protocol::authentication::{md5_hash, sasl};
@@ -28,12 +28,20 @@ pub struct Talk<'a> {
     weir: &'a Weir,
     transcript: Transcript,
     log_start: usize,
+    /// Where its clients come from.
+    ports: RefCell<Vec<u16>>,
 }
 
 impl<'a> Talk<'a> {
     /// A talk with this pooler.
     pub fn new(ground: &'a Ground, weir: &'a Weir) -> Self {
-        Self { ground, weir, transcript: Transcript::default(), log_start: weir.log().len() }
+        Self {
+            ground,
+            weir,
+            transcript: Transcript::default(),
+            log_start: weir.log().len(),
+            ports: RefCell::default(),
+        }
     }
 
     /// What has been said. The order of ParameterStatus in a row is nobody's business.
@@ -67,6 +75,7 @@ impl<'a> Talk<'a> {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.set_nodelay(true).unwrap();
         let twin = socket.try_clone().unwrap();
+        self.ports.borrow_mut().push(socket.local_addr().unwrap().port());
         self.conn(name, Box::new(socket), Some(twin))
     }
 
@@ -166,21 +175,50 @@ impl<'a> Talk<'a> {
         });
     }
 
-    /// Waits for a line of the log with these words since the talk began, and writes down all that have them.
+    /// Waits until nobody but the console's users is there any more.
+    pub fn alone(&self) {
+        let mut console = Wire::tcp(self.weir.port(), "admin", "pgbouncer").unwrap();
+        wait::until("the clients to be gone", PATIENCE, || {
+            let rows = console.query("SHOW CLIENTS").unwrap();
+            (0..rows.rows.len()).all(|row| rows.get(row, "database") == "pgbouncer")
+        });
+    }
+
+    /// Takes back whatever a conversation may have paused.
+    pub fn resume(&self) {
+        let mut console = Wire::tcp(self.weir.port(), "admin", "pgbouncer").unwrap();
+        for command in ["RESUME", "RESUME app", "RESUME second", "ENABLE app"] {
+            drop(console.query(command));
+        }
+    }
+
+    /// Waits for a line of the log with these words since the talk began, about its clients or about nobody, and writes
+    /// down all such lines.
     pub fn log(&self, words: &str) {
-        let end = std::time::Instant::now() + Duration::from_secs(2);
+        let ports: Vec<_> = self.ports.borrow().iter().map(|port| format!(":{port} ")).collect();
+        self.log_of(words, |line| {
+            !line.contains(" S-0x")
+                && (!line.contains(" C-0x") || ports.iter().any(|port| line.contains(port)))
+        });
+    }
+
+    /// The same for lines about servers.
+    pub fn log_server(&self, words: &str) {
+        self.log_of(words, |line| line.contains(" S-0x"));
+    }
+
+    fn log_of(&self, words: &str, is_ours: impl Fn(&str) -> bool) {
+        let end = Instant::now() + PATIENCE / 10;
         loop {
             let log = self.weir.log();
-            let new = log.get(self.log_start..).unwrap_or_default();
-            let found: Vec<_> =
-                new.lines().filter(|line| line.contains(words)).filter_map(log_line).collect();
+            let new = log.get(self.log_start..).unwrap_or_default().lines();
+            let found = new.filter(|line| line.contains(words) && is_ours(line));
+            let mut found: Vec<_> = found.filter_map(log_line).collect();
             if !found.is_empty() {
-                for line in found {
-                    self.note(format!("log: {line}"));
-                }
-                return;
+                found.dedup();
+                return found.into_iter().for_each(|line| self.note(format!("log: {line}")));
             }
-            if std::time::Instant::now() > end {
+            if Instant::now() > end {
                 return self.note(format!("log: nothing of {words:?}"));
             }
             std::thread::sleep(Duration::from_millis(10));
@@ -223,8 +261,11 @@ impl Conn {
         self.transcript.borrow_mut().push(Line::new(format!("{}{sign} {what}", self.name)));
     }
 
-    /// Sends bytes, which are called `what`.
+    /// Sends bytes, which are called `what`; nothing when the other side is known to have closed.
     pub fn bytes(&mut self, what: &str, bytes: &[u8]) {
+        if self.ended {
+            return;
+        }
         self.write_down('>', what);
         // The other side may have closed already: what it said before is read afterwards.
         if let Some(socket) = &mut self.socket {
@@ -443,6 +484,12 @@ impl Conn {
         };
         self.input.clear();
         self.write_down('<', &what);
+    }
+
+    /// Says that nothing more will come, and reads until the other side closes. So one that waits for more closes, too.
+    pub fn finish(&mut self) {
+        let _ = self.tcp.as_ref().unwrap().shutdown(Shutdown::Write);
+        self.end();
     }
 
     /// Reads until the other side closes.

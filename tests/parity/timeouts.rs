@@ -70,7 +70,7 @@ fn unreachable() -> House {
     .talk("a login", |t| {
         t.login("a", "app", "app");
         t.log("closing because: query_wait_timeout");
-        t.log("closing because: connect failed");
+        t.log_server("closing because");
     })
 }
 
@@ -229,7 +229,7 @@ fn server_idle() -> House {
         let mut a = t.app("a");
         a.query("SELECT 1");
         t.wait_show("SHOW POOLS", "sv_idle", "0");
-        t.log("closing because: server");
+        t.log_server("closing because");
         a.query("SELECT 2");
     })
 }

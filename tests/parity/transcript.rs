@@ -227,6 +227,8 @@ pub fn normalised(text: &str) -> String {
         } else if bare.ends_with("/bouncer") {
             let (head, _) = bare.split_once('=').unwrap_or(("", ""));
             format!("{head}=VERSION/bouncer")
+        } else if bare.starts_with("1.") && text.contains("DataRow PgBouncer") {
+            "VERSION".to_owned()
         } else {
             return word.to_owned();
         };
@@ -235,18 +237,18 @@ pub fn normalised(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A line of the log, less time, process number and pointer; `None` for what is none.
+/// A line of the log, less time, process number, and whom it is about; `None` for what is none.
 pub fn log_line(line: &str) -> Option<String> {
     // 2026-11-25 21:40:00.123 UTC [42] LOG C-0x55...: app/app@127.0.0.1:40000 login attempt: ...
     let (_, rest) = line.split_once("] ")?;
     let (level, rest) = rest.split_once(' ')?;
-    let mut text = rest.to_owned();
     for kind in ["C-", "S-"] {
         if let Some(after) = rest.strip_prefix(kind)
             && let Some((_, words)) = after.split_once(": ")
+            && let Some((_, words)) = words.split_once(' ')
         {
-            text = format!("{kind}: {words}");
+            return Some(format!("{level} {kind} {}", normalised(words)));
         }
     }
-    Some(format!("{level} {}", normalised(&text)))
+    Some(format!("{level} {}", normalised(rest)))
 }
