@@ -35,10 +35,10 @@ pub struct WeirSetup {
     program: Program,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Program {
     Pgweir,
-    Pgbouncer,
+    Pgbouncer(PathBuf),
 }
 
 impl WeirSetup {
@@ -64,8 +64,13 @@ impl WeirSetup {
     }
 
     /// pgbouncer instead of pgweir, on the same configuration less `http_listen`.
-    pub fn pgbouncer(mut self) -> Self {
-        self.program = Program::Pgbouncer;
+    pub fn pgbouncer(self) -> Self {
+        self.pgbouncer_at(&pgbouncer())
+    }
+
+    /// A certain pgbouncer.
+    pub fn pgbouncer_at(mut self, program: &Path) -> Self {
+        self.program = Program::Pgbouncer(program.to_owned());
         self
     }
 
@@ -184,8 +189,8 @@ impl WeirSetup {
     }
 
     fn program(&self, home: &Home) -> PathBuf {
-        if self.program == Program::Pgbouncer {
-            return pgbouncer();
+        if let Program::Pgbouncer(program) = &self.program {
+            return program.clone();
         }
         let program = pgweir();
         if service_can_run(&program) {

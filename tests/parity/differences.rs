@@ -1,13 +1,16 @@
 //! Every difference between pgbouncer and pgweir that the conversations show, and why it may be.
 //!
-//! Beside this list only one thing may differ: errors of pgweir's own have PostgreSQL's field `V` and may have a DETAIL
-//! and a HINT, where pgbouncer has severity, SQLSTATE and text (better: `psql` and drivers show them).
+//! Beside this list only this may differ:
+//! - Errors of pgweir's own have PostgreSQL's field `V` and may have a DETAIL and a HINT, where pgbouncer has severity,
+//!   SQLSTATE and text (better: `psql` and drivers show them).
+//! - The order of ParameterStatus in a row, and which database and user the head of a line in the log names (pgbouncer
+//!   knows either later).
+//! - Age. pgweir is measured by pgbouncer 1.25.2, and the one beside may be older: where 1.18 does otherwise, or cannot
+//!   at all, what 1.25.2 said stands in `recorded.json`, and pgweir is compared with that.
 
 /// What kind of difference it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The pgbouncer beside is older than the one that pgweir is measured by, 1.25.2, which does as pgweir.
-    Age,
     /// Deliberate: who relied on pgbouncer's way loses nothing.
     Better,
     /// Deliberate: neither is better.

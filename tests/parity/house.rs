@@ -1,7 +1,8 @@
 //! A house: one configuration, under which both poolers run, and the conversations held there.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
@@ -20,19 +21,22 @@ pub struct Ground {
     /// Who signs certificates.
     pub authority: Authority,
     /// The pgbouncer beside.
+    pub pgbouncer: PathBuf,
+    /// Its version.
     pub version: Version,
 }
 
 impl Ground {
     /// Starts the server.
-    pub fn new(version: Version) -> Self {
+    pub fn new(pgbouncer: &Path) -> Self {
+        let (pgbouncer, version) = (pgbouncer.to_owned(), version(pgbouncer));
         let server = Setup::new()
             .setting("max_connections", 300)
             .sql("CREATE ROLE other LOGIN; CREATE ROLE md5er LOGIN; CREATE ROLE scrammer LOGIN")
             .database("second")
             .sql("CREATE TABLE kept (n int); GRANT ALL ON kept TO PUBLIC")
             .start();
-        Self { server, authority: Authority::new(), version }
+        Self { server, authority: Authority::new(), pgbouncer, version }
     }
 
     /// A setup with the database `app`, and the users that most conversations need.
@@ -106,12 +110,6 @@ impl House {
         self.conversations.iter().map(|(name, ..)| &name[..])
     }
 
-    /// Names of the conversations that a pgbouncer of this version can hold.
-    pub fn said_by(&self, version: Version) -> Vec<String> {
-        let known = self.conversations.iter().filter(|(_, since, _)| *since <= version);
-        known.map(|(name, ..)| name.clone()).collect()
-    }
-
     /// Keeps the conversations whose name has this part.
     pub fn keep(&mut self, part: &str) {
         self.conversations.retain(|(name, ..)| name.contains(part));
@@ -124,7 +122,8 @@ impl House {
         }
         let setup = || (self.setup)(ground);
         let ours = setup().start();
-        let theirs = (ground.version >= self.since).then(|| setup().pgbouncer().start());
+        let theirs =
+            (ground.version >= self.since).then(|| setup().pgbouncer_at(&ground.pgbouncer).start());
         let hold = |weir: &Weir, script: &Script| {
             let mut talk = Talk::new(ground, weir);
             let ended = catch_unwind(AssertUnwindSafe(|| script(&mut talk)));
@@ -170,5 +169,14 @@ pub fn tls_client(ground: &Ground, user: Option<&str>) -> Arc<rustls::ClientConf
     })
 }
 
-/// Recorded transcripts, by name.
-pub type Recorded = HashMap<String, Vec<Line>>;
+/// Major and minor number of a pgbouncer.
+fn version(program: &Path) -> Version {
+    let output = Command::new(program).arg("--version").output().unwrap().stdout;
+    let output = String::from_utf8(output).unwrap();
+    let numbers = output.strip_prefix("PgBouncer ").and_then(|rest| rest.split_whitespace().next());
+    let mut numbers = numbers.unwrap_or_default().split('.').filter_map(|part| part.parse().ok());
+    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
+        panic!("{}: no version in {output:?}", program.display())
+    };
+    (major, minor)
+}

@@ -3,14 +3,13 @@
 //!
 //! A *house* is one configuration and the conversations held under it; each area has a file of houses. What may
 //! differ is listed in `differences.rs`, and nowhere else. A rule there that explains nothing any more fails the test.
-//! Conversations about what came after the pgbouncer at hand (Debian's 1.18) are compared with what 1.25.2 said in
-//! them, `recorded.json`.
+//! Where the pgbouncer at hand is older than the one that pgweir is measured by, what that one said is in `recorded.json`.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `PGWEIR_PGBOUNCER` | the pgbouncer to compare with; default the one on `PATH` |
+//! | `PGWEIR_PGBOUNCER` | the pgbouncer to compare with, 1.18 or 1.25; default the one on `PATH` |
 //! | `PARITY` | holds only conversations with this in their name, and prints all that was said |
-//! | `PARITY_RECORD` | writes `recorded.json` anew; takes a pgbouncer of 1.25 |
+//! | `PARITY_RECORD` | a pgbouncer 1.25: writes `recorded.json` anew, beside one of 1.18 |
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "a test may read the clock")]
 #![allow(unreachable_pub, reason = "a test is no library")]
@@ -34,22 +33,27 @@ mod transcript;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::{env, fs, thread};
 
 use serde_json::Value;
 
 use compare::{Used, compare};
-use differences::{CODES, Class, RULES};
-use house::{Ground, House, Recorded, Said, Version};
+use differences::{CODES, RULES};
+use house::{Ground, House, Said, Version};
 use transcript::Line;
 
 /// Houses that are open at the same time: most of them wait for a timeout most of the time.
 const AT_ONCE: usize = 6;
 
-/// The pgbouncer that the class `Age` is about.
+/// The pgbouncer that pgweir is measured by.
+const NEW: Version = (1, 25);
+
+/// What Debian 12 has.
 const OLD: Version = (1, 18);
+
+/// Transcripts by the name of their conversation.
+type Recorded = BTreeMap<String, Vec<Line>>;
 
 fn houses() -> Vec<House> {
     let areas = [
@@ -71,22 +75,32 @@ fn every_conversation_goes_as_with_pgbouncer_or_a_rule_says_why_not() {
         eprintln!("SKIPPED: pgbouncer is not installed; `make setup` does what apt has");
         return;
     };
-    let version = version(&program);
     let only = env::var("PARITY").ok();
-    let mut houses = houses();
-    if let Some(only) = &only {
-        houses.iter_mut().for_each(|house| house.keep(only));
-    }
-    let names: Vec<_> = houses.iter().flat_map(House::names).map(str::to_owned).collect();
+    let houses = || {
+        let mut houses = houses();
+        let keep = |house: &mut House| house.keep(only.as_deref().unwrap_or_default());
+        houses.iter_mut().for_each(keep);
+        houses
+    };
+    let names: Vec<_> = houses().iter().flat_map(House::names).map(str::to_owned).collect();
     let distinct: HashSet<_> = names.iter().collect();
     assert_eq!(distinct.len(), names.len(), "two conversations of one name");
 
-    let said = hold(houses, &Ground::new(version));
-    if env::var_os("PARITY_RECORD").is_some() {
-        return record(&said);
+    let ground = Ground::new(&program);
+    let version = ground.version;
+    if version != OLD && version != NEW {
+        eprintln!(
+            "SKIPPED: what may differ is known for pgbouncer {OLD:?} and {NEW:?}, not {version:?}"
+        );
+        return;
+    }
+    let said = hold(houses(), &ground);
+    if let Some(program) = env::var_os("PARITY_RECORD") {
+        let new = hold(houses(), &Ground::new(Path::new(&program)));
+        return record(&said, &new);
     }
     let (complaints, used) = judge(&said, version, only.is_some());
-    let stale = if only.is_some() { String::new() } else { stale(&used, version) };
+    let stale = if only.is_some() { String::new() } else { stale(&used) };
     let differ = complaints.matches("\n== ").count();
     eprintln!("{} conversations beside pgbouncer {version:?}", said.len());
     assert!(
@@ -118,25 +132,35 @@ fn hold(mut houses: Vec<House>, ground: &Ground) -> Vec<Said> {
 
 /// What no rule explains, and which rules were of use.
 fn judge(said: &[Said], version: Version, show: bool) -> (String, Used) {
-    let recorded = recorded();
+    let recorded = if version == NEW { Recorded::new() } else { recorded() };
     let (mut complaints, mut used) = (String::new(), Used::default());
     for Said { name, theirs, ours } in said {
-        let theirs = theirs.as_ref().or_else(|| recorded.get(name));
+        let by_new = recorded.get(name);
+        let measure = by_new.or(theirs.as_ref());
         if show {
-            print(name, "pgbouncer", theirs.map_or(&[], |lines| &lines[..]));
+            print(name, "pgbouncer", measure.map_or(&[], |lines| &lines[..]));
             print(name, "pgweir", ours);
         }
-        let complaint = match theirs {
-            Some(theirs) => compare(name, theirs, ours, &mut used),
-            None => {
-                format!("  pgbouncer {version:?} does not know of it, and nothing is recorded\n")
-            }
+        let mut complaint = match measure {
+            Some(measure) => compare(name, measure, ours, &mut used),
+            None => "  the old pgbouncer cannot, and nothing is recorded\n".to_owned(),
         };
+        if let (Some(old), Some(new)) = (theirs, by_new)
+            && !differ(old, new)
+        {
+            complaint.push_str("  recorded, though the old pgbouncer says the same\n");
+        }
         if !complaint.is_empty() {
             let _ = write!(complaints, "\n== {name}\n{complaint}");
         }
     }
     (complaints, used)
+}
+
+/// Whether two pgbouncers said different things.
+fn differ(old: &[Line], new: &[Line]) -> bool {
+    let said = |line: &Line| (line.text.clone(), line.field('C').map(str::to_owned));
+    !old.iter().map(said).eq(new.iter().map(said))
 }
 
 fn print(name: &str, who: &str, lines: &[Line]) {
@@ -146,14 +170,14 @@ fn print(name: &str, who: &str, lines: &[Line]) {
     }
 }
 
-/// Rules that explained nothing. Those of `Age` need the old one beside.
-fn stale(used: &Used, version: Version) -> String {
+/// Rules that explained nothing.
+fn stale(used: &Used) -> String {
     let mut stale = String::new();
     for (number, rule) in RULES.iter().enumerate() {
         for (which, change) in rule.changes.iter().enumerate() {
-            let known = rule.class != Class::Age || version == OLD;
-            if known && !used.changes.contains(&(number, which)) {
-                let _ = writeln!(stale, "{:?} explains nothing any more by {change:?}", rule.what);
+            if !used.changes.contains(&(number, which)) {
+                let (what, why) = (rule.what, rule.why);
+                let _ = writeln!(stale, "{what:?} ({why}) explains nothing any more by {change:?}");
             }
         }
     }
@@ -161,18 +185,6 @@ fn stale(used: &Used, version: Version) -> String {
         let _ = writeln!(stale, "nobody was told {pattern:?} with SQLSTATE {code}");
     }
     stale
-}
-
-/// Major and minor number of a pgbouncer.
-fn version(program: &Path) -> Version {
-    let output = Command::new(program).arg("--version").output().unwrap().stdout;
-    let output = String::from_utf8(output).unwrap();
-    let numbers = output.strip_prefix("PgBouncer ").and_then(|rest| rest.split_whitespace().next());
-    let mut numbers = numbers.unwrap_or_default().split('.').filter_map(|part| part.parse().ok());
-    let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else {
-        panic!("{}: no version in {output:?}", program.display())
-    };
-    (major, minor)
 }
 
 // ---- what 1.25.2 said ----
@@ -188,14 +200,14 @@ fn recorded() -> Recorded {
     all.into_iter().map(|(name, said)| (name, lines(said))).collect()
 }
 
-/// Writes down what a new pgbouncer said where the old one has nothing to say.
-fn record(said: &[Said]) {
-    let of_old: HashSet<_> = houses().iter().flat_map(|house| house.said_by(OLD)).collect();
-    let new = said.iter().filter(|said| !of_old.contains(&said.name));
-    let lines = |said: &Said| {
-        let theirs = said.theirs.as_ref().expect("pgbouncer is too old for it");
-        theirs.iter().map(Line::to_json).collect()
-    };
-    let all: BTreeMap<&str, Vec<Value>> = new.map(|said| (&said.name[..], lines(said))).collect();
+/// Writes down what the new pgbouncer said where the old one says something else, or cannot.
+fn record(old: &[Said], new: &[Said]) {
+    let mut all = BTreeMap::new();
+    for (old, new) in old.iter().zip(new) {
+        let said = new.theirs.as_ref().expect("pgbouncer is too old to be recorded");
+        if old.theirs.as_ref().is_none_or(|old| differ(old, said)) {
+            all.insert(&new.name, said.iter().map(Line::to_json).collect::<Vec<_>>());
+        }
+    }
     fs::write(recorded_file(), serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
 }

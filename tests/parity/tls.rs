@@ -119,7 +119,7 @@ fn hba() -> House {
             .hba("host app app 127.0.0.1/32 trust")
             .hba("host app other 127.0.0.0/8 reject")
             .hba("host app md5er 127.0.0.1 255.255.255.255 md5")
-            .hba("host app scrammer all scram-sha-256")
+            .hba("host app scrammer 127.0.0.1/32 scram-sha-256")
             .hba("host second scrammer 127.0.0.1/32 password")
             .hba("host app stats 10.0.0.0/8 trust")
             .hba("hostssl second app 127.0.0.1/32 trust")

@@ -66,7 +66,7 @@ pub fn lines(who: &str, tag: u8, body: &[u8]) -> Vec<Line> {
         b'S' => format!("ParameterStatus {}={}", body.text(), body.text()),
         b'K' => format!("BackendKeyData of {} bytes", body.0.len()),
         b'Z' => format!("ReadyForQuery {}", char::from(body.byte())),
-        b'E' | b'N' => return vec![told(who, tag, &mut body)],
+        b'E' | b'N' => return told(who, tag, &mut body),
         b'T' => {
             more = (0..body.short()).map(|_| column(&mut body)).collect();
             "RowDescription".to_owned()
@@ -168,7 +168,7 @@ fn row(body: &mut Body<'_>) -> Vec<String> {
         .collect()
 }
 
-fn told(who: &str, tag: u8, body: &mut Body<'_>) -> Line {
+fn told(who: &str, tag: u8, body: &mut Body<'_>) -> Vec<Line> {
     let (mut severity, mut message, mut fields) = (String::new(), String::new(), Fields::new());
     while body.0.len() > 1 {
         match (body.byte(), body.text()) {
@@ -180,7 +180,13 @@ fn told(who: &str, tag: u8, body: &mut Body<'_>) -> Line {
         }
     }
     let kind = if tag == b'E' { "ErrorResponse" } else { "NoticeResponse" };
-    Line { text: format!("{who}< {kind} {severity}: {message}"), fields: Some(fields) }
+    // SHOW HELP has its lines in DETAIL.
+    let at = fields.iter().position(|(tag, _)| *tag == 'D' && message == "Console usage");
+    let help = at.map(|at| fields.remove(at).1).unwrap_or_default();
+    let text = format!("{who}< {kind} {severity}: {message}");
+    let mut lines = vec![Line { text, fields: Some(fields) }];
+    lines.extend(help.lines().map(|line| Line::new(format!("{who}<   {}", line.trim()))));
+    lines
 }
 
 /// Reads what may be too short: what is missing reads as nothing.
