@@ -11,6 +11,8 @@ use crate::transcript::{Fields, Line};
 pub struct Used {
     /// Number of the rule, number of its change.
     pub changes: HashSet<(usize, usize)>,
+    /// Number of the rule, number of the pattern that it was seen in.
+    pub places: HashSet<(usize, usize)>,
     /// Texts whose SQLSTATE is another.
     pub codes: HashSet<&'static str>,
 }
@@ -32,7 +34,8 @@ pub fn compare(name: &str, theirs: &[Line], ours: &[Line], used: &mut Used) -> S
             Hunk::Differs(left, right) => {
                 let mut explained = Vec::new();
                 if explain(name, left, right, &mut explained) {
-                    used.changes.extend(explained);
+                    used.changes.extend(explained.iter().map(|(rule, _, change)| (*rule, *change)));
+                    used.places.extend(explained.iter().map(|(rule, place, _)| (*rule, *place)));
                     continue;
                 }
                 for line in &before[before.len().saturating_sub(3)..] {
@@ -93,17 +96,20 @@ fn hunks<'a>(left: &'a [Line], right: &'a [Line]) -> Vec<Hunk<'a>> {
 }
 
 /// Whether rules explain all of a hunk, one after the other.
-fn explain(name: &str, left: &[Line], right: &[Line], explained: &mut Vec<(usize, usize)>) -> bool {
+fn explain(
+    name: &str,
+    left: &[Line],
+    right: &[Line],
+    explained: &mut Vec<(usize, usize, usize)>,
+) -> bool {
     if left.is_empty() && right.is_empty() {
         return true;
     }
     for (number, rule) in RULES.iter().enumerate() {
-        if !rule.on.iter().any(|on| glob(on, name)) {
-            continue;
-        }
+        let Some(place) = rule.on.iter().position(|on| glob(on, name)) else { continue };
         for (which, change) in rule.changes.iter().enumerate() {
             let Some((left, right)) = applied(change, left, right) else { continue };
-            explained.push((number, which));
+            explained.push((number, place, which));
             if explain(name, left, right, explained) {
                 return true;
             }

@@ -358,7 +358,7 @@ fn control() -> House {
             let (mut a, mut c) = (t.app("a"), t.console("c"));
             a.query("SELECT 1");
             c.query("PAUSE app");
-            c.show("SHOW DATABASES", &["name", "paused"]);
+            c.rows("SHOW DATABASES", &["name", "paused"]);
             a.start("SELECT 2");
             t.wait_show("SHOW POOLS", "cl_waiting", "1");
             let mut b = t.login("b", "app", "second");
@@ -413,7 +413,7 @@ fn control() -> House {
             t.login("b", "app", "app");
             t.login("u", "nobody", "app");
             t.log("closing because: database");
-            c.show("SHOW DATABASES", &["name", "disabled"]);
+            c.rows("SHOW DATABASES", &["name", "disabled"]);
             c.query("ENABLE app");
             t.login("d", "app", "app");
         })
@@ -446,7 +446,7 @@ fn kill() -> House {
             a.end();
             b.end();
             t.log("closing because: database removed");
-            c.show("SHOW DATABASES", &["name", "paused"]);
+            c.rows("SHOW DATABASES", &["name", "paused"]);
             c.query("RESUME");
             c.query("RESUME app");
             t.login("d", "app", "app").query("SELECT 1");
@@ -459,16 +459,16 @@ fn kill() -> House {
             a.end();
             c.query("RESUME app");
         })
-        .talk("KILL of all", |t| {
+        .talk_since((1, 25), "KILL of all", |t| {
             let (mut a, mut c) = (t.app("a"), t.console("c"));
             a.query("SELECT 1");
             c.query("KILL");
             a.end();
-            c.show("SHOW DATABASES", &["name", "paused"]);
+            c.rows("SHOW DATABASES", &["name", "paused"]);
             c.query("RESUME");
             c.query("RESUME app");
             c.query("RESUME second");
-            c.show("SHOW DATABASES", &["name", "paused"]);
+            c.rows("SHOW DATABASES", &["name", "paused"]);
             t.resume();
         })
         .talk_since((1, 24), "KILL_CLIENT", |t| {

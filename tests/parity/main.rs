@@ -39,7 +39,7 @@ use std::{env, fs, thread};
 use serde_json::Value;
 
 use compare::{Used, compare};
-use differences::{CODES, RULES};
+use differences::{CODES, RULES, Rule};
 use house::{Ground, House, Said, Version};
 use transcript::Line;
 
@@ -176,8 +176,16 @@ fn stale(used: &Used) -> String {
     for (number, rule) in RULES.iter().enumerate() {
         for (which, change) in rule.changes.iter().enumerate() {
             if !used.changes.contains(&(number, which)) {
-                let (what, why) = (rule.what, rule.why);
-                let _ = writeln!(stale, "{what:?} ({why}) explains nothing any more by {change:?}");
+                let Rule { class, what, why, .. } = rule;
+                let _ =
+                    writeln!(stale, "{class:?} {what:?} ({why}): nothing is seen of {change:?}");
+            }
+        }
+    }
+    for (number, rule) in RULES.iter().enumerate() {
+        for (which, on) in rule.on.iter().enumerate() {
+            if !used.places.contains(&(number, which)) {
+                let _ = writeln!(stale, "{:?}: nothing is seen of it in {on:?}", rule.what);
             }
         }
     }

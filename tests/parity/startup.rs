@@ -41,8 +41,7 @@ fn encryption() -> House {
             let mut a = t.connect("a");
             a.ask_for("SSL");
             a.packet("SSLRequest", &80_877_103_u32.to_be_bytes());
-            a.startup(&[("user", "app")]);
-            a.finish();
+            a.either();
         })
         .talk("SSLRequest with a byte too many", |t| {
             let mut a = t.connect("a");
@@ -314,22 +313,29 @@ fn after_login() -> House {
         ("CopyFail", b"f\0\0\0\x05\0"),
         ("a Sync", b"S\0\0\0\x04"),
         ("a Flush and a Sync", b"H\0\0\0\x04S\0\0\0\x04"),
-        ("a Parse of nothing", b"P\0\0\0\x04"),
-        ("a Bind of nothing", b"B\0\0\0\x04"),
         ("a FunctionCall", b"F\0\0\0\x0e\0\0\x04\xd2\0\0\0\0\0\0"),
     ];
     let house =
         House::new("after-login", |ground| ground.setup().setting("pool_mode", "transaction"));
+    let broken: &[(&str, &[u8])] =
+        &[("a Parse of nothing", b"P\0\0\0\x04"), ("a Bind of nothing", b"B\0\0\0\x04")];
+    let house = broken.iter().fold(house, |house, (name, bytes)| {
+        house.talk_since((1, 25), *name, |t| {
+            let mut a = t.app("a");
+            a.bytes(name, bytes);
+            a.end();
+        })
+    });
     let house = house.talk("a Describe of no kind", |t| {
         let mut a = t.app("a");
-        a.bytes("a Describe of no kind", b"D\0\0\0\x06x\0");
-        a.finish();
+        a.bytes("a Describe of no kind, Sync", b"D\0\0\0\x06x\0S\0\0\0\x04");
+        a.ready();
     });
     cases.iter().fold(house, |house, &(name, bytes)| {
         house.talk(name, move |t| {
             let mut a = t.app("a");
-            a.bytes(name, bytes);
-            a.start("SELECT 1");
+            let all = [bytes, &b"Q\0\0\0\x0dSELECT 1\0"[..]].concat();
+            a.bytes(&format!("{name}, Query"), &all);
             a.until(b'D');
             a.ready();
         })

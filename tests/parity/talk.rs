@@ -171,7 +171,8 @@ impl<'a> Talk<'a> {
     /// Waits until a query of the server as superuser gives this.
     pub fn wait_server(&self, sql: &str, value: &str) {
         wait::until(&format!("{value} of {sql}"), PATIENCE, || {
-            self.server().query(sql).one() == value
+            let rows = self.server().query(sql).rows;
+            rows.first().and_then(|row| row[0].as_deref()) == Some(value)
         });
     }
 
@@ -405,21 +406,35 @@ impl Conn {
 
     /// Runs a console command; writes down all columns, and of the rows these ones.
     pub fn show(&mut self, sql: &str, columns: &[&str]) {
+        self.table(sql, columns, true);
+    }
+
+    /// The same without the columns.
+    pub fn rows(&mut self, sql: &str, columns: &[&str]) {
+        self.table(sql, columns, false);
+    }
+
+    fn table(&mut self, sql: &str, columns: &[&str], heads: bool) {
         self.start(sql);
         let mut all = Vec::new();
         loop {
             let before = self.transcript.borrow().len();
             let Some((tag, body)) = self.next() else { return };
             match tag {
-                b'T' => all = names(&body),
+                b'T' => {
+                    all = names(&body);
+                    if !heads {
+                        self.transcript.borrow_mut().truncate(before);
+                    }
+                }
                 b'D' => {
                     self.transcript.borrow_mut().truncate(before);
                     if columns.is_empty() {
                         continue;
                     }
                     let values = values(&body);
-                    let shown =
-                        all.iter().zip(&values).filter(|(name, _)| columns.contains(&&name[..]));
+                    let shown = all.iter().zip(&values);
+                    let shown = shown.filter(|(name, _)| columns.contains(&&name[..]));
                     let shown: Vec<_> =
                         shown.map(|(name, value)| format!("{name}={value}")).collect();
                     self.write_down('<', &format!("  row {}", shown.join(" ")));
@@ -463,13 +478,16 @@ impl Conn {
         }
     }
 
-    /// Reads a message, or the byte that answers a request for encryption, and all up to the end.
+    /// Says that nothing more will come, and reads the byte that answers a request for encryption, or else all up to
+    /// the end.
     pub fn either(&mut self) {
+        let _ = self.tcp.as_ref().unwrap().shutdown(Shutdown::Write);
         while self.input.is_empty() && self.receive() {}
         if matches!(self.input.first(), Some(b'S' | b'N')) && self.input.get(1) != Some(&0) {
             self.one_byte();
+        } else {
+            self.end();
         }
-        self.end();
     }
 
     /// Reads to the end, and writes down whether anything came that is no message: an alert of TLS.

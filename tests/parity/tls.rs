@@ -49,7 +49,7 @@ fn allowed() -> House {
             a.packet("SSLRequest", &80_877_103_u32.to_be_bytes());
             a.either();
         })
-        .talk("no TLS after all", |t| {
+        .talk_since((1, 25), "no TLS after all", |t| {
             let mut a = t.connect("a");
             a.ask_for("SSL");
             a.startup(&[("user", "app")]);
