@@ -78,6 +78,11 @@ pub const CODES: &[(&str, &str)] = &[
     ("ErrorResponse FATAL: database \"app\" is disabled", "57P03"),
     ("ErrorResponse FATAL: client_idle_timeout", "57P05"),
     ("ErrorResponse FATAL: bouncer config error", "F0000"),
+    ("ErrorResponse FATAL: unix socket login rejected", "28000"),
+    ("ErrorResponse FATAL: server login has been failing, cached error: *", "08001"),
+    ("ErrorResponse FATAL: database configuration changed", "57P01"),
+    ("ErrorResponse FATAL: pooler is shutting down", "57P03"),
+    ("ErrorResponse FATAL: server shutting down", "57P01"),
 ];
 
 /// All else.
@@ -299,11 +304,16 @@ pub const RULES: &[Rule] = &[
         what: "a server's last words are the last",
         why: "the client has been told why in PostgreSQL's words; a second FATAL hides them in some drivers",
         on: &[
+            "lost/and comes back",
             "ends/*",
             "session/COPY in with a query amid",
             "transaction/COPY in with a query amid",
         ],
         changes: &[
+            (
+                &["log: LOG S- closing because: server conn crashed? (age=AGE)"],
+                &["log: LOG S- closing because: idle server got dirty (age=AGE)"],
+            ),
             (&["a< ErrorResponse FATAL: server conn crashed?"], &[]),
             (
                 &["log: LOG C- closing because: server conn crashed? (age=AGE)"],
@@ -416,7 +426,11 @@ pub const RULES: &[Rule] = &[
         class: Class::Different,
         what: "in statement mode the answer to what began a transaction comes before the refusal",
         why: "pgbouncer withholds it if it arrives in one piece; the connection ends either way",
-        on: &["statement/BEGIN*", "statement/START TRANSACTION READ ONLY"],
+        on: &[
+            "statement/BEGIN*",
+            "statement/START TRANSACTION READ ONLY",
+            "pool-modes/of all others",
+        ],
         changes: &[
             (&[], &["a< CommandComplete *"]),
             (
@@ -469,10 +483,7 @@ pub const RULES: &[Rule] = &[
         what: "who may not replicate is told so",
         why: "in PostgreSQL's words",
         on: &["replication/of one who may not"],
-        changes: &[(
-            &["a< ErrorResponse FATAL: login failed"],
-            &["a< ErrorResponse FATAL: must be superuser or replication role to start walsender"],
-        )],
+        changes: &[(&["a< ErrorResponse FATAL: login failed"], &["a< ErrorResponse FATAL: *"])],
     },
     Rule {
         class: Class::Better,
@@ -547,9 +558,10 @@ pub const RULES: &[Rule] = &[
         class: Class::Bug,
         what: "console commands are logged otherwise",
         why: "admin.md has `X command issued` and `X 'db' command issued`",
-        on: &["settings/RELOAD is logged", "settings/every command is logged"],
+        on: &["settings/RELOAD is logged", "settings/every command is logged", "shutdown/at once"],
         changes: &[
             (&["log: LOG RELOAD command issued"], &["log: LOG console, admin: RELOAD"]),
+            (&["log: LOG SHUTDOWN command issued"], &["log: LOG console, admin: SHUTDOWN"]),
             (
                 &["log: LOG PAUSE 'app' command issued", REST],
                 &["log: LOG console, admin: PAUSE app", REST],
@@ -578,27 +590,31 @@ pub const RULES: &[Rule] = &[
         class: Class::Better,
         what: "pgweir's own settings are in SHOW CONFIG",
         why: "and those of pgbouncer 1.26",
-        on: &["show/CONFIG", "rights/a stats user says \"SHOW CONFIG\""],
+        on: &[
+            "show/CONFIG",
+            "settings/defaults, and what RELOAD may change",
+            "rights/a stats user says \"SHOW CONFIG\"",
+        ],
         changes: &[
-            (&[], &["c<   row key=causal_reads"]),
-            (&[], &["c<   row key=discover_interval"]),
-            (&[], &["c<   row key=failover_timeout"]),
-            (&[], &["c<   row key=http_listen"]),
-            (&[], &["c<   row key=max_replica_lag"]),
-            (&[], &["c<   row key=prepare_unnamed"]),
-            (&[], &["c<   row key=replica_fallback"]),
-            (&[], &["c<   row key=route_reads"]),
-            (&[], &["c<   row key=slow_start"]),
-            (&[], &["c<   row key=split_brain"]),
-            (&[], &["c<   row key=topology_interval"]),
-            (&[], &["c<   row key=topology_state_file"]),
-            (&[], &["c<   row key=topology_timeout"]),
-            (&[], &["c<   row key=topology_user"]),
-            (&[], &["c<   row key=workers"]),
-            (&[], &["c<   row key=zone"]),
-            (&[], &["c<   row key=login_notify_message"]),
-            (&[], &["c<   row key=pool_idle_timeout"]),
-            (&[], &["c<   row key=service_name"]),
+            (&[], &["c<   row key=causal_reads*"]),
+            (&[], &["c<   row key=discover_interval*"]),
+            (&[], &["c<   row key=failover_timeout*"]),
+            (&[], &["c<   row key=http_listen*"]),
+            (&[], &["c<   row key=max_replica_lag*"]),
+            (&[], &["c<   row key=prepare_unnamed*"]),
+            (&[], &["c<   row key=replica_fallback*"]),
+            (&[], &["c<   row key=route_reads*"]),
+            (&[], &["c<   row key=slow_start*"]),
+            (&[], &["c<   row key=split_brain*"]),
+            (&[], &["c<   row key=topology_interval*"]),
+            (&[], &["c<   row key=topology_state_file*"]),
+            (&[], &["c<   row key=topology_timeout*"]),
+            (&[], &["c<   row key=topology_user*"]),
+            (&[], &["c<   row key=workers*"]),
+            (&[], &["c<   row key=zone*"]),
+            (&[], &["c<   row key=login_notify_message*"]),
+            (&[], &["c<   row key=pool_idle_timeout*"]),
+            (&[], &["c<   row key=service_name*"]),
         ],
     },
     Rule {
@@ -612,14 +628,22 @@ pub const RULES: &[Rule] = &[
         class: Class::Different,
         what: "the console's own database stands last",
         why: "pgbouncer sorts it among the others",
-        on: &["show/DATABASES", "control/*", "kill/KILL of *"],
-        changes: &[(&["c<   row name=pgbouncer *"], &[]), (&[], &["c<   row name=pgbouncer *"])],
+        on: &[
+            "reload-settings/*",
+            "states/active, waiting, idle",
+            "show/DATABASES",
+            "control/*",
+            "kill/KILL of *",
+        ],
+        changes: &[(&["*<   row name=pgbouncer *"], &[]), (&[], &["*<   row name=pgbouncer *"])],
     },
     Rule {
         class: Class::Bug,
         what: "the console's own clients, pool, user and statistics are not shown",
         why: "pgbouncer counts its own database as any other",
         on: &[
+            "states/*",
+            "pool-modes/of the user before the entry's",
             "show/CLIENTS",
             "show/POOLS",
             "show/STATS*",
@@ -628,7 +652,9 @@ pub const RULES: &[Rule] = &[
         ],
         changes: &[
             (&["c<   row type=C user=admin database=pgbouncer *"], &[]),
-            (&["c<   row database=pgbouncer user=pgbouncer *"], &[]),
+            (&["*<   row database=pgbouncer user=pgbouncer *"], &[]),
+            (&["s<   row user=admin database=pgbouncer state=idle"], &[]),
+            (&["s<   row database=pgbouncer total_xact_count=* total_query_count=*"], &[]),
             (&["c<   row database=pgbouncer"], &[]),
             (&["c<   row name=pgbouncer *"], &[]),
             (&["c<   row "], &[]),
@@ -686,6 +712,7 @@ pub const RULES: &[Rule] = &[
         what: "SHOW VERSION names pgweir behind the version of pgbouncer that it stands for",
         why: "the beginning is what programs look at",
         on: &[
+            "reload-settings/*",
             "words/\"SHOW VERSION;\"",
             "words/two queries in one write",
             "max_client_conn/the console is exempt",
@@ -806,5 +833,86 @@ pub const RULES: &[Rule] = &[
                 ],
             ),
         ],
+    },
+    Rule {
+        class: Class::Better,
+        what: "clients are told that the pooler ends",
+        why: "pgbouncer just closes",
+        on: &["shutdown/at once", "shutdown-for-servers/*", "sigint/*"],
+        changes: &[(&[], &["a< ErrorResponse FATAL: server shutting down"])],
+    },
+    Rule {
+        class: Class::Bug,
+        what: "settings without effect",
+        why: "SHOW CONFIG is honest about it; pgbouncer changes them at RELOAD",
+        on: &["settings/defaults, and what RELOAD may change"],
+        changes: &[
+            (
+                &["c<   row key=auth_ldap_options default=* changeable=yes"],
+                &["c<   row key=auth_ldap_options default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=client_tls_dheparams default=* changeable=yes"],
+                &["c<   row key=client_tls_dheparams default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=conffile default=* changeable=yes"],
+                &["c<   row key=conffile default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=dns_zone_check_period default=* changeable=yes"],
+                &["c<   row key=dns_zone_check_period default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=peer_id default=* changeable=yes"],
+                &["c<   row key=peer_id default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=sbuf_loopcnt default=* changeable=yes"],
+                &["c<   row key=sbuf_loopcnt default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=suspend_timeout default=* changeable=yes"],
+                &["c<   row key=suspend_timeout default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=syslog default=* changeable=yes"],
+                &["c<   row key=syslog default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=syslog_facility default=* changeable=yes"],
+                &["c<   row key=syslog_facility default=* changeable=no"],
+            ),
+            (
+                &["c<   row key=syslog_ident default=* changeable=yes"],
+                &["c<   row key=syslog_ident default=* changeable=no"],
+            ),
+        ],
+    },
+    Rule {
+        class: Class::Different,
+        what: "a default that is none is NULL",
+        why: "pgbouncer has an empty text for some of them, and NULL for verbose",
+        on: &["settings/defaults, and what RELOAD may change"],
+        changes: &[
+            (
+                &["c<   row key=* default= changeable=*"],
+                &["c<   row key=* default=NULL changeable=*"],
+            ),
+            (
+                &["c<   row key=verbose default=NULL changeable=yes"],
+                &["c<   row key=verbose default=0 changeable=yes"],
+            ),
+        ],
+    },
+    Rule {
+        class: Class::Better,
+        what: "the default auth_query names schemas",
+        why: "no search_path can lead it astray",
+        on: &["settings/defaults, and what RELOAD may change"],
+        changes: &[(
+            &["c<   row key=auth_query default=SELECT rolname, *"],
+            &["c<   row key=auth_query default=SELECT a.rolname, *"],
+        )],
     },
 ];

@@ -15,6 +15,8 @@ pub fn houses() -> Vec<House> {
         prepared(),
         unprepared(),
         auth_query(),
+        broken_auth_query(),
+        auth_query_of_stranger(),
         any(),
         replication(),
     ]
@@ -337,6 +339,42 @@ fn auth_query() -> House {
         b.next();
         b.password("pw");
         b.end();
+    })
+}
+
+fn broken_auth_query() -> House {
+    House::new("broken-auth_query", |ground| {
+        ground
+            .setup()
+            .setting("auth_type", "plain")
+            .setting("auth_user", "app")
+            .setting("auth_query", "SELECT rolname FROM pg_roles WHERE rolname = $1")
+    })
+    .talk("with too few columns", |t| {
+        let mut a = t.connect("a");
+        a.startup(&[("user", "scrammer"), ("database", "app")]);
+        a.next();
+        a.password("pw");
+        a.end();
+        t.log("closing because");
+    })
+}
+
+fn auth_query_of_stranger() -> House {
+    House::new("mistaken-auth_query", |ground| {
+        ground
+            .setup()
+            .setting("auth_type", "plain")
+            .setting("auth_user", "app")
+            .setting("auth_query", "SELECT rolname, secret FROM nowhere WHERE rolname = $1")
+    })
+    .talk("over a table that is missing", |t| {
+        let mut a = t.connect("a");
+        a.startup(&[("user", "scrammer"), ("database", "app")]);
+        a.next();
+        a.password("pw");
+        a.end();
+        t.log("closing because");
     })
 }
 

@@ -32,8 +32,20 @@ impl Ground {
         let (pgbouncer, version) = (pgbouncer.to_owned(), version(pgbouncer));
         let server = Setup::new()
             .setting("max_connections", 300)
+            .setting("timezone", "Etc/UTC")
+            .setting("datestyle", "ISO, MDY")
+            .setting("lc_messages", "C")
             .sql("CREATE ROLE other LOGIN; CREATE ROLE md5er LOGIN; CREATE ROLE scrammer LOGIN")
             .database("second")
+            .database("own_a")
+            .database("own_b")
+            .sql("CREATE ROLE locked LOGIN PASSWORD 'right'; CREATE ROLE opened LOGIN PASSWORD 'right'")
+            .sql("CREATE ROLE nologin NOLOGIN")
+            .hba("host all locked 127.0.0.1/32 scram-sha-256")
+            .hba("host all opened 127.0.0.1/32 scram-sha-256")
+            .hba("host all all 127.0.0.1/32 trust")
+            .hba("host replication all 127.0.0.1/32 trust")
+            .hba("local all all trust")
             .sql("CREATE TABLE kept (n int); GRANT ALL ON kept TO PUBLIC")
             .start();
         Self { server, authority: Authority::new(), pgbouncer, version }
@@ -124,8 +136,8 @@ impl House {
         let ours = setup().start();
         let theirs =
             (ground.version >= self.since).then(|| setup().pgbouncer_at(&ground.pgbouncer).start());
-        let hold = |weir: &Weir, script: &Script| {
-            let mut talk = Talk::new(ground, weir);
+        let hold = |weir: &Weir, own: &'static str, script: &Script| {
+            let mut talk = Talk::new(ground, weir, own);
             let ended = catch_unwind(AssertUnwindSafe(|| script(&mut talk)));
             if let Err(panic) = ended {
                 let what = panic.downcast::<String>().map_or("?".to_owned(), |what| *what);
@@ -136,8 +148,8 @@ impl House {
         let both = |(name, since, script): &(String, Version, Script)| {
             let other = theirs.as_ref().filter(|_| ground.version >= *since);
             thread::scope(|scope| {
-                let other = other.map(|weir| scope.spawn(move || hold(weir, script)));
-                let ours = hold(&ours, script);
+                let other = other.map(|weir| scope.spawn(move || hold(weir, "own_a", script)));
+                let ours = hold(&ours, "own_b", script);
                 let theirs = other.map(|other| other.join().unwrap());
                 Said { name: name.clone(), theirs, ours }
             })

@@ -18,12 +18,15 @@
 mod common;
 mod compare;
 mod console;
+mod control;
 mod differences;
 mod ends;
 mod house;
 mod limits;
 mod logins;
 mod modes;
+mod reload;
+mod servers;
 mod startup;
 mod talk;
 mod timeouts;
@@ -60,6 +63,9 @@ fn houses() -> Vec<House> {
         timeouts::houses(),
         limits::houses(),
         console::houses(),
+        control::houses(),
+        servers::houses(),
+        reload::houses(),
         modes::houses(),
         logins::houses(),
         startup::houses(),

@@ -13,7 +13,7 @@ use postgres_protocol::authentication::{md5_hash, sasl};
 use postgres_protocol::message::frontend;
 
 use crate::common::wire::Socket;
-use crate::common::{Postgres, Weir, Wire, wait};
+use crate::common::{Postgres, Signal, Weir, Wire, wait};
 use crate::house::Ground;
 use crate::transcript::{Line, lines, log_line, names, normalised, values};
 
@@ -26,6 +26,7 @@ type Transcript = Rc<RefCell<Vec<Line>>>;
 pub struct Talk<'a> {
     ground: &'a Ground,
     weir: &'a Weir,
+    own: &'static str,
     transcript: Transcript,
     log_start: usize,
     /// Where its clients come from.
@@ -34,10 +35,11 @@ pub struct Talk<'a> {
 
 impl<'a> Talk<'a> {
     /// A talk with this pooler.
-    pub fn new(ground: &'a Ground, weir: &'a Weir) -> Self {
+    pub fn new(ground: &'a Ground, weir: &'a Weir, own: &'static str) -> Self {
         Self {
             ground,
             weir,
+            own,
             transcript: Transcript::default(),
             log_start: weir.log().len(),
             ports: RefCell::default(),
@@ -47,6 +49,9 @@ impl<'a> Talk<'a> {
     /// What has been said. The order of ParameterStatus in a row is nobody's business.
     pub fn transcript(self) -> Vec<Line> {
         let mut lines = self.transcript.take();
+        for line in &mut lines {
+            line.text = line.text.replace(self.own, "own");
+        }
         let is_status = |line: &Line| line.text.contains("< ParameterStatus ");
         for run in lines.chunk_by_mut(|left, right| is_status(left) && is_status(right)) {
             run.sort_by(|left, right| left.text.cmp(&right.text));
@@ -57,6 +62,33 @@ impl<'a> Talk<'a> {
     /// The server behind both.
     pub fn server(&self) -> &Postgres {
         &self.ground.server
+    }
+
+    /// A database that the other pooler does not touch.
+    pub fn own(&self) -> &'static str {
+        self.own
+    }
+
+    /// Replaces words in one of the pooler's files; `@` stands for the server's port.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.weir.dir().join(file);
+        let port = self.server().port().to_string();
+        let (from, to) = (from.replace('@', &port), to.replace('@', &port));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(&from), "no {from:?} in {text}");
+        std::fs::write(&path, text.replacen(&from, &to, 1)).unwrap();
+    }
+
+    /// Sends the pooler a signal.
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(self.weir.pid(), signal).unwrap();
+    }
+
+    /// Logs in and asks again and again until there is an answer.
+    pub fn retried(&self, name: &'static str, database: &str) {
+        let port = self.weir.port();
+        wait::ok("an answer", PATIENCE, || Wire::tcp(port, "app", database)?.query("SELECT 1"));
+        self.login(name, "app", database).query("SELECT 1");
     }
 
     /// What the conversation is led on.

@@ -55,6 +55,13 @@ fn allowed() -> House {
             a.startup(&[("user", "app")]);
             a.bytes_come();
         })
+        .talk("a cancel request inside TLS", |t| {
+            let mut a = t.connect("a");
+            a.ask_for("SSL");
+            a.tls(tls_client(t.ground(), None));
+            a.bytes("CancelRequest", b"\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02");
+            a.end();
+        })
         .talk("away after SSLRequest", |t| {
             let mut a = t.connect("a");
             a.ask_for("SSL");
@@ -126,6 +133,7 @@ fn hba() -> House {
             .hba("hostnossl second other 127.0.0.1/32 trust")
             .hba("host second nobody 127.0.0.1/32 trust")
             .hba("local all other trust")
+            .hba("local app app peer")
             .hba("host pgbouncer admin 127.0.0.1/32 trust")
     })
     .talk("trust", |t| drop(t.login("a", "app", "app")))
@@ -180,6 +188,16 @@ fn hba() -> House {
         let mut a = t.connect_unix("a");
         a.startup(&[("user", "other"), ("database", "app")]);
         a.ready();
+    })
+    .talk("peer of another", |t| {
+        let mut a = t.connect_unix("a");
+        a.startup(&[("user", "app"), ("database", "app")]);
+        a.end();
+    })
+    .talk("local without a line", |t| {
+        let mut a = t.connect_unix("a");
+        a.startup(&[("user", "scrammer"), ("database", "app")]);
+        a.end();
     })
     .talk("the console", |t| drop(t.login("a", "admin", "pgbouncer")))
     .talk("the console of one without a line", |t| drop(t.login("a", "stats", "pgbouncer")))

@@ -57,13 +57,21 @@ impl Line {
     }
 }
 
+/// Parameters that only some versions of PostgreSQL report.
+const NOT_OF_ALL: [&str; 4] =
+    ["default_transaction_read_only", "in_hot_standby", "scram_iterations", "search_path"];
+
 /// A server's message as lines; `who` is the connection's name.
 pub fn lines(who: &str, tag: u8, body: &[u8]) -> Vec<Line> {
     let mut body = Body(body);
     let mut more = Vec::new();
     let text = match tag {
         b'R' => authentication(&mut body),
-        b'S' => format!("ParameterStatus {}={}", body.text(), body.text()),
+        b'S' => match (body.text(), body.text()) {
+            (name, _) if NOT_OF_ALL.contains(&&name[..]) => return Vec::new(),
+            (name, _) if name == "server_version" => format!("ParameterStatus {name}"),
+            (name, value) => format!("ParameterStatus {name}={value}"),
+        },
         b'K' => format!("BackendKeyData of {} bytes", body.0.len()),
         b'Z' => format!("ReadyForQuery {}", char::from(body.byte())),
         b'E' | b'N' => return told(who, tag, &mut body),
@@ -233,9 +241,6 @@ pub fn normalised(text: &str) -> String {
             format!("{host}:PORT")
         } else if bare.starts_with("age=") {
             "age=AGE".to_owned()
-        } else if bare.ends_with("/bouncer") {
-            let (head, _) = bare.split_once('=').unwrap_or(("", ""));
-            format!("{head}=VERSION/bouncer")
         } else if bare.starts_with("1.") && text.contains("DataRow PgBouncer") {
             "VERSION".to_owned()
         } else {
