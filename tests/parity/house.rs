@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::common::tls::Authority;
 use crate::common::{Postgres, Setup, Weir, WeirSetup};
-use crate::talk::Talk;
+use crate::talk::{PGBOUNCERS_OWN, PGWEIRS_OWN, Talk};
 use crate::transcript::Line;
 
 /// A version of pgbouncer: major, minor.
@@ -148,8 +148,9 @@ impl House {
         let both = |(name, since, script): &(String, Version, Script)| {
             let other = theirs.as_ref().filter(|_| ground.version >= *since);
             thread::scope(|scope| {
-                let other = other.map(|weir| scope.spawn(move || hold(weir, "own_a", script)));
-                let ours = hold(&ours, "own_b", script);
+                let other =
+                    other.map(|weir| scope.spawn(move || hold(weir, PGBOUNCERS_OWN, script)));
+                let ours = hold(&ours, PGWEIRS_OWN, script);
                 let theirs = other.map(|other| other.join().unwrap());
                 Said { name: name.clone(), theirs, ours }
             })

@@ -8,6 +8,7 @@ pub fn houses() -> Vec<House> {
         clients(),
         clients_by_database(),
         clients_by_user(),
+        queue_in_vain(),
         queue(),
         notified(),
         per_user(),
@@ -86,8 +87,8 @@ fn clients_by_user() -> House {
     })
 }
 
-fn queue() -> House {
-    House::new("queue", |ground| {
+fn queue_in_vain() -> House {
+    House::new("query_wait_timeout", |ground| {
         ground
             .setup()
             .setting("pool_mode", "transaction")
@@ -108,6 +109,12 @@ fn queue() -> House {
         a.query("BEGIN; SELECT 1");
         b.ask(&[Parse("", "SELECT 1"), Bind("", "", &[]), Execute("", 0), Sync]);
         a.query("COMMIT");
+    })
+}
+
+fn queue() -> House {
+    House::new("queue", |ground| {
+        ground.setup().setting("pool_mode", "transaction").setting("default_pool_size", 1)
     })
     .talk("served in the end, in the order of asking", |t| {
         let (mut a, mut b, mut c) = (t.app("a"), t.app("b"), t.app("c"));
@@ -172,7 +179,7 @@ fn per_user() -> House {
         ground
             .setup()
             .setting("pool_mode", "transaction")
-            .setting("query_wait_timeout", 0.5)
+            .setting("query_wait_timeout", 1)
             .section("[users]\napp = max_user_connections=1")
     })
     .talk("counts over databases", |t| {
@@ -190,7 +197,7 @@ fn per_database() -> House {
         ground
             .setup()
             .setting("pool_mode", "transaction")
-            .setting("query_wait_timeout", 0.5)
+            .setting("query_wait_timeout", 1)
             .setting("max_db_connections", 1)
     })
     .talk("in vain", |t| {

@@ -100,6 +100,11 @@ fn every_conversation_goes_as_with_pgbouncer_or_a_rule_says_why_not() {
         );
         return;
     }
+    let postgres = ground.server.query("SHOW server_version_num").one().to_owned();
+    if postgres < "140000".to_owned() {
+        eprintln!("SKIPPED: PostgreSQL {postgres} is too old for what the conversations are about");
+        return;
+    }
     let said = hold(houses(), &ground);
     if let Some(program) = env::var_os("PARITY_RECORD") {
         let new = hold(houses(), &Ground::new(Path::new(&program)));

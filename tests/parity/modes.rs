@@ -547,7 +547,6 @@ fn forced() -> House {
             ))
             .database(&format!("absent = host=127.0.0.1 port={port} dbname=nowhere"))
             .database(&format!("* = host=127.0.0.1 port={port}"))
-            .setting("query_wait_timeout", 2)
     })
     .talk("a forced user", |t| {
         let mut a = t.login("a", "app", "one");

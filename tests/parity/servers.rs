@@ -16,7 +16,6 @@ fn refused() -> House {
             .user("opened", "right")
             .user("nologin", "x")
             .user("missing", "x")
-            .setting("query_wait_timeout", 2)
     })
     .talk("a wrong password", |t| {
         t.login("a", "locked", "app");
@@ -42,7 +41,6 @@ fn lost() -> House {
         ground
             .setup()
             .setting("pool_mode", "transaction")
-            .setting("query_wait_timeout", 3)
             .database(&entry("own_a"))
             .database(&entry("own_b"))
     })

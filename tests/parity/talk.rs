@@ -22,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 type Transcript = Rc<RefCell<Vec<Line>>>;
 
+/// The database that only pgbouncer uses, and the one that only pgweir does.
+pub const PGBOUNCERS_OWN: &str = "own_a";
+pub const PGWEIRS_OWN: &str = "own_b";
+
 /// What a conversation is led with.
 pub struct Talk<'a> {
     ground: &'a Ground,
@@ -208,13 +212,24 @@ impl<'a> Talk<'a> {
         });
     }
 
-    /// Waits until nobody but the console's users is there any more.
+    /// Waits until no client is there any more, not even one of the console: pgbouncer counts those, too.
     pub fn alone(&self) {
-        let mut console = Wire::tcp(self.weir.port(), "admin", "pgbouncer").unwrap();
+        let mut console = self.console("console");
         wait::until("the clients to be gone", PATIENCE, || {
-            let rows = console.query("SHOW CLIENTS").unwrap();
-            (0..rows.rows.len()).all(|row| rows.get(row, "database") == "pgbouncer")
+            let clients = console.users("SHOW CLIENTS");
+            clients.is_ok_and(|users| users.iter().all(|user| user == "admin") && users.len() <= 1)
         });
+        drop(console);
+        let port = self.ports.borrow_mut().pop().unwrap();
+        if self.is_pgbouncer() {
+            wait::until("the console to be gone", PATIENCE, || {
+                self.weir.log().contains(&format!(":{port} closing because"))
+            });
+        }
+    }
+
+    fn is_pgbouncer(&self) -> bool {
+        self.own == PGBOUNCERS_OWN
     }
 
     /// Takes back whatever a conversation may have paused.
@@ -477,6 +492,26 @@ impl Conn {
         }
     }
 
+    /// The values of the column `user`, without a word in the transcript; an error if it was not shown.
+    fn users(&mut self, show: &str) -> Result<Vec<String>, ()> {
+        let said = self.transcript.take();
+        self.start(show);
+        let (mut names_of, mut users) = (Vec::new(), Vec::new());
+        while let Some((tag, body)) = self.next() {
+            match tag {
+                b'T' => names_of = names(&body),
+                b'D' => {
+                    let at = names_of.iter().position(|name| name == "user").ok_or(())?;
+                    users.push(values(&body).swap_remove(at));
+                }
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        self.transcript.replace(said);
+        if self.ended { Err(()) } else { Ok(users) }
+    }
+
     /// Sends messages of the extended protocol in one write, and reads nothing.
     pub fn send(&mut self, asks: &[Ask<'_>]) {
         let (mut out, mut said) = (BytesMut::new(), Vec::new());
@@ -595,9 +630,9 @@ impl Conn {
         self.silent_for(Duration::from_millis(100));
     }
 
-    /// Writes down whether something comes before a timeout of half a second would have struck.
+    /// Writes down whether something comes before a timeout of a second would have struck.
     pub fn stays(&mut self) {
-        self.silent_for(Duration::from_millis(1200));
+        self.silent_for(Duration::from_millis(1600));
     }
 
     fn silent_for(&mut self, time: Duration) {
