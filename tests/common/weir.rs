@@ -35,10 +35,10 @@ pub struct WeirSetup {
     program: Program,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Program {
     Pgweir,
-    Pgbouncer,
+    Pgbouncer(PathBuf),
 }
 
 impl WeirSetup {
@@ -64,8 +64,13 @@ impl WeirSetup {
     }
 
     /// pgbouncer instead of pgweir, on the same configuration less `http_listen`.
-    pub fn pgbouncer(mut self) -> Self {
-        self.program = Program::Pgbouncer;
+    pub fn pgbouncer(self) -> Self {
+        self.pgbouncer_at(&pgbouncer())
+    }
+
+    /// A certain pgbouncer.
+    pub fn pgbouncer_at(mut self, program: &Path) -> Self {
+        self.program = Program::Pgbouncer(program.to_owned());
         self
     }
 
@@ -184,8 +189,8 @@ impl WeirSetup {
     }
 
     fn program(&self, home: &Home) -> PathBuf {
-        if self.program == Program::Pgbouncer {
-            return pgbouncer();
+        if let Program::Pgbouncer(program) = &self.program {
+            return program.clone();
         }
         let program = pgweir();
         if service_can_run(&program) {
@@ -453,16 +458,21 @@ fn pgweir() -> PathBuf {
     program
 }
 
-/// The pgbouncer to compare with: `PGBOUNCER`, else the first on the path.
+/// The pgbouncer to compare with.
 pub fn pgbouncer() -> PathBuf {
-    if let Some(program) = std::env::var_os("PGBOUNCER") {
-        return program.into();
+    find_pgbouncer().expect("no pgbouncer: `make setup` installs it")
+}
+
+/// The same, if there is one: `PGWEIR_PGBOUNCER` or `PGBOUNCER`, else the first on the path.
+pub fn find_pgbouncer() -> Option<PathBuf> {
+    let named = ["PGWEIR_PGBOUNCER", "PGBOUNCER"].into_iter().find_map(std::env::var_os);
+    if let Some(program) = named {
+        return Some(program.into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<_> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    let found = folders.iter().map(|dir| dir.join("pgbouncer")).find(|file| file.exists());
-    found.unwrap_or_else(|| panic!("no pgbouncer in {folders:?}: `make setup` installs it"))
+    folders.iter().map(|dir| dir.join("pgbouncer")).find(|file| file.exists())
 }
 
 /// Whether somebody who speaks PostgreSQL listens: an SSLRequest is answered with one byte.
