@@ -84,12 +84,13 @@ fn a_replication_connection_counts_in_pool_size_and_gives_its_place_back() {
 }
 
 #[test]
-fn a_refusal_comes_in_the_servers_words() {
+fn a_refusal_comes_in_pgbouncers_words_with_the_servers_as_its_detail() {
     let server = setup().sql("ALTER ROLE app NOREPLICATION").start();
     let weir = weir(&server).start();
     let told = Raw::login(weir.port(), 0, &[("replication", "true")]).err().unwrap();
     let direct = Raw::login(server.port(), 0, &[("replication", "true")]).err().unwrap();
-    assert_eq!((told.code(), told.message()), (direct.code(), direct.message()));
+    assert_eq!((told.code(), told.message().as_str()), (direct.code(), "login failed"));
+    assert_eq!(told.field(b'D').unwrap(), direct.message().as_bytes());
     let (mut plain, _) = Raw::login(weir.port(), 0, &[]).unwrap();
     assert_eq!(plain.value("SELECT 1"), "1");
 }
