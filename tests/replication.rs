@@ -134,6 +134,32 @@ fn pg_basebackup_copies_a_whole_server_with_its_wal() {
 }
 
 #[test]
+fn pg_receivewal_streams_where_no_database_has_the_name_and_ends_when_told_to() {
+    let server = setup().start();
+    // As people write it; on the server there is no such database.
+    let entry = format!("replication = host=127.0.0.1 port={}", server.port());
+    for mode in ["transaction", "statement", "session"] {
+        let weir = weir(&server).database(&entry).setting("pool_mode", mode).start();
+        let dir = weir.dir().join("wal");
+        std::fs::create_dir(&dir).unwrap();
+        common::home::give(&dir);
+        let args = ["-D", dir.to_str().unwrap()];
+        let mut stream = Job::start(&mut tool(&weir.login("app", "app"), "pg_receivewal", &args));
+        let streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        wait::until("it streams", WAIT, || server.query(streams).one() == "1");
+        server.query("INSERT INTO noted VALUES ('before the switch')");
+        server.query("SELECT pg_switch_wal()");
+        wait::until("a whole file", WAIT, || {
+            let names = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().file_name());
+            names.into_iter().any(|name| !name.to_string_lossy().ends_with(".partial"))
+        });
+        stream.signal(common::Signal::INT);
+        stream.finish().ok();
+        wait::until("its server is closed", WAIT, || senders(&server) == "0");
+    }
+}
+
+#[test]
 fn where_the_entry_follows_roles_it_goes_to_the_primary() {
     let cluster = Cluster::start(1);
     for attrs in ["read-write", "any"] {

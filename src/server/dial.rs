@@ -1,11 +1,12 @@
 //! From an address to a socket, with TLS where it is asked for.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::config::HostAddr;
 use crate::net::options::TcpOptions;
@@ -79,12 +80,29 @@ pub(super) async fn reach(host: &HostAddr, options: TcpOptions) -> Result<Socket
         HostAddr::Tcp { host, port } => {
             let addresses = tokio::net::lookup_host((host.as_str(), *port)).await;
             let addresses: Vec<_> = addresses.map_err(NoSocket::Unresolved)?.collect();
-            TcpStream::connect(&addresses[..]).await?
+            first_of(&addresses, options).await?
         }
-        HostAddr::Resolved { ip, port, .. } => TcpStream::connect((*ip, *port)).await?,
+        HostAddr::Resolved { ip, port, .. } => {
+            first_of(&[SocketAddr::new(*ip, *port)], options).await?
+        }
     };
-    options.apply(socket2::SockRef::from(&stream))?;
     Ok(Socket::from(stream))
+}
+
+/// A connection to the first of these addresses that can be reached.
+async fn first_of(addresses: &[SocketAddr], options: TcpOptions) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Before the handshake, which agrees on the scale of the window: a buffer made small afterwards leaves one that
+        // opens and closes in tiny steps.
+        options.apply(socket2::SockRef::from(&socket))?;
+        match socket.connect(*address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// TLS over the socket, as it is wanted.
