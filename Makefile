@@ -1,5 +1,8 @@
 # What CI runs, and what a person runs. CONTRIBUTING.md says more.
 
+# Builds with PAM where that is possible.
+PAM := $(if $(wildcard /usr/include/security/pam_appl.h),--features pam)
+
 .PHONY: help check test fuzz bench demo setup
 
 help:
@@ -14,7 +17,7 @@ help:
 check:
 	tools/cargo-tool.sh deny
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets $(PAM) -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --workspace check --hide-inclusion-graph licenses bans sources
 

@@ -115,14 +115,11 @@ fn a_bad_line_is_skipped_with_a_warning_that_names_it_and_the_rest_is_used() {
 }
 
 #[test]
-fn a_line_with_a_method_that_is_not_supported_refuses_whom_it_fits() {
+fn a_line_with_a_method_that_cannot_be_used_refuses_whom_it_fits() {
     let server = Setup::new().start();
-    let weir = asking(&server)
-        .hba("host all app all ldap ldapserver=ldap.example ldapprefix=\"cn=\"")
-        .hba("host all all all trust")
-        .start();
+    let weir = asking(&server).hba("host all app all pam").hba("host all all all trust").start();
     assert_refused(knock(&weir, "app", "app"), "F0000", "bouncer config error");
-    assert!(weir.log().contains("pgweir does not support ldap yet"));
+    assert!(weir.log().contains("pam: it works as auth_type only"));
     weir.stop();
 }
 
@@ -290,7 +287,7 @@ fn check_names_file_and_line_of_what_is_wrong_in_hba_and_ident_files() {
     let said = run.ok();
     for words in [
         format!("{}:2: hba line 2: \"wibble\" is no method", hba.display()),
-        format!("{}:3: hba line 3: pgweir does not support pam yet", hba.display()),
+        format!("{}:3: hba line 3: pam: it works as auth_type only", hba.display()),
         format!("{}:1: ident line 1: ", ident.display()),
     ] {
         assert!(said.contains(&words), "{words}\n{said}");

@@ -70,7 +70,7 @@ install_by_apt() { # PACKAGE...
     fi
     "${apt[@]}" "$@" || return
     local service
-    for service in pgbouncer etcd patroni; do
+    for service in pgbouncer etcd patroni slapd; do
         if [[ " $* " == *" $service"* ]] && [ -d /run/systemd/system ]; then
             "${sudo[@]}" systemctl disable --quiet "$service" || true
         fi
@@ -93,6 +93,16 @@ has_postgresql || { echo "setup: still no PostgreSQL server; set PGWEIR_PG_BIN" 
 has_nss_wrapper() { compgen -G '/usr/lib*/*/libnss_wrapper.so' >/dev/null || [ -e /usr/lib64/libnss_wrapper.so ]; }
 if ! has_nss_wrapper && has apt-get; then
     install_by_apt libnss-wrapper || echo "setup: cannot install libnss-wrapper; going on" >&2
+fi
+
+# A directory for tests/ldap.rs, and what the feature `pam` is built with. Without them those tests are skipped, by name.
+has_slapd() { has slapd || [ -x /usr/sbin/slapd ]; }
+has_pam() { [ -e /usr/include/security/pam_appl.h ]; }
+if ! has_slapd && has apt-get; then
+    install_by_apt slapd || echo "setup: cannot install slapd; going on" >&2
+fi
+if ! has_pam && has apt-get; then
+    install_by_apt libpam0g-dev || echo "setup: cannot install libpam0g-dev; going on" >&2
 fi
 
 # Cluster managers, for tests/discovery.rs. What can't be had is named by that test as skipped.

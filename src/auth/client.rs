@@ -210,20 +210,7 @@ impl ClientLogin {
     }
 
     fn password(&mut self, check: Check, body: &[u8]) -> Result<ClientStep, Reason> {
-        let answer = match body.split_last() {
-            Some((0, answer)) if !answer.contains(&0) => answer,
-            _ => {
-                return Err(Reason::Malformed(
-                    "a password must end with its only NUL byte".to_owned(),
-                ));
-            }
-        };
-        if answer.is_empty() {
-            return Err(Reason::EmptyPassword);
-        }
-        if answer.len() > MAX_PASSWORD_BYTES {
-            return Err(Reason::PasswordTooLong { bytes: answer.len() });
-        }
+        let answer = password_in(body)?;
         match check {
             Check::Plain(Secret::Scram(verifier), verdict) => {
                 let derivation = Derivation {
@@ -275,6 +262,23 @@ impl ClientLogin {
     fn refuse(&self, reason: Reason) -> ClientStep {
         ClientStep::Refused(AuthError { user: self.user.clone(), method: self.method, reason })
     }
+}
+
+/// What a PasswordMessage carries: not empty, and not too long.
+pub(super) fn password_in(body: &[u8]) -> Result<&[u8], Reason> {
+    match body.split_last() {
+        Some((0, [])) => Err(Reason::EmptyPassword),
+        Some((0, answer)) if answer.contains(&0) => Err(malformed()),
+        Some((0, answer)) if answer.len() > MAX_PASSWORD_BYTES => {
+            Err(Reason::PasswordTooLong { bytes: answer.len() })
+        }
+        Some((0, answer)) => Ok(answer),
+        _ => Err(malformed()),
+    }
+}
+
+fn malformed() -> Reason {
+    Reason::Malformed("a password must end with its only NUL byte".to_owned())
 }
 
 fn scram_final(

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::client::Exchange;
 use crate::config::hba::{Hba, HbaMethod, HbaRule, Origin, Transport};
-use crate::config::{AuthType, Config};
+use crate::config::{AuthType, Config, LdapOptions};
 use crate::metrics::AuthFailure;
 
 /// What is known of a client before it proves anything.
@@ -38,6 +38,10 @@ pub enum Way<'a> {
         /// The ident map.
         map: Option<&'a str>,
     },
+    /// By a password that the directory confirms.
+    Directory(&'a LdapOptions),
+    /// By a password that PAM confirms.
+    System,
 }
 
 /// It need not try.
@@ -50,13 +54,15 @@ pub enum TurnedAway {
         /// Which.
         line: u32,
     },
-    /// The line that fits has a method that is not supported yet.
-    Unsupported {
+    /// The line that fits has a method that cannot be used as it stands.
+    Unusable {
         /// Which.
         line: u32,
         /// The method.
         method: &'static str,
     },
+    /// `auth_type = ldap` without `auth_ldap_options`.
+    NoDirectory,
 }
 
 impl TurnedAway {
@@ -65,7 +71,7 @@ impl TurnedAway {
         match self {
             Self::NoRule => "no authentication method is found",
             Self::Rejected { .. } => "login rejected",
-            Self::Unsupported { .. } => "bouncer config error",
+            Self::Unusable { .. } | Self::NoDirectory => "bouncer config error",
         }
     }
 
@@ -73,7 +79,7 @@ impl TurnedAway {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Self::NoRule | Self::Rejected { .. } => "28000",
-            Self::Unsupported { .. } => "F0000",
+            Self::Unusable { .. } | Self::NoDirectory => "F0000",
         }
     }
 
@@ -88,10 +94,11 @@ impl fmt::Display for TurnedAway {
         match self {
             Self::NoRule => f.write_str("no line of auth_hba_file fits this client"),
             Self::Rejected { line } => write!(f, "rejected by line {line} of auth_hba_file"),
-            Self::Unsupported { line, method } => write!(
+            Self::Unusable { line, method } => write!(
                 f,
-                "line {line} of auth_hba_file wants {method}, which pgweir does not support yet"
+                "line {line} of auth_hba_file wants {method}, and cannot be used; `pgweir check` says why"
             ),
+            Self::NoDirectory => f.write_str("auth_type=ldap requires auth_ldap_options"),
         }
     }
 }
@@ -111,6 +118,11 @@ pub fn way<'a>(config: &'a Config, visit: &Visit<'_>) -> Result<Way<'a>, TurnedA
         AuthType::ScramSha256 => Exchange::ScramSha256,
         AuthType::Cert => return Ok(Way::Certificate { map: None }),
         AuthType::Hba => return by_rule(&config.hba, visit),
+        AuthType::Ldap => {
+            let options = config.settings.auth_ldap_options.as_deref();
+            return options.map(Way::Directory).ok_or(TurnedAway::NoDirectory);
+        }
+        AuthType::Pam => return Ok(Way::System),
     };
     Ok(Way::Exchange(exchange))
 }
@@ -120,13 +132,14 @@ fn by_rule<'a>(hba: &'a Hba, visit: &Visit<'_>) -> Result<Way<'a>, TurnedAway> {
     let line = rule.line;
     match &rule.method {
         HbaMethod::Reject => Err(TurnedAway::Rejected { line }),
-        HbaMethod::Unsupported(method) => Err(TurnedAway::Unsupported { line, method }),
+        HbaMethod::Unusable { method, .. } => Err(TurnedAway::Unusable { line, method }),
         HbaMethod::Trust => Ok(Way::Exchange(Exchange::Trust)),
         HbaMethod::Password => Ok(Way::Exchange(Exchange::Plain)),
         HbaMethod::Md5 => Ok(Way::Exchange(Exchange::Md5)),
         HbaMethod::ScramSha256 => Ok(Way::Exchange(Exchange::ScramSha256)),
         HbaMethod::Peer { map } => Ok(Way::Peer { map: map.as_deref() }),
         HbaMethod::Cert { map } => Ok(Way::Certificate { map: map.as_deref() }),
+        HbaMethod::Ldap(options) => Ok(Way::Directory(options)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::ldap::DirectoryFault;
+use super::outside::SystemFault;
 use super::scram::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramError};
 use crate::metrics::AuthFailure;
 
@@ -34,6 +36,10 @@ pub enum Method {
     Cert,
     /// Not at all: the operating system tells.
     Peer,
+    /// For the password in the clear; a directory tells.
+    Ldap,
+    /// For the password in the clear; PAM tells.
+    Pam,
 }
 
 impl Method {
@@ -46,6 +52,8 @@ impl Method {
             Self::Scram => "scram-sha-256",
             Self::Cert => "cert",
             Self::Peer => "peer",
+            Self::Ldap => "ldap",
+            Self::Pam => "pam",
         }
     }
 }
@@ -82,6 +90,12 @@ pub enum Reason {
     Malformed(String),
     /// A message although none was asked for.
     OutOfPlace,
+    /// `ldap`, `pam`: the password is no UTF-8.
+    NoText,
+    /// `ldap`: the directory does not confirm the password.
+    Directory(DirectoryFault),
+    /// `pam`: PAM does not let the user in.
+    System(SystemFault),
     /// `cert` without TLS.
     NoTls,
     /// `cert` without a checked certificate.
@@ -115,27 +129,35 @@ impl AuthError {
             (_, Method::Scram) => "SASL authentication failed",
             (_, Method::Cert) => "certificate authentication failed",
             (_, Method::Peer) => "unix socket login rejected",
+            (_, Method::Ldap) => "LDAP authentication failed",
+            (_, Method::Pam) => "PAM authentication failed",
         }
     }
 
-    /// PostgreSQL's code for it: `invalid_password`, `protocol_violation`, or, where no password was asked for,
-    /// `invalid_authorization_specification`. (pgbouncer says 08P01 to all of it.)
+    /// PostgreSQL's code for it: `invalid_password`, `protocol_violation`, or, where no password was asked for or others
+    /// judge it, `invalid_authorization_specification`. (pgbouncer says 08P01 to all of it.)
     pub fn sqlstate(&self) -> &'static str {
         match (self.failure(), self.method) {
             (AuthFailure::Protocol, _) => "08P01",
-            (_, Method::Trust | Method::Cert | Method::Peer) => "28000",
+            _ if self.reason == Reason::EmptyPassword => "28P01",
+            (_, Method::Trust | Method::Cert | Method::Peer | Method::Ldap | Method::Pam) => {
+                "28000"
+            }
             _ => "28P01",
         }
     }
 
     /// How it is counted.
     pub fn failure(&self) -> AuthFailure {
-        match self.reason {
+        match &self.reason {
+            Reason::Directory(fault) => fault.failure(),
+            Reason::System(fault) => fault.failure(),
             Reason::UnknownUser => AuthFailure::UnknownUser,
             Reason::NoPassword
             | Reason::WrongKind { .. }
             | Reason::WrongPassword
             | Reason::EmptyPassword
+            | Reason::NoText
             | Reason::PasswordTooLong { .. } => AuthFailure::Password,
             Reason::Scram(_)
             | Reason::Mechanism { .. }
@@ -191,6 +213,9 @@ impl fmt::Display for AuthError {
             Reason::OutOfPlace => {
                 f.write_str("the client sent a password although none was asked for")
             }
+            Reason::NoText => f.write_str("the client sent a password that is no UTF-8"),
+            Reason::Directory(fault) => fault.fmt(f),
+            Reason::System(fault) => fault.fmt(f),
             // pgbouncer's words come first.
             Reason::NoTls => f.write_str("TLS connection required"),
             Reason::NoCertificate => f.write_str("TLS client certificate required"),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::ident::IdentMaps;
+use super::ldap::LdapOptions;
 use super::model::Note;
 use super::tokens::{OpenQuote, Token, Tokens};
 
@@ -123,9 +124,16 @@ pub enum HbaMethod {
         /// `map=`
         map: Option<String>,
     },
-    /// `ldap`, `pam`: known, and not supported yet. Whoever the line fits is refused: skipping it would let a later,
-    /// looser line decide.
-    Unsupported(&'static str),
+    /// `ldap`: a directory tells whether the password is right.
+    Ldap(Box<LdapOptions>),
+    /// Known, and of no use as it stands. Whoever the line fits is refused: skipping it would let a later, looser line
+    /// decide.
+    Unusable {
+        /// `ldap` with options that cannot be meant, or `pam`.
+        method: &'static str,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Reads a file that a line or a setting names.
@@ -157,9 +165,9 @@ pub fn parse(text: &str, file: &Path, maps: IdentMaps, read: ReadFile<'_>) -> (H
 /// What a line that was understood means, where that is hardly what was meant.
 fn remarks(rule: &HbaRule, maps: &IdentMaps) -> impl Iterator<Item = String> + use<> {
     let method = match (&rule.method, rule.transport) {
-        (HbaMethod::Unsupported(name), _) => Some(format!(
-            "pgweir does not support {name} yet; logins that this line fits are refused"
-        )),
+        (HbaMethod::Unusable { method, why }, _) => {
+            Some(format!("{method}: {why}; this line refuses everyone"))
+        }
         (HbaMethod::Peer { .. }, Transport::Host | Transport::HostSsl | Transport::HostNoSsl) => {
             Some("peer works on local lines only; this line refuses everyone".to_owned())
         }
@@ -237,7 +245,7 @@ impl fmt::Display for Fault {
             Self::Mask(word) => write!(f, "{word:?} is no mask for this address"),
             Self::Method(word) => write!(
                 f,
-                "{word:?} is no method; allowed: trust, reject, md5, password, scram-sha-256, peer, cert"
+                "{word:?} is no method; allowed: trust, reject, md5, password, scram-sha-256, peer, cert, ldap"
             ),
             Self::Further(word) => write!(
                 f,
@@ -429,9 +437,18 @@ impl Parser<'_> {
     fn method(&mut self) -> Result<HbaMethod, Fault> {
         let word = self.word("method")?;
         let method = match word.as_str() {
-            // Their options are in a language of their own.
-            "ldap" => return Ok(HbaMethod::Unsupported("ldap")),
-            "pam" => return Ok(HbaMethod::Unsupported("pam")),
+            "ldap" => {
+                // Its options are in a language of their own.
+                let options = LdapOptions::parse(self.tokens.clone().rest());
+                return Ok(match options {
+                    Ok(options) => HbaMethod::Ldap(Box::new(options)),
+                    Err(fault) => HbaMethod::Unusable { method: "ldap", why: fault.to_string() },
+                });
+            }
+            "pam" => {
+                let why = "it works as auth_type only, as in pgbouncer".to_owned();
+                return Ok(HbaMethod::Unusable { method: "pam", why });
+            }
             "peer" => return Ok(HbaMethod::Peer { map: self.map()? }),
             "cert" => return Ok(HbaMethod::Cert { map: self.map()? }),
             "trust" => HbaMethod::Trust,
@@ -594,6 +611,15 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_ldap_are_its_options_up_to_the_end_of_the_line() {
+        let method =
+            one("host all all all ldap ldapserver=h ldapprefix=\"cn=\" ldapsuffix=\", dc=x\" # x")
+                .method;
+        let HbaMethod::Ldap(options) = method else { panic!("{method:?}") };
+        assert_eq!(options.servers, ["h"]);
+    }
+
+    #[test]
     fn a_bad_line_is_skipped_and_named_with_place_and_reason() {
         let (rules, notes) =
             read("host all all all trust\n\nhost all all all gss\nlocal all all md5\n");
@@ -602,7 +628,7 @@ mod tests {
             notes,
             [
                 "hba:3: hba line 3: \"gss\" is no method; allowed: trust, reject, md5, password, scram-sha-256, peer, \
-              cert; could not parse hba config line 3, it is skipped"
+              cert, ldap; could not parse hba config line 3, it is skipped"
             ]
         );
         for (line, reason) in [
@@ -636,8 +662,9 @@ mod tests {
     #[test]
     fn lines_that_refuse_everyone_stay_and_are_named() {
         for (line, word) in [
-            ("host all all all ldap ldapurl=\"ldap://x/dc=a,b\" \"", "does not support ldap"),
-            ("local all all pam", "does not support pam"),
+            ("host all all all ldap ldapurl=\"ldap://x/dc=a,b\" \"", "ldap: a quote does not end"),
+            ("host all all all ldap", "ldap: one of ldapprefix"),
+            ("local all all pam", "pam: it works as auth_type only"),
             ("host all all all peer", "local lines only"),
             ("local all all cert", "cert needs TLS"),
             ("host all all all cert map=absent", "no map \"absent\""),

@@ -58,7 +58,7 @@ impl Config {
     }
 
     /// The console's `SET key='value'`: a copy with one setting changed. As in pgbouncer, a setting that is read at
-    /// start only, or that has no effect yet, is accepted and changes nothing; a reload undoes all of it. A new
+    /// start only, or that has no effect, is accepted and changes nothing; a reload undoes all of it. A new
     /// `auth_file` is read at once.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Config {
         let mut changed = self.settings.clone();
         setting.apply(&mut changed, value).map_err(|allowed| SetError::Invalid {
             key: setting.key,
-            value: value.to_owned(),
+            value: setting.told(value),
             allowed,
         })?;
         if !setting.changeable {
@@ -300,7 +300,7 @@ fn read_setting(entry: &Entry, settings: &mut Settings) -> Result<&'static Setti
     setting.apply(settings, &entry.value).map_err(|allowed| ConfigError::InvalidValue {
         at: entry.at.clone(),
         key: setting.key,
-        value: entry.value.clone(),
+        value: setting.told(&entry.value),
         allowed,
     })?;
     Ok(setting)
@@ -308,17 +308,11 @@ fn read_setting(entry: &Entry, settings: &mut Settings) -> Result<&'static Setti
 
 /// What there is to say of a setting whose value has no effect, or not all of the effect that it has in pgbouncer.
 fn remark(setting: &Setting, value: &str) -> Option<String> {
-    let (key, default) = (setting.key, setting.default.unwrap_or(""));
+    let key = setting.key;
     match setting.state {
         State::Effective(_) => tls::without_effect(key, value),
         _ if setting.is_default(value) => None,
         State::WithoutEffect(why) => Some(format!("{key} has no effect: {why}")),
-        State::NotYetEffective if default.is_empty() => {
-            Some(format!("pgweir does not act on {key} yet; it behaves as without it"))
-        }
-        State::NotYetEffective => {
-            Some(format!("pgweir does not act on {key} yet; it behaves as with {default}"))
-        }
     }
 }
 
@@ -336,6 +330,9 @@ fn check(settings: &Settings, auth_dbname_at: Option<Place>) -> Result<(), Confi
         AuthType::Cert if tls.ca_file.is_none() => return requires("cert", "client_tls_ca_file"),
         AuthType::Hba if settings.auth_hba_file.is_none() => {
             return requires("hba", "auth_hba_file");
+        }
+        AuthType::Ldap if settings.auth_ldap_options.is_none() => {
+            return requires("ldap", "auth_ldap_options");
         }
         _ => {}
     }
@@ -406,16 +403,16 @@ mod tests {
 
     #[test]
     fn a_setting_without_effect_is_noted_where_it_differs_from_the_default() {
-        let text = "[pgbouncer]\ndns_zone_check_period = 60\npkt_buf = 0x1000\nsyslog=5\nsyslog=0\n\
-                    dns_max_ttl=15.0\nauth_ldap_options=x";
+        let text = "[pgbouncer]\ndns_zone_check_period = 60\npkt_buf = 0x1000\nsbuf_loopcnt=9\nsbuf_loopcnt=5\n\
+                    dns_max_ttl=15.0\njob_name=x";
         let config = parse_text(text).expect("is well formed");
         let notes: Vec<String> = config.notes.iter().map(Note::to_string).collect();
         assert_eq!(
             notes,
             [
-                "parse_text:2: dns_zone_check_period has no effect: names are looked up anew each dns_max_ttl, whatever \
-                 the zone's serial number",
-                "parse_text:7: pgweir does not act on auth_ldap_options yet; it behaves as without it"
+                "parse_text:2: dns_zone_check_period has no effect: names are looked up anew each dns_max_ttl, \
+                 whatever the zone's serial number",
+                "parse_text:7: job_name has no effect: Windows only"
             ]
         );
     }
@@ -522,6 +519,7 @@ mod tests {
             (format!("{tls}require"), "auth_type=cert requires client_tls_sslmode=verify-full"),
             (format!("{tls}verify-full"), "auth_type=cert requires client_tls_ca_file"),
             ("auth_type=hba".to_owned(), "auth_type=hba requires auth_hba_file"),
+            ("auth_type=ldap".to_owned(), "auth_type=ldap requires auth_ldap_options"),
         ] {
             assert_eq!(refusal(&format!("[pgbouncer]\n{text}")), missing);
         }
@@ -530,6 +528,18 @@ mod tests {
         );
         let error = parse_text("").unwrap().set("auth_type", "hba").expect_err("needs a file");
         assert_eq!(error.to_string(), "auth_type=hba requires auth_hba_file");
+    }
+
+    #[test]
+    fn a_message_about_ldap_options_has_no_password_in_it() {
+        let options = "ldapserver=h ldapprefix=a ldapbinddn=b ldapbindpasswd=hush";
+        let said = refusal(&format!("[pgbouncer]\nauth_ldap_options={options}"));
+        assert!(
+            said.contains("(parse_text:2)") && said.contains("ldapprefix and ldapbinddn together")
+        );
+        let config = parse_text("").unwrap();
+        let refused = config.set("auth_ldap_options", options).expect_err("is refused").to_string();
+        assert!(!said.contains("hush") && !refused.contains("hush"), "{said}\n{refused}");
     }
 
     #[test]

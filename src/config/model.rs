@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hba::Hba;
+use super::ldap::LdapOptions;
 use super::tls::{Ciphers, Ciphers13, Curves, Protocols};
 
 /// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
@@ -93,6 +94,10 @@ pub enum AuthType {
     Cert,
     /// As `auth_hba_file` says.
     Hba,
+    /// A directory tells whether the password is right.
+    Ldap,
+    /// The system (PAM) tells whether the password is right.
+    Pam,
 }
 
 /// Setting `syslog_facility` (syslog(3)).
@@ -253,6 +258,8 @@ pub struct Settings {
     pub auth_user: Option<String>,
     pub auth_query: String,
     pub auth_dbname: Option<String>,
+    /// `auth_ldap_options`: where the directory is and how it is asked, if `auth_type = ldap`.
+    pub auth_ldap_options: Option<Arc<LdapOptions>>,
     /// At least 1.
     pub scram_iterations: u32,
     pub admin_users: Vec<String>,

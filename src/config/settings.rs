@@ -57,8 +57,6 @@ pub enum Kind {
 pub enum State {
     /// It does.
     Effective(Field),
-    /// Not yet.
-    NotYetEffective,
     /// It never will; this is why.
     WithoutEffect(&'static str),
 }
@@ -127,16 +125,6 @@ const fn boot(
     meaning: &'static str,
 ) -> Setting {
     setting(key, kind, default, false, State::Effective(field), meaning)
-}
-
-/// pgbouncer's, changeable while running, not yet effective.
-const fn later(
-    key: &'static str,
-    kind: Kind,
-    default: DefaultText,
-    meaning: &'static str,
-) -> Setting {
-    setting(key, kind, default, true, State::NotYetEffective, meaning)
 }
 
 /// pgbouncer's, which nothing here could go by; `why`.
@@ -619,6 +607,13 @@ pub static SETTINGS: &[Setting] = &[
         "The database entry that auth_query runs in. Not given: the client's.",
     ),
     live(
+        "auth_ldap_options",
+        Kind::Text,
+        None,
+        field!(auth_ldap_options),
+        "With auth_type=ldap: where the directory is and how it is asked, as after ldap in pg_hba.conf.",
+    ),
+    live(
         "scram_iterations",
         COUNT,
         Some("4096"),
@@ -955,7 +950,6 @@ pub static SETTINGS: &[Setting] = &[
         field!(login_notify_message),
         "A notice sent after each login. Empty: none.",
     ),
-    later("auth_ldap_options", Kind::Text, None, "Options for auth_type=ldap."),
 ];
 
 /// The setting of that name.
@@ -979,13 +973,10 @@ impl Setting {
     /// # Errors
     /// What would have been allowed, in words.
     pub fn apply(&self, settings: &mut Settings, text: &str) -> Result<(), Allowed> {
-        self.kind.check(text).or_else(|allowed| match self.key {
-            "auth_type" => values::auth_type(text).map(drop),
-            _ => Err(allowed),
-        })?;
+        self.kind.check(text)?;
         match &self.state {
             State::Effective(field) => (field.read)(settings, text),
-            State::NotYetEffective | State::WithoutEffect(_) => Ok(()),
+            State::WithoutEffect(_) => Ok(()),
         }
     }
 
@@ -1001,11 +992,19 @@ impl Setting {
         }
     }
 
+    /// A value of it as it may be told, in a message about it.
+    pub(super) fn told(&self, text: &str) -> String {
+        match self.key {
+            "auth_ldap_options" => "(not shown: a password may be in it)".to_owned(),
+            _ => text.to_owned(),
+        }
+    }
+
     /// Whether two configurations differ in it.
     pub fn differs(&self, a: &Settings, b: &Settings) -> bool {
         match &self.state {
             State::Effective(field) => (field.show)(a) != (field.show)(b),
-            State::NotYetEffective | State::WithoutEffect(_) => false,
+            State::WithoutEffect(_) => false,
         }
     }
 
@@ -1066,7 +1065,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Every setting of the table with the value in force: that is the default for what has no effect yet.
+    /// Every setting of the table with the value in force: that is the default for what has no effect.
     pub fn shown(&self) -> Vec<Shown> {
         let row = |setting: &Setting| {
             let default = setting.default.map(str::to_owned);
@@ -1074,9 +1073,7 @@ impl Settings {
                 State::Effective(field) => {
                     (setting.key, (field.show)(self), default, setting.changeable)
                 }
-                State::NotYetEffective | State::WithoutEffect(_) => {
-                    (setting.key, default.clone(), default, false)
-                }
+                State::WithoutEffect(_) => (setting.key, default.clone(), default, false),
             }
         };
         SETTINGS.iter().map(row).collect()
@@ -1171,6 +1168,7 @@ fn blank() -> Settings {
         auth_user: Default::default(),
         auth_query: Default::default(),
         auth_dbname: Default::default(),
+        auth_ldap_options: Default::default(),
         scram_iterations: Default::default(),
         suspend_timeout: Default::default(),
         syslog: Default::default(),
@@ -1208,10 +1206,9 @@ pub fn markdown() -> String {
          bytes, or with a unit: kB, MB, GB (`64kB`). Numbers are in C's syntax (`0777` is octal). For 0 and 1 there are also \
          off and on, no and yes, false and true.\n",
     );
-    let sections: [(&str, Belongs); 4] = [
+    let sections: [(&str, Belongs); 3] = [
         ("pgbouncer's settings", |setting| setting.is_effective() && !setting.own),
         ("pgweir's own settings", |setting| setting.own),
-        ("Accepted, not yet effective", |setting| matches!(setting.state, State::NotYetEffective)),
         ("Accepted, without effect", |setting| matches!(setting.state, State::WithoutEffect(_))),
     ];
     for (title, belongs) in sections {
@@ -1311,6 +1308,7 @@ mod tests {
             "1",
             "statement",
             "any",
+            "ldapserver=x ldapsuffix=y",
             "verify-full",
             "2",
             "127.0.0.1:1",
@@ -1370,7 +1368,9 @@ mod tests {
         assert_eq!(refusal("listen_port", "65536"), "a whole number from 0 to 65535");
         assert_eq!(refusal("listen_port", "http"), "a whole number");
         assert_eq!(refusal("pool_mode", "txn"), "session, transaction, statement");
-        assert!(refusal("auth_type", "pam").ends_with("pgweir does not have pam yet"));
+        assert!(refusal("auth_ldap_options", "ldapserver=x").contains("ldapbasedn must be given"));
+        #[cfg(not(feature = "pam"))]
+        assert!(refusal("auth_type", "pam").contains("cargo feature \"pam\""));
         assert_eq!(refusal("stats_period", "0"), format!("{TIME}, and at least 0.001"));
         assert_eq!(refusal("unix_socket_mode", "99999"), "octal permissions, such as 0770");
     }

@@ -69,6 +69,11 @@ impl<'a> Tokens<'a> {
         Ok(Some(token))
     }
 
+    /// What follows, for a language of its own.
+    pub(super) fn rest(self) -> &'a str {
+        self.0
+    }
+
     /// The next token, left where it is.
     pub(super) fn peek(&self) -> Result<Option<Token>, OpenQuote> {
         self.clone().next()

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::ldap::LdapOptions;
 use super::model::{
     AuthType, CausalReads, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag,
     RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
@@ -191,6 +193,22 @@ impl Value for Option<PathBuf> {
     }
 }
 
+/// Blank is `None`. Shown without the password in it.
+impl Value for Option<Arc<LdapOptions>> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let options = LdapOptions::parse(text);
+        let wrong = |fault| format!("PostgreSQL's options for ldap, but {fault}");
+        options.map(|options| Some(Arc::new(options))).map_err(wrong)
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|options| options.show())
+    }
+}
+
 impl Value for Vec<String> {
     fn read(text: &str) -> Result<Self, Allowed> {
         Ok(words(text).map(str::to_owned).collect())
@@ -252,6 +270,8 @@ choice!(AuthType, AUTH_TYPES,
     "scram-sha-256" => Self::ScramSha256,
     "cert" => Self::Cert,
     "hba" => Self::Hba,
+    "ldap" => Self::Ldap,
+    "pam" => Self::Pam,
 );
 choice!(SyslogFacility, SYSLOG_FACILITIES,
     "auth" => Self::Auth,
@@ -311,12 +331,15 @@ choice!(TargetSessionAttrs, TARGET_SESSION_ATTRS,
     "prefer-standby" => Self::PreferStandby,
 );
 
-/// pgbouncer's kinds of authentication that pgweir lacks are named, so that the refusal does not read like a slip.
+/// PAM is there only if it was built in.
 pub(super) fn auth_type(text: &str) -> Result<AuthType, Allowed> {
-    AuthType::read(text).map_err(|allowed| match text {
-        "ldap" | "pam" => format!("{allowed}; pgweir does not have {text} yet"),
-        _ => allowed,
-    })
+    let auth_type = AuthType::read(text)?;
+    if auth_type == AuthType::Pam && !cfg!(feature = "pam") {
+        let others: Vec<&str> = AUTH_TYPES.iter().copied().filter(|name| *name != "pam").collect();
+        let others = others.join(", ");
+        return Err(format!("{others}; this pgweir was built without the cargo feature \"pam\""));
+    }
+    Ok(auth_type)
 }
 
 /// Rounds of a SCRAM secret: PostgreSQL's range.

@@ -514,7 +514,7 @@ pub enum AuthFailure {
     Hba,
     /// The method needs TLS and the client uses none.
     TlsRequired,
-    /// The user's password could not be looked up (auth_query failed).
+    /// Who would have to tell could not: auth_query, the directory or PAM failed.
     Lookup,
     /// The exchange broke the protocol.
     Protocol,

@@ -15,6 +15,7 @@
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `derivations` — the slow part of SCRAM, off these threads
+//! - `directory`, `system` — passwords that LDAP or PAM judges
 //! - `cancel`, `peers` — cancel requests, and those for clients of other poolers
 //! - `console` — what the console, which lives above, is asked
 //! - `client`, `shared` — what others may know of a client; what all workers share
@@ -27,6 +28,7 @@ pub mod client;
 pub mod console;
 pub mod deal;
 mod derivations;
+mod directory;
 pub mod doors;
 mod login;
 pub mod offer;
@@ -40,6 +42,7 @@ pub mod seats;
 pub mod service;
 pub mod shared;
 pub mod startups;
+mod system;
 pub mod thread;
 pub mod view;
 pub mod visitors;

@@ -10,9 +10,11 @@ use tokio::sync::Notify;
 use super::client::{CancelKey, ClientInfo, Keyed};
 use super::console::Console;
 use super::derivations::Derivations;
+use super::directory::Directory;
 use super::peers::Peers;
 use super::seats::{Seat, Seats};
 use super::service::{Service, Services, forced_credentials};
+use super::system::System;
 use super::visitors::Visitors;
 use crate::auth::MockKey;
 use crate::auth::credentials::Credentials;
@@ -65,6 +67,10 @@ pub struct Shared {
     pub asked: Asked,
     /// The slow part of SCRAM.
     pub derivations: Derivations,
+    /// Directories, for who logs in by one.
+    pub directory: Directory,
+    /// PAM, for who logs in by it.
+    pub system: System,
     /// The console; set once, before the first client.
     pub console: OnceLock<Arc<dyn Console>>,
     /// Names switched off by DISABLE.
@@ -111,6 +117,8 @@ impl Shared {
             mock_key: MockKey::draw(),
             asked: Asked::default(),
             derivations: Derivations::default(),
+            directory: Directory::default(),
+            system: System::default(),
             console: OnceLock::new(),
             disabled: DashMap::new(),
             paused: DashMap::new(),
@@ -132,6 +140,7 @@ impl Shared {
     /// Puts another configuration in force. To be called on the control runtime.
     pub fn set_live(&self, live: Live) {
         self.derivations.prepare(&live.config, &self.mock_key);
+        self.directory.forget_tls();
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }
 

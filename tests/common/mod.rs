@@ -18,9 +18,13 @@ pub mod cluster;
 pub mod home;
 pub mod installation;
 #[cfg(target_os = "linux")]
+pub mod ldap;
+#[cfg(target_os = "linux")]
 pub mod managers;
 #[cfg(target_os = "linux")]
 pub mod network;
+#[cfg(target_os = "linux")]
+pub mod pam;
 pub mod postgres;
 #[cfg(target_os = "linux")]
 pub mod process;

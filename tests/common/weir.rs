@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -32,6 +32,8 @@ pub struct WeirSetup {
     sections: String,
     environment: Vec<(String, String)>,
     certificate: Option<Certificate>,
+    #[cfg(target_os = "linux")]
+    pam: Option<super::pam::Pam>,
     program: Program,
 }
 
@@ -53,6 +55,8 @@ impl WeirSetup {
             sections: String::new(),
             environment: Vec::new(),
             certificate: None,
+            #[cfg(target_os = "linux")]
+            pam: None,
             program: Program::Pgweir,
         }
     }
@@ -138,6 +142,13 @@ impl WeirSetup {
         self
     }
 
+    /// In a system with this PAM configuration.
+    #[cfg(target_os = "linux")]
+    pub fn pam(mut self, pam: &super::pam::Pam) -> Self {
+        self.pam = Some(pam.clone());
+        self
+    }
+
     /// Starts it, and waits until it answers.
     #[track_caller]
     pub fn start(self) -> Weir {
@@ -170,7 +181,7 @@ impl WeirSetup {
         let stderr = dir.join("stderr");
         write_private(&stderr, "");
         let output = || fs::File::options().append(true).open(&stderr).unwrap();
-        let mut command = as_service(self.program(home));
+        let mut command = self.command(self.program(home));
         command.arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
         command.envs(self.environment.iter().cloned());
         let mut process = Process::start(&mut command, home);
@@ -186,6 +197,14 @@ impl WeirSetup {
             return Ok(None);
         }
         Err(Refused { status, log })
+    }
+
+    fn command(&self, program: PathBuf) -> Command {
+        #[cfg(target_os = "linux")]
+        if let Some(pam) = &self.pam {
+            return pam.command(&program);
+        }
+        as_service(program)
     }
 
     fn program(&self, home: &Home) -> PathBuf {

@@ -844,10 +844,6 @@ pub const RULES: &[Rule] = &[
         on: &["settings/defaults, and what RELOAD may change"],
         changes: &[
             (
-                &["c<   row key=auth_ldap_options default=* changeable=yes"],
-                &["c<   row key=auth_ldap_options default=* changeable=no"],
-            ),
-            (
                 &["c<   row key=client_tls_dheparams default=* changeable=yes"],
                 &["c<   row key=client_tls_dheparams default=* changeable=no"],
             ),

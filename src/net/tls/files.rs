@@ -45,11 +45,7 @@ impl Side<'_> {
     }
 
     fn read(&self, what: &str, file: &Path) -> Result<Vec<u8>, TlsError> {
-        std::fs::read(file).map_err(|source| TlsError::Unreadable {
-            setting: self.setting(what),
-            file: file.to_owned(),
-            source,
-        })
+        read(&self.setting(what), file)
     }
 
     fn certificates(
@@ -57,14 +53,7 @@ impl Side<'_> {
         what: &str,
         file: &Path,
     ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let text = self.read(what, file)?;
-        let found = CertificateDer::pem_slice_iter(&text)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| self.wrong(what, file, format!("not PEM: {error}")))?;
-        if found.is_empty() {
-            return Err(self.wrong(what, file, "no certificate (PEM) in it".to_owned()));
-        }
-        Ok(found)
+        certificates(&self.setting(what), file)
     }
 
     /// Key and certificate; `None` if neither is set.
@@ -128,15 +117,64 @@ impl Side<'_> {
                 because: format!("{}_tls_sslmode = verify-ca and verify-full need it", self.name),
             });
         };
-        let certificates = self.certificates("ca", &file)?;
+        Authorities::read(&self.setting("ca"), file)
+    }
+}
+
+impl Authorities {
+    /// Those of a file that this setting names.
+    pub(super) fn read(setting: &str, file: PathBuf) -> Result<Self, TlsError> {
+        let certificates = certificates(setting, &file)?;
         let mut readable = RootCertStore::empty();
         let (usable, _) = readable.add_parsable_certificates(certificates.iter().cloned());
+        if usable == 0 {
+            let what = "none of its certificates can be read".to_owned();
+            return Err(TlsError::Content { setting: setting.to_owned(), file, what });
+        }
+        Ok(Self::of(certificates, file))
+    }
+
+    /// Those of the system.
+    pub(super) fn of_system() -> Result<Self, TlsError> {
+        let found = rustls_native_certs::load_native_certs();
+        if found.certs.is_empty() {
+            let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+            return Err(TlsError::NotSet {
+                setting: "TLS_CACERT (ldap.conf)".to_owned(),
+                because: format!("the system names no authorities: [{}]", errors.join("; ")),
+            });
+        }
+        Ok(Self::of(found.certs, PathBuf::new()))
+    }
+
+    fn of(certificates: Vec<CertificateDer<'static>>, file: PathBuf) -> Self {
         let mut roots = RootCertStore::empty();
         let signers = certificates.iter().filter(|certificate| trust::may_sign(certificate));
         roots.add_parsable_certificates(signers.cloned());
-        if usable == 0 {
-            return Err(self.wrong("ca", &file, "none of its certificates can be read".to_owned()));
-        }
-        Ok(Authorities { roots, certificates, file })
+        Self { roots, certificates, file }
     }
+}
+
+fn read(setting: &str, file: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(file).map_err(|source| TlsError::Unreadable {
+        setting: setting.to_owned(),
+        file: file.to_owned(),
+        source,
+    })
+}
+
+fn certificates(setting: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |what: String| TlsError::Content {
+        setting: setting.to_owned(),
+        file: file.to_owned(),
+        what,
+    };
+    let text = read(setting, file)?;
+    let found = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| wrong(format!("not PEM: {error}")))?;
+    if found.is_empty() {
+        return Err(wrong("no certificate (PEM) in it".to_owned()));
+    }
+    Ok(found)
 }

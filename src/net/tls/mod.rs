@@ -17,6 +17,7 @@ mod tests;
 mod trust;
 mod verify;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -129,6 +130,45 @@ pub fn client_config(settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>
         Some(identity) => builder.with_client_cert_resolver(side.certified(identity, &provider)?),
     };
     config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// How much of a directory's certificate is checked, and against what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryTrust {
+    /// Nothing.
+    Anybody,
+    /// Chain and name, against the system's authorities.
+    System,
+    /// Chain and name, against those of a file.
+    File {
+        /// Who names it, for messages.
+        setting: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What directories (LDAP) are met with.
+///
+/// # Errors
+/// As [`acceptor`].
+pub fn directory_config(trust: DirectoryTrust) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let check = match trust {
+        DirectoryTrust::Anybody => Check::Nothing,
+        DirectoryTrust::System => Check::ChainAndName(Authorities::of_system()?),
+        DirectoryTrust::File { setting, file } => {
+            Check::ChainAndName(Authorities::read(&setting, file)?)
+        }
+    };
+    let verifier = Verifier { check, algorithms: provider.signature_verification_algorithms };
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect(SUITES_FOR_ALL)
+        .dangerous() // All of what a verifier must do is in `Verifier`.
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
     Ok(Arc::new(config))
 }
 

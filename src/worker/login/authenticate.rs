@@ -34,6 +34,8 @@ impl Guest<'_> {
         let visit = self.visit(request);
         match way(&live.config, &visit).map_err(|away| turned_away(&away))? {
             Way::Exchange(exchange) => self.exchange(exchange, user, database).await,
+            Way::Directory(options) => self.by_directory(options, user, database).await,
+            Way::System => self.by_system(user, database).await,
             Way::Certificate { map } => {
                 let secret = self.secret(user, database).await?;
                 let claim =

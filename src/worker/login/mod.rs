@@ -7,6 +7,7 @@
 //! - `startup` — encryption, up to the startup packet
 //! - `request` — what it asks for
 //! - `authenticate` — is it really it?
+//! - `outside` — where a directory or the system has to say so
 //! - `admit` — the welcome
 //! - `console`, `talk` — clients of the console: who may, and the questions and answers
 //! - `packets`, `end` — what a guest sends; how a login ends without a client
@@ -15,6 +16,7 @@ mod admit;
 mod authenticate;
 mod console;
 mod end;
+mod outside;
 mod packets;
 mod request;
 mod startup;
