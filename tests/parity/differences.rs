@@ -257,7 +257,8 @@ pub const RULES: &[Rule] = &[
             "packets/*",
             "no-tls/*",
             "tls-allow/SSLRequest inside TLS",
-            "plain/*",
+            "plain/a query instead of a password",
+            "plain/a password without its end",
             "after-login/a Describe of no kind",
         ],
         changes: &[
@@ -272,6 +273,13 @@ pub const RULES: &[Rule] = &[
                 &["a< ErrorResponse FATAL: bad packet", "a< closed"],
             ),
         ],
+    },
+    Rule {
+        class: Class::Bug,
+        what: "who says goodbye instead of a password is answered",
+        why: "nobody reads it: pgbouncer closes without a word, and logs `bad packet`",
+        on: &["plain/a goodbye instead of a password"],
+        changes: &[(&[], &["a< ErrorResponse FATAL: bad packet"])],
     },
     // ---- logins ----
     Rule {
