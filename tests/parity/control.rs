@@ -177,6 +177,25 @@ fn control() -> House {
             t.command("RESUME app");
             a.ready();
         })
+        .talk("a cold login during PAUSE", |t| {
+            let mut c = t.console("c");
+            c.query("PAUSE second");
+            let mut b = t.connect("b");
+            b.startup(&[("user", "other"), ("database", "second")]);
+            b.silent();
+            c.query("RESUME second");
+            b.ready();
+        })
+        .talk("SHUTDOWN while paused", |t| {
+            let mut c = t.console("c");
+            c.query("PAUSE");
+            c.query("RECONNECT");
+            c.query("WAIT_CLOSE");
+            c.query("SHOW POOLS nonsense");
+            c.query("DISABLE app");
+            c.query("RESUME");
+            c.query("ENABLE app");
+        })
         .talk("DISABLE and ENABLE", |t| {
             let (mut a, mut c) = (t.app("a"), t.console("c"));
             a.query("SELECT 1");

@@ -257,7 +257,8 @@ pub const RULES: &[Rule] = &[
             "packets/*",
             "no-tls/*",
             "tls-allow/SSLRequest inside TLS",
-            "plain/*",
+            "plain/a query instead of a password",
+            "plain/a password without its end",
             "after-login/a Describe of no kind",
         ],
         changes: &[
@@ -272,6 +273,13 @@ pub const RULES: &[Rule] = &[
                 &["a< ErrorResponse FATAL: bad packet", "a< closed"],
             ),
         ],
+    },
+    Rule {
+        class: Class::Bug,
+        what: "who says goodbye instead of a password is answered",
+        why: "nobody reads it: pgbouncer closes without a word, and logs `bad packet`",
+        on: &["plain/a goodbye instead of a password"],
+        changes: &[(&[], &["a< ErrorResponse FATAL: bad packet"])],
     },
     // ---- logins ----
     Rule {
@@ -625,6 +633,7 @@ pub const RULES: &[Rule] = &[
         what: "the console's own database stands last",
         why: "pgbouncer sorts it among the others",
         on: &[
+            "hosts/a list",
             "reload-settings/*",
             "states/active, waiting, idle",
             "show/DATABASES",
@@ -638,6 +647,7 @@ pub const RULES: &[Rule] = &[
         what: "the console's own clients, pool, user and statistics are not shown",
         why: "pgbouncer counts its own database as any other",
         on: &[
+            "unasked/over the Unix socket",
             "states/*",
             "pool-modes/of the user before the entry's",
             "show/CLIENTS",
@@ -647,6 +657,7 @@ pub const RULES: &[Rule] = &[
             "rights/a stats user says \"SHOW CLIENTS\"",
         ],
         changes: &[
+            (&["c<   row database=pgbouncer addr=127.0.0.1 application_name="], &[]),
             (&["c<   row type=C user=admin database=pgbouncer *"], &[]),
             (&["*<   row database=pgbouncer user=pgbouncer *"], &[]),
             (&["s<   row user=admin database=pgbouncer state=idle"], &[]),
@@ -906,5 +917,24 @@ pub const RULES: &[Rule] = &[
             &["c<   row key=auth_query default=SELECT rolname, *"],
             &["c<   row key=auth_query default=SELECT a.rolname, *"],
         )],
+    },
+    Rule {
+        class: Class::Better,
+        what: "a server whose check or reset fails is closed",
+        why: "pgbouncer 1.25.2 uses it on, against its own manual: nobody knows what it has kept",
+        on: &["check-fails/*", "reset-fails/*"],
+        changes: &[
+            (
+                &["the same: true", "log: nothing of \"closing because\""],
+                &["the same: false", "log: LOG S- closing because: test query failed (age=AGE)"],
+            ),
+            (
+                &["log: nothing of \"closing because\"", "the same: true"],
+                &[
+                    "log: LOG S- closing because: client disconnect while server was not ready (age=AGE)",
+                    "the same: false",
+                ],
+            ),
+        ],
     },
 ];

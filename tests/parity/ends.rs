@@ -1,7 +1,7 @@
 //! Cancels, ends amid things, servers that go away, statements that are prepared, secrets from the database.
 
 use crate::house::House;
-use crate::talk::Ask::{Bind, Close, Describe, Execute, Parse, Query, Sync};
+use crate::talk::Ask::{Bind, Close, Describe, Execute, Flush, Parse, Query, Sync};
 use crate::talk::{Conn, Talk};
 
 /// The houses of this area.
@@ -262,6 +262,82 @@ fn prepared() -> House {
         a.query("DISCARD ALL");
         a.ask(&[Parse("s", "SELECT 2"), Bind("", "s", &[]), Execute("", 0), Sync]);
     })
+    .talk("two names for one text", |t| {
+        let mut a = t.app("a");
+        a.ask(&[Parse("s", "SELECT 1"), Parse("u", "SELECT 1"), Sync]);
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Bind("", "u", &[]), Execute("", 0), Sync]);
+        a.ask(&[Close(b'S', "s"), Sync]);
+        a.ask(&[Bind("", "u", &[]), Execute("", 0), Sync]);
+    })
+    .talk("all in one batch, closed in the same", |t| {
+        let mut a = t.app("a");
+        a.ask(&[
+            Parse("s", "SELECT $1::int"),
+            Describe(b'S', "s"),
+            Bind("", "s", &["7"]),
+            Execute("", 0),
+            Close(b'S', "s"),
+            Sync,
+        ]);
+        a.ask(&[Parse("s", "SELECT $1::text"), Describe(b'S', "s"), Sync]);
+    })
+    .talk("a batch that fails before a Parse", |t| {
+        let mut a = t.app("a");
+        a.ask(&[
+            Parse("", "SELECT 1/0"),
+            Bind("", "", &[]),
+            Execute("", 0),
+            Parse("never", "SELECT 1"),
+            Sync,
+        ]);
+        a.ask(&[Parse("never", "SELECT 2"), Bind("", "never", &[]), Execute("", 0), Sync]);
+    })
+    .talk("Flush in place of Sync", |t| {
+        let mut a = t.app("a");
+        a.send(&[Parse("s", "SELECT 1"), Describe(b'S', "s"), Flush]);
+        a.until(b'T');
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+    })
+    .talk("after RECONNECT", |t| {
+        let mut a = t.app("a");
+        a.ask(&[Parse("s", "SELECT 1"), Sync]);
+        t.command("RECONNECT");
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+    })
+    .talk("in a transaction that fails", |t| {
+        let mut a = t.app("a");
+        a.query("BEGIN; SELECT 1");
+        a.ask(&[Parse("s", "SELECT 1/0"), Bind("", "s", &[]), Execute("", 0), Sync]);
+        a.ask(&[Parse("u", "SELECT 1 AS unseen"), Sync]);
+        a.query("ROLLBACK");
+        a.ask(&[Parse("u", "SELECT 2"), Bind("", "u", &[]), Execute("", 0), Sync]);
+    })
+    .talk("in a transaction that has failed, of a text that the server has", |t| {
+        let mut a = t.app("a");
+        a.ask(&[Parse("t", "SELECT 1 AS seen"), Sync]);
+        a.query("BEGIN; SELECT 1/0");
+        a.ask(&[Parse("u", "SELECT 1 AS seen"), Sync]);
+        a.query("ROLLBACK");
+        a.ask(&[Bind("", "u", &[]), Execute("", 0), Sync]);
+    })
+    .talk("DEALLOCATE ALL by message", |t| {
+        let mut a = t.app("a");
+        a.ask(&[Parse("s", "SELECT 1"), Sync]);
+        a.ask(&[Parse("", "DISCARD PLANS"), Bind("", "", &[]), Execute("", 0), Sync]);
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+        a.ask(&[Parse("", "DEALLOCATE ALL"), Bind("", "", &[]), Execute("", 0), Sync]);
+        a.ask(&[Parse("s", "SELECT 2"), Bind("", "s", &[]), Execute("", 0), Sync]);
+    })
+    .talk("a plan that went stale", |t| {
+        let mut a = t.app("a");
+        let table = format!("stale_{}", t.own());
+        t.server().query(&format!("CREATE TABLE {table} (n int); GRANT ALL ON {table} TO PUBLIC"));
+        a.ask(&[Parse("s", &format!("SELECT * FROM {table}")), Sync]);
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+        t.server().query(&format!("ALTER TABLE {table} ADD m int"));
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+        t.server().query(&format!("DROP TABLE {table}"));
+    })
     .talk("DEALLOCATE of one", |t| {
         let mut a = t.app("a");
         a.ask(&[Parse("s", "SELECT 1"), Sync]);
@@ -275,16 +351,29 @@ fn prepared() -> House {
 
 /// Statements that are prepared by message where nobody renames them.
 fn unprepared() -> House {
-    House::new("unprepared", |ground| ground.setup().setting("max_prepared_statements", 0))
-        .since(1, 21)
-        .talk("in session mode", |t| {
-            let mut a = t.app("a");
-            a.ask(&[Parse("s", "SELECT 1"), Sync]);
-            a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
-            a.ask(&[Parse("s", "SELECT 2"), Sync]);
-            a.ask(&[Bind("", "nowhere", &[]), Execute("", 0), Sync]);
-            a.ask(&[Close(b'S', "s"), Sync]);
-        })
+    House::new("unprepared", |ground| {
+        let port = ground.server.port();
+        ground.setup().setting("max_prepared_statements", 0).database(&format!(
+            "pooled = host=127.0.0.1 port={port} dbname=app pool_mode=transaction pool_size=1"
+        ))
+    })
+    .since(1, 21)
+    .talk("in transaction mode", |t| {
+        let (mut a, mut b) =
+            (t.quiet_login("a", "app", "pooled"), t.quiet_login("b", "app", "pooled"));
+        a.ask(&[Parse("s", "SELECT 1"), Sync]);
+        b.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+        b.ask(&[Parse("s", "SELECT 2"), Sync]);
+        a.ask(&[Close(b'S', "s"), Sync]);
+    })
+    .talk("in session mode", |t| {
+        let mut a = t.app("a");
+        a.ask(&[Parse("s", "SELECT 1"), Sync]);
+        a.ask(&[Bind("", "s", &[]), Execute("", 0), Sync]);
+        a.ask(&[Parse("s", "SELECT 2"), Sync]);
+        a.ask(&[Bind("", "nowhere", &[]), Execute("", 0), Sync]);
+        a.ask(&[Close(b'S', "s"), Sync]);
+    })
 }
 
 fn auth_query() -> House {

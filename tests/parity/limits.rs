@@ -48,7 +48,8 @@ fn clients() -> House {
             t.alone();
             let (a, _b) = (t.app("a"), t.app("b"));
             a.terminate();
-            t.wait_show("SHOW POOLS", "cl_active", "1");
+            // No question on the console: pgbouncer counts its clients, too.
+            t.log("closing because");
             t.login("c", "app", "app");
         })
 }

@@ -5,7 +5,18 @@ use crate::talk::Ask::{Bind, Execute, Parse, Sync};
 
 /// The houses of this area.
 pub fn houses() -> Vec<House> {
-    vec![refused(), lost(), checked(), fast_close(), pool_modes(), shared()]
+    vec![
+        refused(),
+        lost(),
+        checked(),
+        check_fails(),
+        reset_fails(),
+        notified(),
+        hosts(),
+        fast_close(),
+        pool_modes(),
+        shared(),
+    ]
 }
 
 fn refused() -> House {
@@ -83,6 +94,83 @@ fn checked() -> House {
         a.query("SELECT 1");
         t.wait_show("SHOW POOLS", "sv_used", "1");
         a.query("SELECT 2");
+    })
+}
+
+fn check_fails() -> House {
+    House::new("check-fails", |ground| {
+        ground
+            .setup()
+            .setting("pool_mode", "transaction")
+            .setting("server_check_delay", 0)
+            .setting("server_check_query", "SELECT nonsense")
+            .setting("default_pool_size", 1)
+    })
+    .talk("another server is taken", |t| {
+        let mut a = t.app("a");
+        let pid = a.quietly("SELECT pg_backend_pid()");
+        t.wait_show("SHOW POOLS", "sv_used", "1");
+        t.note(format!("the same: {}", a.quietly("SELECT pg_backend_pid()") == pid));
+        t.log_server("closing because");
+    })
+}
+
+fn reset_fails() -> House {
+    House::new("reset-fails", |ground| {
+        ground
+            .setup()
+            .setting("server_reset_query", "SELECT nonsense")
+            .setting("default_pool_size", 1)
+    })
+    .talk("another server is taken", |t| {
+        let mut a = t.app("a");
+        let pid = a.quietly("SELECT pg_backend_pid()");
+        a.terminate();
+        t.log_server("closing because");
+        let mut b = t.app("b");
+        t.note(format!("the same: {}", b.quietly("SELECT pg_backend_pid()") == pid));
+    })
+}
+
+/// What a server says while nobody has asked it.
+fn notified() -> House {
+    House::new("unasked", |ground| ground.setup())
+        .talk("a notification to an idle session", |t| {
+            let (mut a, mut b) = (t.app("a"), t.app("b"));
+            a.query(&format!("LISTEN {}", t.own()));
+            b.query(&format!("NOTIFY {}, 'hello'", t.own()));
+            a.until(b'A');
+            a.query("SELECT 1");
+        })
+        .talk("over the Unix socket", |t| {
+            let mut a = t.connect_unix("a");
+            a.startup(&[("user", "app"), ("application_name", "by socket")]);
+            a.ready();
+            t.console("c").rows("SHOW CLIENTS", &["database", "addr", "application_name"]);
+        })
+}
+
+fn hosts() -> House {
+    House::new("hosts", |ground| {
+        let port = ground.server.port();
+        ground
+            .setup()
+            .setting("pool_mode", "transaction")
+            .database(&format!("twice = host=127.0.0.1,127.0.0.1 port={port} dbname=app"))
+            .database(&format!(
+                "local = host={} port={port} dbname=app",
+                ground.server.socket_dir().display()
+            ))
+    })
+    .talk("a folder", |t| {
+        let mut a = t.login("a", "app", "local");
+        a.query("SELECT 1");
+        t.console("d").rows("SHOW SERVERS", &["database", "addr", "state"]);
+    })
+    .talk("a list", |t| {
+        let mut a = t.login("a", "app", "twice");
+        a.query("SELECT 1");
+        t.console("c").rows("SHOW DATABASES", &["name", "database"]);
     })
 }
 
