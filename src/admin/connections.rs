@@ -82,7 +82,7 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
         let visit = visitor.visit();
         let state = match visit.doing {
             Doing::LoggingIn => continue,
-            Doing::OnConsole => ClientState::Active,
+            Doing::OnConsole => ClientState::Idle,
             Doing::CancelWaits => ClientState::WaitingCancel,
             Doing::CancelGoes => ClientState::ActiveCancel,
         };

@@ -64,7 +64,7 @@ impl Console {
                 CommandComplete { tag: Bytes::from(tag) }.encode(out);
             }
             Err((code, text)) => {
-                tracing::error!("console, {}: {text}", asker.user);
+                tracing::error!("{} {text}", asker.label);
                 ErrorResponse::new(Severity::Error, code, &text).encode(out);
                 return Outcome::Failed;
             }
@@ -87,7 +87,10 @@ impl Console {
         if let Some(answer) = self.look(&command) {
             return Ok(answer);
         }
-        tracing::info!("console, {}: {}", asker.user, query.trim().trim_end_matches(';'));
+        match command.in_pgbouncers_words() {
+            Some(words) => tracing::info!("{} {words} command issued", asker.label),
+            None => tracing::info!("{} {}", asker.label, query.trim().trim_end_matches(';')),
+        }
         self.command(asker, command).await.map_err(|refused| {
             let code = match refused {
                 Refused::Reload => SqlState::CONFIG_FILE_ERROR,
@@ -174,6 +177,7 @@ impl Console {
                 control.end_switchover(database.as_deref())?;
                 "SWITCHOVER DONE".to_owned()
             }
+            Command::ShowFds => return Err(Refused::Unsupported("SHOW FDS")),
             Command::Suspend => {
                 control.suspend(asker.id).await?;
                 "SUSPEND".to_owned()

@@ -410,7 +410,7 @@ impl Control {
                 pool.quiet().await;
             }
         }
-        undo.is_not_due();
+        undo.disarm();
         Ok(())
     }
 
@@ -422,6 +422,9 @@ impl Control {
         match database {
             Some(name) => {
                 self.must_exist("pause", name)?;
+                if self.shared.is_suspended() || self.shared.all_paused.load(Ordering::Acquire) {
+                    return Err(Refused::AlreadyPaused);
+                }
                 self.shared.paused.insert(name.to_owned(), ());
             }
             None if self.shared.is_suspended()

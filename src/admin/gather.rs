@@ -98,7 +98,10 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         row
     };
     let on_console = visits.iter().filter(|visit| visit.doing == Doing::OnConsole).count();
-    services.iter().map(row).chain([PoolRow::console(small(on_console))]).collect()
+    let mut rows: Vec<_> =
+        services.iter().map(row).chain([PoolRow::console(small(on_console))]).collect();
+    rows.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
+    rows
 }
 
 fn small(count: usize) -> u32 {

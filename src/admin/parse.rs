@@ -54,6 +54,8 @@ pub enum Command {
     SwitchoverDone(Option<String>),
     /// `EXPLAIN ROUTE sql`; ours. The text as it came.
     ExplainRoute(String),
+    /// `SHOW FDS`, which serves the online restart.
+    ShowFds,
     /// `SUSPEND`.
     Suspend,
     /// `SHUTDOWN [mode]`.
@@ -74,6 +76,25 @@ pub enum ShutdownMode {
 pub use crate::worker::console::Right;
 
 impl Command {
+    /// The command as pgbouncer's log names it, for those that are logged there.
+    pub fn in_pgbouncers_words(&self) -> Option<String> {
+        let (verb, database) = match self {
+            Self::Reload => ("RELOAD", &None),
+            Self::Suspend => ("SUSPEND", &None),
+            Self::Shutdown(_) => ("SHUTDOWN", &None),
+            Self::Pause(database) => ("PAUSE", database),
+            Self::Resume(database) => ("RESUME", database),
+            Self::Kill(database) => ("KILL", database),
+            Self::Reconnect(database) => ("RECONNECT", database),
+            Self::WaitClose(database) => ("WAIT_CLOSE", database),
+            _ => return None,
+        };
+        Some(match database {
+            Some(database) => format!("{verb} '{database}'"),
+            None => verb.to_owned(),
+        })
+    }
+
     /// The right the command takes. Without it the answer is the error `admin access needed`.
     pub fn needs(&self) -> Right {
         match self {
@@ -90,6 +111,7 @@ impl Command {
             | Self::WaitClose(_)
             | Self::SwitchoverPrepare(_)
             | Self::SwitchoverDone(_)
+            | Self::ShowFds
             | Self::Suspend
             | Self::Shutdown(_) => Right::Admin,
         }
@@ -191,6 +213,7 @@ fn words(command: &str, argument: String) -> Result<Option<Command>, ParseError>
     // An empty pair of quotes is as good as no argument.
     let database = (!argument.is_empty()).then(|| argument.clone());
     let command = match &*command.to_ascii_lowercase() {
+        "show" | "select" if argument.eq_ignore_ascii_case("fds") => Command::ShowFds,
         "show" | "select" => return Ok(Show::named(&argument).map(Command::Show)),
         "shutdown" => return Ok(shutdown_mode(&argument).map(Command::Shutdown)),
         "reload" if argument.is_empty() => Command::Reload,
@@ -201,7 +224,12 @@ fn words(command: &str, argument: String) -> Result<Option<Command>, ParseError>
         "enable" => Command::Enable(database.ok_or(ParseError::DatabaseRequired)?),
         "kill" => Command::Kill(database),
         "kill_client" => {
-            Command::KillClient(argument.parse().map_err(|_| ParseError::InvalidClient)?)
+            // Also as SHOW CLIENTS has it in `ptr`.
+            let id = match argument.strip_prefix("0x") {
+                Some(pointer) => u64::from_str_radix(pointer, 16),
+                None => argument.parse(),
+            };
+            Command::KillClient(id.map_err(|_| ParseError::InvalidClient)?)
         }
         "reconnect" => Command::Reconnect(database),
         "wait_close" => Command::WaitClose(database),
@@ -491,7 +519,8 @@ mod tests {
         refused("DISABLE", "a database is required");
         refused("ENABLE;", "a database is required");
         refused("KILL_CLIENT", "invalid client pointer supplied");
-        refused("KILL_CLIENT 0x55ce", "invalid client pointer supplied");
+        refused("KILL_CLIENT 0x", "invalid client pointer supplied");
+        assert_eq!(parse("KILL_CLIENT 0x1f"), Ok(Command::KillClient(31)));
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Control {
             }
             tokio::time::sleep(LOOK).await;
         }
-        undo.is_not_due();
+        undo.disarm();
         Ok(())
     }
 
@@ -61,7 +61,7 @@ impl Control {
     /// A console client has gone. Nobody else would end its suspension.
     pub(super) fn admin_left(&self, asker: u64) {
         if self.shared.suspended_by.load(Ordering::SeqCst) == asker {
-            tracing::warn!("admin disappeared when suspended, doing RESUME");
+            tracing::info!("admin disappeared when suspended, doing RESUME");
             self.wake_up();
         }
     }
@@ -76,7 +76,7 @@ pub(super) struct Undo<'a> {
 }
 
 impl Undo<'_> {
-    pub(super) fn is_not_due(mut self) {
+    pub(super) fn disarm(mut self) {
         self.due = false;
     }
 }

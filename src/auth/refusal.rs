@@ -124,6 +124,9 @@ impl AuthError {
         match (&self.reason, self.method) {
             (Reason::EmptyPassword, _) => "empty password returned by client",
             (Reason::PasswordTooLong { .. }, _) => "password too long",
+            (Reason::Mechanism { .. }, _) => {
+                "client selected an invalid SASL authentication mechanism"
+            }
             (_, Method::Trust) => "\"trust\" authentication failed",
             (_, Method::Plain | Method::Md5) => "password authentication failed",
             (_, Method::Scram) => "SASL authentication failed",

@@ -138,6 +138,11 @@ const fn pointless(
     setting(key, kind, default, true, State::WithoutEffect(why), meaning)
 }
 
+/// One that pgbouncer reads at start only.
+const fn at_start(setting: Setting) -> Setting {
+    Setting { changeable: false, ..setting }
+}
+
 /// pgweir's own.
 const fn own(setting: Setting) -> Setting {
     Setting { own: true, ..setting }
@@ -873,27 +878,27 @@ pub static SETTINGS: &[Setting] = &[
         field!(conffile),
         "The file that the next reload reads. Not given: the one of the command line.",
     ),
-    pointless(
+    at_start(pointless(
         "job_name",
         Kind::Text,
         Some("pgbouncer"),
         "Windows only",
         "Name of the Windows service.",
-    ),
-    pointless(
+    )),
+    at_start(pointless(
         "service_name",
         Kind::Text,
         Some("pgbouncer"),
         "Windows only",
         "Name of the Windows service.",
-    ),
-    pointless(
+    )),
+    at_start(pointless(
         "resolv_conf",
         Kind::Path,
         None,
         "names are looked up by the system's resolver, which reads /etc/resolv.conf and /etc/nsswitch.conf",
         "The resolver's configuration file.",
-    ),
+    )),
     live(
         "peer_id",
         COUNT,
@@ -901,13 +906,13 @@ pub static SETTINGS: &[Setting] = &[
         field!(peer_id, values::peer_id),
         "This process's number among those that share its address (so_reuseport, a load balancer), 1 to 16383. Cancel requests that reach the wrong one are passed on, see [peers]. 0: no peers.",
     ),
-    pointless(
+    at_start(pointless(
         "pkt_buf",
         BYTES,
         Some("4096"),
         "buffers are lent to a connection while bytes are in flight, 8 kB or 64 kB, and grow for what must be whole",
         "Buffer per direction.",
-    ),
+    )),
     pointless(
         "sbuf_loopcnt",
         COUNT,
@@ -1073,7 +1078,9 @@ impl Settings {
                 State::Effective(field) => {
                     (setting.key, (field.show)(self), default, setting.changeable)
                 }
-                State::WithoutEffect(_) => (setting.key, default.clone(), default, false),
+                State::WithoutEffect(_) => {
+                    (setting.key, default.clone(), default, setting.changeable)
+                }
             }
         };
         SETTINGS.iter().map(row).collect()
@@ -1356,7 +1363,7 @@ mod tests {
         assert_eq!(setting.apply(&mut settings, "1m"), Err(TIME.to_owned()));
         assert_eq!(setting.apply(&mut settings, "60"), Ok(()));
         let shown = settings.shown().into_iter().find(|row| row.0 == setting.key);
-        assert_eq!(shown, Some((setting.key, Some("0".to_owned()), Some("0".to_owned()), false)));
+        assert_eq!(shown, Some((setting.key, Some("0".to_owned()), Some("0".to_owned()), true)));
     }
 
     #[test]

@@ -111,13 +111,17 @@ impl Lease {
             let reset = tokio::time::timeout(RESET_LIMIT, query::simple(connection, &query)).await;
             connection.info.set_tested(false);
             match reset {
-                Err(_) => tracing::warn!("{}: server_reset_query took too long", self.pool.name()),
+                Err(_) => {
+                    tracing::warn!("{}: server_reset_query took too long", self.pool.name());
+                    self.close("reset query failed");
+                }
                 Ok(Ok(_)) => {
                     connection.state.was_reset();
                     self.give_back(clock::now());
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name())
+                    tracing::warn!("{}: server_reset_query failed: {error}", self.pool.name());
+                    self.close("reset query failed");
                 }
             }
         });

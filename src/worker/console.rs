@@ -22,8 +22,8 @@ pub enum Right {
 pub struct Asker {
     /// What it may do.
     pub right: Right,
-    /// As whom it logged in, for the log.
-    pub user: String,
+    /// How it stands in the log.
+    pub label: String,
     /// The number of its connection.
     pub id: u64,
 }

@@ -247,6 +247,10 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
             return;
         }
         Exit::Terminated => "client close request".to_owned(),
+        // TLS has a word of its own for who leaves without taking leave.
+        Exit::Gone(Some(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "client unexpected eof".to_owned()
+        }
         Exit::Gone(None) => "client unexpected eof".to_owned(),
         Exit::Gone(Some(error)) => format!("client unexpected eof ({error})"),
         Exit::Refused(reason) => {

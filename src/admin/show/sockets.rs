@@ -56,18 +56,21 @@ impl SocketState {
 }
 
 /// pgbouncer's columns about its buffers; pgweir lends a buffer only while bytes are in flight, so all are 0.
-const OF_BUFFERS: [&str; 7] =
-    ["recv_pos", "pkt_pos", "pkt_remain", "send_pos", "send_remain", "pkt_avail", "send_avail"];
+const OF_BUFFERS: [Column; 7] = [
+    ("recv_pos", ColumnType::Int4),
+    ("pkt_pos", ColumnType::Int4),
+    ("pkt_remain", ColumnType::Int4),
+    ("send_pos", ColumnType::Int4),
+    ("send_remain", ColumnType::Int4),
+    ("pkt_avail", ColumnType::Int4),
+    ("send_avail", ColumnType::Int4),
+];
 
 const ALL: [Column; COLUMNS.len() + OF_BUFFERS.len()] = {
     let mut all = [("", ColumnType::Int4); COLUMNS.len() + OF_BUFFERS.len()];
     let (front, back) = all.split_at_mut(COLUMNS.len());
     front.copy_from_slice(COLUMNS);
-    let mut at = 0;
-    while at < OF_BUFFERS.len() {
-        back[at].0 = OF_BUFFERS[at];
-        at += 1;
-    }
+    back.copy_from_slice(&OF_BUFFERS);
     all
 };
 

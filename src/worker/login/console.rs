@@ -30,7 +30,7 @@ impl Guest<'_> {
             tracing::info!("{} pgbouncer access from unix socket", self.label);
             let seat = self.sit_regardless(&request);
             let right = Right::Admin;
-            return Ok(Proof::Console { right, user, application_name, minor, _seat: seat });
+            return Ok(Proof::Console { right, application_name, minor, _seat: seat });
         }
         self.demand_tls()?;
         let admin = self.live.config.settings.admin_users.contains(&user);
@@ -48,6 +48,6 @@ impl Guest<'_> {
         } else {
             return Err(refused(SqlState::INSUFFICIENT_PRIVILEGE, "not allowed"));
         };
-        Ok(Proof::Console { right, user, application_name, minor, _seat: seat })
+        Ok(Proof::Console { right, application_name, minor, _seat: seat })
     }
 }

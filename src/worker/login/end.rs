@@ -20,8 +20,10 @@ pub(super) enum End {
     Refused(Box<ErrorResponse>),
     /// It failed to prove who it is.
     Denied(Box<ErrorResponse>, AuthFailure, String),
-    /// Nothing more to do: a cancel request, or a console session that is over.
+    /// Nothing more to do: a cancel request.
     Done,
+    /// A console session is over, for this reason.
+    Over(&'static str),
 }
 
 impl From<io::Error> for End {
@@ -38,14 +40,26 @@ pub(super) fn refused(code: SqlState, text: &str) -> End {
     End::Refused(Box::new(fatal(code, text)))
 }
 
-pub(super) fn refused_packet(error: DecodeError) -> End {
+/// What becomes of who has sent this packet, which makes no sense.
+pub(super) fn refused_packet(packet: &[u8], error: DecodeError) -> End {
     let text = match (error.field, error.kind) {
-        (_, Kind::ProtocolTwo) => "old V2 protocol not supported",
-        ("terminator", _) => "invalid startup packet layout: expected terminator as last byte",
-        _ => "bad packet",
+        // Cancel requests are never answered.
+        ("key", _) => return End::Closed(format!("failed cancel request: {error}")),
+        (_, Kind::ProtocolTwo) => "old V2 protocol not supported".to_owned(),
+        ("terminator", _) => {
+            "invalid startup packet layout: expected terminator as last byte".to_owned()
+        }
+        _ => {
+            let head: String =
+                packet.iter().take(HEAD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
+            format!("bad packet header: '{head}'")
+        }
     };
-    End::Refused(Box::new(fatal(SqlState::PROTOCOL_VIOLATION, text).detail(&error.to_string())))
+    End::Refused(Box::new(fatal(SqlState::PROTOCOL_VIOLATION, &text).detail(&error.to_string())))
 }
+
+/// How many bytes of a packet's front a refusal shows, as pgbouncer's.
+const HEAD_SHOWN: usize = 8;
 
 pub(super) fn denied(error: &AuthError) -> End {
     let code = SqlState::from_bytes(error.sqlstate().as_bytes());

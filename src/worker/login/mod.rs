@@ -134,11 +134,22 @@ impl Guest<'_> {
         self.label = format!("C-{id:#x}: {database}/{user}@{far_end}");
     }
 
+    fn log_closing(&self, reason: &str) {
+        if self.live.config.settings.log_disconnections {
+            let age = clock::now().saturating_duration_since(self.accepted).as_secs();
+            tracing::info!("{} closing because: {reason} (age={age}s)", self.label);
+        }
+    }
+
     /// Tells the client what there is to tell, logs and counts it.
     async fn part(mut self, end: End) {
         let process = self.shared.metrics.process();
         let (response, reason) = match end {
             End::Done => return,
+            End::Over(reason) => {
+                self.log_closing(reason);
+                return;
+            }
             End::Left => {
                 process.login(LoginResult::Abandoned);
                 return;
@@ -162,10 +173,7 @@ impl Guest<'_> {
             }
         };
         log_error(self.shared, &self.label, &reason);
-        if self.live.config.settings.log_disconnections {
-            let age = clock::now().saturating_duration_since(self.accepted).as_secs();
-            tracing::info!("{} closing because: {reason} (age={age}s)", self.label);
-        }
+        self.log_closing(&reason);
         response.encode(&mut self.outbox);
         let farewell = async {
             self.send(&[]).await?;
@@ -181,8 +189,8 @@ impl Guest<'_> {
                 .await?
         };
         match proven {
-            Proof::Console { right, user, application_name, minor, _seat } => {
-                self.serve_console(right, user, application_name, minor).await?;
+            Proof::Console { right, application_name, minor, _seat } => {
+                self.serve_console(right, application_name, minor).await?;
                 Err(End::Done)
             }
             Proof::Client { request, service, place } => {
@@ -301,18 +309,8 @@ impl Guest<'_> {
 
 /// What a guest turned out to be.
 enum Proof {
-    Console {
-        right: Right,
-        user: String,
-        application_name: String,
-        minor: u16,
-        _seat: Option<Seat>,
-    },
-    Client {
-        request: Request,
-        service: Arc<Service>,
-        place: Seated,
-    },
+    Console { right: Right, application_name: String, minor: u16, _seat: Option<Seat> },
+    Client { request: Request, service: Arc<Service>, place: Seated },
 }
 
 /// How long a refused client may take to read why.

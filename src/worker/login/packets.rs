@@ -1,6 +1,7 @@
 //! What a guest sends, packet by packet, each within its limit.
 
 use bytes::{Buf, Bytes};
+use pgweir_codec::error::DecodeError;
 use pgweir_codec::frontend;
 use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
@@ -19,12 +20,13 @@ const ROOM: usize = 512;
 impl Guest<'_> {
     pub(super) async fn startup_packet(&mut self) -> Result<StartupPacket, End> {
         loop {
-            let need = startup::peek_len(&self.inbox).map_err(refused_packet)?;
+            let need = startup::peek_len(&self.inbox).map_err(|error| self.refuse_packet(error))?;
             if let Some(need) = need
                 && self.inbox.len() >= need
             {
                 let packet = self.inbox.split_to(need).freeze();
-                return StartupPacket::decode(packet).map_err(refused_packet);
+                return StartupPacket::decode(packet.clone())
+                    .map_err(|error| refused_packet(&packet, error));
             }
             self.read_more().await?;
         }
@@ -42,7 +44,11 @@ impl Guest<'_> {
 
     pub(super) async fn auth_message(&mut self) -> Result<Bytes, End> {
         loop {
-            if let Some(head) = Head::peek(&self.inbox).map_err(refused_packet)? {
+            let head = Head::peek(&self.inbox).map_err(|error| self.refuse_packet(error))?;
+            if let Some(head) = head {
+                if head.tag == frontend::Terminate::TAG {
+                    return Err(End::Left);
+                }
                 if head.tag != frontend::PasswordMessage::TAG {
                     return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
                 }
@@ -61,7 +67,8 @@ impl Guest<'_> {
 
     pub(super) async fn console_message(&mut self) -> Result<(u8, Bytes), End> {
         loop {
-            if let Some(head) = Head::peek(&self.inbox).map_err(refused_packet)? {
+            let head = Head::peek(&self.inbox).map_err(|error| self.refuse_packet(error))?;
+            if let Some(head) = head {
                 if head.len > AUTH_LIMIT {
                     return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));
                 }
@@ -73,6 +80,11 @@ impl Guest<'_> {
             }
             self.read_more().await?;
         }
+    }
+
+    /// What has come makes no sense.
+    fn refuse_packet(&self, error: DecodeError) -> End {
+        refused_packet(&self.inbox, error)
     }
 
     async fn read_more(&mut self) -> Result<(), End> {

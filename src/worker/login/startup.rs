@@ -12,7 +12,6 @@ use super::end::{End, refused};
 use super::request::{Replication, Request};
 use crate::config::SslMode;
 use crate::metrics::CancelResult;
-use crate::net::clock;
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls::{ALPN, Acceptor};
 use crate::worker::cancel;
@@ -124,10 +123,12 @@ impl Guest<'_> {
 
     pub(super) async fn cancel(&mut self, request: CancelRequest) {
         let result = cancel::run(self.shared, &request, &self.visiting).await;
-        tracing::debug!("{} cancel request: {result:?}", self.label);
-        if result == CancelResult::TimedOut && self.live.config.settings.log_disconnections {
-            let age = clock::now().saturating_duration_since(self.accepted).as_secs();
-            tracing::info!("{} closing because: cancel_wait_timeout (age={age}s)", self.label);
+        match result {
+            CancelResult::Sent => self.log_closing("successfully sent cancel request"),
+            CancelResult::Idle => self.log_closing("cancel request for idle client"),
+            CancelResult::Unknown => self.log_closing("failed cancel request"),
+            CancelResult::TimedOut => self.log_closing("cancel_wait_timeout"),
+            CancelResult::Failed => self.log_closing("connect failed"),
         }
         self.shared.metrics.process().cancel(result);
         // The client waits for us to close.
@@ -151,8 +152,8 @@ impl Guest<'_> {
             let Request { database, user, replication, .. } = request;
             let replication = match replication {
                 None => "no",
-                Some(Replication { physical: true, .. }) => "physical",
-                Some(Replication { physical: false, .. }) => "logical",
+                Some(Replication { physical: true, .. }) => "yes",
+                Some(Replication { physical: false, .. }) => "database",
             };
             tracing::info!(
                 "{} login attempt: db={database} user={user} tls={tls} replication={replication}",

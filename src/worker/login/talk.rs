@@ -35,7 +35,6 @@ impl Guest<'_> {
     pub(super) async fn serve_console(
         &mut self,
         right: Right,
-        user: String,
         application_name: String,
         minor: u16,
     ) -> Result<(), End> {
@@ -52,10 +51,14 @@ impl Guest<'_> {
         let mut out = BytesMut::new();
         write_welcome(&mut out, parameters, &key, "");
         self.send(&out).await?;
-        let asker = Asker { right, user, id: self.holder.id };
+        let asker = Asker { right, label: self.label.clone(), id: self.holder.id };
         let ended = self.talk(&*console, &asker).await;
         console.left(&asker);
-        ended
+        match ended {
+            Ok(()) => Err(End::Over("client close request")),
+            Err(End::Left) => Err(End::Over("client unexpected eof")),
+            Err(end) => Err(end),
+        }
     }
 
     async fn talk(&mut self, console: &dyn Console, asker: &Asker) -> Result<(), End> {
