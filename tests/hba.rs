@@ -248,12 +248,36 @@ fn a_cert_line_without_checked_certificates_refuses_everyone() {
     let weir = asking(&server)
         .tls(&authority.server())
         .setting("client_tls_sslmode", "require")
+        .setting("client_tls_ca_file", "")
         .hba("host all all all cert")
         .start();
     let run = psql(&with_certificate(&weir, "app", Some(&own)), "SELECT 42");
     assert!(run.failed().contains("certificate authentication failed"), "{}", run.failed());
     weir.wait_log("TLS client certificate required");
-    assert!(weir.log().contains("cert needs client_tls_sslmode=verify-full"));
+    assert!(weir.log().contains("cert needs client_tls_ca_file"));
+    weir.stop();
+}
+
+#[test]
+fn a_cert_line_counts_where_certificates_are_optional_and_who_has_none_is_let_in_by_others() {
+    let server = Setup::new().start();
+    let (home, authority) = (Home::new(), Authority::new());
+    let own = authority.client("app").write(home.path(), "own");
+    let strange = Authority::new().client("app").write(home.path(), "strange");
+    let weir = asking(&server)
+        .tls(&authority.server())
+        .setting("client_tls_sslmode", "require")
+        .user("other", "secret")
+        .hba("hostssl app app all cert")
+        .hba("hostssl all other all scram-sha-256")
+        .start();
+    psql(&with_certificate(&weir, "app", Some(&own)), "SELECT 42").ok();
+    psql(&with_certificate(&weir, "app", None), "SELECT 42").failed();
+    psql(&with_certificate(&weir, "app", Some(&strange)), "SELECT 42").failed();
+    let console = with_certificate(&weir, "other", None).password("secret");
+    let refused = psql(&console, "SELECT 42");
+    // Let in by pgweir; the server has no such role.
+    assert!(refused.failed().contains("role \"other\" does not exist"), "{refused:?}");
     weir.stop();
 }
 

@@ -66,7 +66,7 @@ fn identify_system_answers_as_the_server_does_and_startup_parameters_are_passed_
     // An ordinary client afterwards gets an ordinary server.
     let (mut client, _) = Raw::login(weir.port(), 0, &[("replication", "off")]).unwrap();
     assert_eq!(client.value("SHOW wal_sender_timeout"), "1min");
-    weir.wait_log("replication=logical");
+    weir.wait_log("replication=database");
 }
 
 #[test]
@@ -183,5 +183,5 @@ fn of_several_replication_parameters_one_counts_for_the_rules_and_for_the_server
     assert_eq!(client.query("IDENTIFY_SYSTEM").rows.len(), 1);
     let refused = client.query("SELECT 1");
     assert!(refused.message().contains("physical replication"), "{refused:?}");
-    weir.wait_log("replication=physical");
+    weir.wait_log("replication=yes");
 }

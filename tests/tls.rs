@@ -310,7 +310,7 @@ fn what_the_settings_cannot_mean_is_refused_at_start_with_its_place() {
     for (key, value) in [
         ("client_tls_ciphers", "RC4:AES256-SHA"),
         ("client_tls13_ciphers", "TLS_WIBBLE"),
-        ("client_tls_protocols", "tlsv1.1"),
+        ("client_tls_protocols", "tlsv1.4"),
         ("client_tls_ecdhcurve", "secp521r1"),
         ("server_tls_ciphers", "aNULL"),
     ] {

@@ -88,7 +88,7 @@ impl Console {
             return Ok(answer);
         }
         match command.in_pgbouncers_words() {
-            Some(words) => tracing::info!("{} {words} command issued", asker.label),
+            Some(words) => tracing::info!("{words} command issued"),
             None => tracing::info!("{} {}", asker.label, query.trim().trim_end_matches(';')),
         }
         self.command(asker, command).await.map_err(|refused| {

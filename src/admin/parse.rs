@@ -87,6 +87,8 @@ impl Command {
             Self::Kill(database) => ("KILL", database),
             Self::Reconnect(database) => ("RECONNECT", database),
             Self::WaitClose(database) => ("WAIT_CLOSE", database),
+            Self::Disable(database) => return Some(format!("DISABLE '{database}'")),
+            Self::Enable(database) => return Some(format!("ENABLE '{database}'")),
             _ => return None,
         };
         Some(match database {

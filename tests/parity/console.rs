@@ -232,33 +232,33 @@ fn words() -> House {
         .talk("the extended protocol", |t| {
             let mut console = t.console("c");
             console.send(&[Parse("", "SHOW STATE"), Bind("", "", &[]), Execute("", 0), Sync]);
-            console.end();
+            console.finish();
             t.log("closing because");
         })
         .talk("Parse alone", |t| {
             let mut console = t.console("c");
             console.send(&[Parse("", "SHOW STATE")]);
-            console.end();
+            console.finish();
         })
         .talk("Describe alone", |t| {
             let mut console = t.console("c");
             console.send(&[Describe(b'S', "")]);
-            console.end();
+            console.finish();
         })
         .talk("Sync alone", |t| {
             let mut console = t.console("c");
             console.send(&[Sync]);
-            console.end();
+            console.finish();
         })
         .talk("Flush alone", |t| {
             let mut console = t.console("c");
             console.send(&[Flush]);
-            console.end();
+            console.finish();
         })
         .talk("Close alone", |t| {
             let mut console = t.console("c");
             console.send(&[Close(b'S', "")]);
-            console.end();
+            console.finish();
         })
         .talk("an unknown message", |t| {
             let mut console = t.console("c");

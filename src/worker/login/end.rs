@@ -22,7 +22,7 @@ pub(super) enum End {
     Denied(Box<ErrorResponse>, AuthFailure, String),
     /// Nothing more to do: a cancel request.
     Done,
-    /// A console session is over, for this reason.
+    /// It is closed without a word: a console session that is over, or who takes leave instead of proving who it is.
     Over(&'static str),
 }
 

@@ -47,7 +47,7 @@ impl Guest<'_> {
             let head = Head::peek(&self.inbox).map_err(|error| self.refuse_packet(error))?;
             if let Some(head) = head {
                 if head.tag == frontend::Terminate::TAG {
-                    return Err(End::Left);
+                    return Err(End::Over("bad packet"));
                 }
                 if head.tag != frontend::PasswordMessage::TAG {
                     return Err(refused(SqlState::PROTOCOL_VIOLATION, "bad packet"));

@@ -101,10 +101,19 @@ impl Guest<'_> {
                     }
                 }
                 frontend::Flush::TAG => Outcome::Done,
-                tag => {
+                frontend::CopyData::TAG
+                | frontend::CopyDone::TAG
+                | frontend::CopyFail::TAG
+                | frontend::FunctionCall::TAG
+                | frontend::PasswordMessage::TAG => {
                     let text = format!("unsupported packet type for admin console: {tag}");
-                    return Err(refused(SqlState::PROTOCOL_VIOLATION, &text));
+                    let code = SqlState::PROTOCOL_VIOLATION;
+                    ErrorResponse::new(Severity::Error, code, text).encode(&mut out);
+                    backend::ready_for_query::write(&mut out, TransactionStatus::Idle);
+                    self.send(&out).await?;
+                    return Err(refused(code, "bad packet"));
                 }
+                _ => return Err(refused(SqlState::PROTOCOL_VIOLATION, "unknown pkt")),
             };
             prepared.skipping |= outcome == Outcome::Failed && tag != frontend::Query::TAG;
             // The answers of a batch go out together.

@@ -3,7 +3,6 @@
 use std::task::Context;
 
 use pgweir_codec::backend::{ErrorResponse, Severity};
-use pgweir_codec::error::DecodeError;
 use pgweir_codec::sqlstate::SqlState;
 
 use super::{Exit, Relay};
@@ -23,9 +22,14 @@ pub(super) fn out_of_bounds(message: &[u8], fits: bool) -> ErrorResponse {
         return fatal(SqlState::FEATURE_NOT_SUPPORTED, "PQexec disallowed")
             .hint("The administrator has set disable_pqexec: use the extended query protocol.");
     }
+    bad_header(message).detail("The message is longer than max_packet_size.")
+}
+
+/// The refusal of a message that cannot be one, or is not allowed to be.
+pub(super) fn bad_header(message: &[u8]) -> ErrorResponse {
     let head: String = message.iter().take(HEAD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
-    fatal(SqlState::PROTOCOL_VIOLATION, &format!("bad packet header: '{head}'"))
-        .detail("The message is longer than max_packet_size.")
+    let text = format!("bad packet header: '{head}'");
+    ErrorResponse::new(Severity::Fatal, SqlState::PROTOCOL_VIOLATION, text)
 }
 
 /// How many bytes of a message's front a refusal shows, as pgbouncer's.
@@ -183,10 +187,6 @@ impl Relay {
         let text = "database configuration changed";
         lease.close(text);
         Err(self.refuse(cx, &ErrorResponse::new(Severity::Fatal, SqlState::ADMIN_SHUTDOWN, text)))
-    }
-
-    pub(super) fn refuse_client(&mut self, cx: &mut Context<'_>, error: DecodeError) -> Exit {
-        self.refuse_with(cx, &Refusal::Client(error))
     }
 
     pub(super) fn refuse_with(&mut self, cx: &mut Context<'_>, refusal: &Refusal) -> Exit {

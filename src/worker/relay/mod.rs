@@ -26,7 +26,7 @@ use pgweir_codec::head::Head;
 use pgweir_codec::sqlstate::SqlState;
 
 use self::attach::Waiting;
-use self::end::out_of_bounds;
+use self::end::{bad_header, out_of_bounds};
 use self::serve::run_behind;
 use super::access::Access;
 use super::client::ClientInfo;
@@ -336,7 +336,10 @@ impl Relay {
             let head = match Head::peek(unseen) {
                 Ok(Some(head)) => head,
                 Ok(None) => break,
-                Err(error) => return Err(self.refuse_client(cx, error)),
+                Err(error) => {
+                    let response = bad_header(unseen).detail(&error.to_string());
+                    return Err(self.refuse(cx, &response));
+                }
             };
             // Between transactions a reload counts at once.
             let bounds = match &self.lease {
