@@ -52,6 +52,42 @@ fn a_cancel_request_finds_its_client_by_way_of_any_peer() {
     }
 }
 
+/// pgbouncer has peers since 1.19.
+fn pgbouncer_with_peers() -> Option<std::path::PathBuf> {
+    let program = common::weir::find_pgbouncer()?;
+    let said = std::process::Command::new(&program).arg("-V").output().ok()?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let minor: u32 = said.strip_prefix("PgBouncer 1.")?.split('.').next()?.parse().ok()?;
+    (minor >= 19).then_some(program)
+}
+
+#[test]
+fn requests_are_passed_on_to_and_from_a_pgbouncer() {
+    let Some(program) = pgbouncer_with_peers() else {
+        eprintln!("SKIPPED: no pgbouncer from 1.19 on; set PGWEIR_PGBOUNCER");
+        return;
+    };
+    let server = Setup::new().start();
+    let setup = |id: u16| {
+        Weir::setup().server(&server).setting("pool_mode", "transaction").setting("peer_id", id)
+    };
+    let theirs = setup(2).pgbouncer_at(&program).start();
+    let peers = format!("[peers]\n2 = host=127.0.0.1 port={}", theirs.port());
+    let ours = setup(1).section(&peers).start();
+    let mut theirs = theirs;
+    let port = ours.port();
+    theirs.change(|setup| setup.section(&format!("[peers]\n1 = host=127.0.0.1 port={port}")));
+    theirs.signal(common::Signal::HUP);
+    theirs.wait_log("re-reading config");
+    for (home, other) in [(&ours, &theirs), (&theirs, &ours)] {
+        let mut client = Wire::tcp(home.port(), "app", "app").unwrap();
+        client.start("SELECT pg_sleep(600)").unwrap();
+        wait_sleeping(&server);
+        cancel(other.port(), client.key()).unwrap();
+        assert_eq!(client.answer().unwrap_err().code(), "57014");
+    }
+}
+
 #[test]
 fn a_request_for_a_peer_that_is_not_there_or_that_goes_round_ends() {
     let server = Setup::new().start();

@@ -559,6 +559,10 @@ impl Control {
 
     /// Asks the process to end. While it already does, it ends at once.
     pub fn shutdown(&self, mode: ShutdownMode) {
+        // At once: whoever asks after the answer to SHUTDOWN is to find it in force.
+        if mode == ShutdownMode::WaitForServers {
+            self.pause_all();
+        }
         self.shutdown.send_modify(|asked| {
             *asked = Some(if asked.is_some() { ShutdownMode::Immediate } else { mode });
         });
@@ -569,10 +573,14 @@ impl Control {
         self.shutdown.borrow().is_some()
     }
 
-    /// Waits until no server is in use, turning away those who wait for one.
-    pub async fn drain_servers(&self) {
+    fn pause_all(&self) {
         self.shared.all_paused.store(true, Ordering::Release);
         self.shared.services.pools().iter().for_each(|pool| pool.pause());
+    }
+
+    /// Waits until no server is in use, turning away those who wait for one.
+    pub async fn drain_servers(&self) {
+        self.pause_all();
         loop {
             // Who has just been given a server may go on to use it first.
             tokio::time::sleep(DRAIN_LOOK).await;
