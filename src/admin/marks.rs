@@ -29,6 +29,9 @@ fn totals(services: &Services) -> BTreeMap<String, Stats> {
     for pool in services.pools() {
         *totals.entry(pool.name().database.clone()).or_default() += Stats::of(pool.metrics());
     }
+    for service in services.all() {
+        totals.entry(service.database.clone()).or_default().client_logins += service.logins();
+    }
     totals
 }
 

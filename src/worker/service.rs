@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -63,6 +63,8 @@ pub struct Service {
     following: std::sync::Mutex<CancellationToken>,
     /// Clients that are logged in.
     clients: AtomicU32,
+    /// Clients that ever were.
+    logins: AtomicU64,
     /// Since when it has had neither clients nor servers.
     deserted: std::sync::Mutex<Option<Instant>>,
 }
@@ -81,6 +83,12 @@ impl Service {
     /// A client has logged in.
     pub fn client_came(&self) {
         self.clients.fetch_add(1, Ordering::Relaxed);
+        self.logins.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many clients have logged in.
+    pub fn logins(&self) -> u64 {
+        self.logins.load(Ordering::Relaxed)
     }
 
     /// A client that had logged in is gone.
@@ -246,6 +254,7 @@ impl Services {
                     startups: Startups::default(),
                     following: std::sync::Mutex::new(self.stop.child_token()),
                     clients: AtomicU32::new(0),
+                    logins: AtomicU64::new(0),
                     deserted: std::sync::Mutex::default(),
                 });
                 self.follow(&service);

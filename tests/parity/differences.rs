@@ -524,6 +524,23 @@ pub const RULES: &[Rule] = &[
         changes: &[(&[], &["c<   column waits_for of type 25, format 0"])],
     },
     Rule {
+        class: Class::Better,
+        what: "the statistics count logins, in columns more at their ends",
+        why: "pgbouncer has them from 1.26 on",
+        on: &["show/STATS*"],
+        changes: &[
+            (
+                &[],
+                &[
+                    "c<   column total_client_login_count of type 1700, format 0",
+                    "c<   column avg_client_login_count of type 1700, format 0",
+                ],
+            ),
+            (&[], &["c<   column client_login_count of type 1700, format 0"]),
+            (&[], &["c<   column avg_client_login_count of type 1700, format 0"]),
+        ],
+    },
+    Rule {
         class: Class::Different,
         what: "the console's own database stands last",
         why: "pgbouncer sorts it among the others",

@@ -32,10 +32,12 @@ pub struct Stats {
     pub server_parses: u64,
     /// Binds of named statements.
     pub binds: u64,
+    /// Logins of clients; pgbouncer shows them from 1.26 on.
+    pub client_logins: u64,
 }
 
 impl Stats {
-    /// What a pool has counted so far: the same numbers that `/metrics` exports.
+    /// What a pool has counted so far: the same numbers that `/metrics` exports. Logins are no pool's.
     pub fn of(pool: &PoolMetrics) -> Self {
         Self {
             server_assignments: pool.assignments.value(),
@@ -49,10 +51,11 @@ impl Stats {
             client_parses: pool.client_parses.value(),
             server_parses: pool.server_parses.value(),
             binds: pool.binds.value(),
+            client_logins: 0,
         }
     }
 
-    /// The figures in the order of all the SHOWs.
+    /// The figures in the order of all the SHOWs, but the logins, which stand behind all.
     pub(super) fn values(&self) -> [u64; 11] {
         [
             self.server_assignments,
@@ -83,6 +86,7 @@ impl AddAssign for Stats {
         self.client_parses += other.client_parses;
         self.server_parses += other.server_parses;
         self.binds += other.binds;
+        self.client_logins += other.client_logins;
     }
 }
 
@@ -134,6 +138,7 @@ impl Period {
             client_parses: rate(|stats| stats.client_parses),
             server_parses: rate(|stats| stats.server_parses),
             binds: rate(|stats| stats.binds),
+            client_logins: rate(|stats| stats.client_logins),
         }
     }
 }
@@ -171,13 +176,16 @@ const COLUMNS: &[Column] = &[
     ("avg_client_parse_count", ColumnType::Numeric),
     ("avg_server_parse_count", ColumnType::Numeric),
     ("avg_bind_count", ColumnType::Numeric),
+    ("total_client_login_count", ColumnType::Numeric),
+    ("avg_client_login_count", ColumnType::Numeric),
 ];
 
 /// The table.
 pub fn table(rows: Vec<StatsRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
         let figures = [row.period.current, row.period.averages()];
-        named(row.database, figures.iter().flat_map(Stats::values))
+        let logins = figures.map(|stats| stats.client_logins);
+        named(row.database, figures.iter().flat_map(Stats::values).chain(logins))
     });
     Table::new(COLUMNS, rows)
 }
@@ -205,6 +213,7 @@ pub(super) mod testing {
             client_parses: 9 * n,
             server_parses: 10 * n,
             binds: 11 * n,
+            client_logins: 12 * n,
         };
         let elapsed = Duration::from_secs(2);
         let period = Period { previous: times(1), current: times(1001), elapsed };
@@ -229,7 +238,8 @@ mod tests {
              total_wait_time N, total_client_parse_count N, total_server_parse_count N, \
              total_bind_count N, avg_server_assignment_count N, avg_xact_count N, \
              avg_query_count N, avg_recv N, avg_sent N, avg_xact_time N, avg_query_time N, \
-             avg_wait_time N, avg_client_parse_count N, avg_server_parse_count N, avg_bind_count N",
+             avg_wait_time N, avg_client_parse_count N, avg_server_parse_count N, avg_bind_count N, \
+             total_client_login_count N, avg_client_login_count N",
         );
         assert_row(
             &table,
@@ -258,6 +268,8 @@ mod tests {
                 "avg_client_parse_count=4500",
                 "avg_server_parse_count=5000",
                 "avg_bind_count=5500",
+                "total_client_login_count=12012",
+                "avg_client_login_count=6000",
             ],
         );
     }

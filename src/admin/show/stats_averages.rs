@@ -17,11 +17,15 @@ const COLUMNS: &[Column] = &[
     ("avg_client_parse_count", ColumnType::Numeric),
     ("avg_server_parse_count", ColumnType::Numeric),
     ("avg_bind_count", ColumnType::Numeric),
+    ("avg_client_login_count", ColumnType::Numeric),
 ];
 
 /// The table.
 pub fn table(rows: Vec<StatsRow>) -> Table {
-    let rows = rows.into_iter().map(|row| named(row.database, row.period.averages().values()));
+    let rows = rows.into_iter().map(|row| {
+        let stats = row.period.averages();
+        named(row.database, stats.values().into_iter().chain([stats.client_logins]))
+    });
     Table::new(COLUMNS, rows)
 }
 
@@ -38,7 +42,8 @@ mod tests {
             &table,
             "database t, server_assignment_count N, xact_count N, query_count N, \
              bytes_received N, bytes_sent N, xact_time N, query_time N, wait_time N, \
-             avg_client_parse_count N, avg_server_parse_count N, avg_bind_count N",
+             avg_client_parse_count N, avg_server_parse_count N, avg_bind_count N, \
+             avg_client_login_count N",
         );
         assert_row(
             &table,
@@ -56,6 +61,7 @@ mod tests {
                 "avg_client_parse_count=4500",
                 "avg_server_parse_count=5000",
                 "avg_bind_count=5500",
+                "avg_client_login_count=6000",
             ],
         );
     }

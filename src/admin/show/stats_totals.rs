@@ -16,11 +16,15 @@ const COLUMNS: &[Column] = &[
     ("client_parse_count", ColumnType::Numeric),
     ("server_parse_count", ColumnType::Numeric),
     ("bind_count", ColumnType::Numeric),
+    ("client_login_count", ColumnType::Numeric),
 ];
 
 /// The table.
 pub fn table(rows: Vec<StatsRow>) -> Table {
-    let rows = rows.into_iter().map(|row| named(row.database, row.period.current.values()));
+    let rows = rows.into_iter().map(|row| {
+        let stats = row.period.current;
+        named(row.database, stats.values().into_iter().chain([stats.client_logins]))
+    });
     Table::new(COLUMNS, rows)
 }
 
@@ -37,7 +41,7 @@ mod tests {
             &table,
             "database t, server_assignment_count N, xact_count N, query_count N, \
              bytes_received N, bytes_sent N, xact_time N, query_time N, wait_time N, \
-             client_parse_count N, server_parse_count N, bind_count N",
+             client_parse_count N, server_parse_count N, bind_count N, client_login_count N",
         );
         assert_row(
             &table,
@@ -55,6 +59,7 @@ mod tests {
                 "client_parse_count=9009",
                 "server_parse_count=10010",
                 "bind_count=11011",
+                "client_login_count=12012",
             ],
         );
     }
