@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::connections::{all_clients, all_servers};
 use super::control::Control;
@@ -58,23 +58,14 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         let own = || clients.iter().filter(|client| Arc::ptr_eq(&client.service, service));
         let waiting = own().filter(|client| client.is_waiting()).count();
         let offer = service.offer();
+        let quiet = PoolRow::quiet(&service.database, &service.user, offer.mode.name());
         let mut row = PoolRow {
-            database: service.database.clone(),
-            user: service.user.clone(),
             clients_active: small(own().count() - waiting),
             clients_waiting: small(waiting),
             cancels_active: cancels(service, Doing::CancelGoes),
             cancels_waiting: cancels(service, Doing::CancelWaits),
-            servers_active: 0,
-            servers_active_cancel: 0,
-            servers_being_canceled: 0,
-            servers_idle: 0,
-            servers_used: 0,
-            servers_tested: 0,
-            servers_login: 0,
-            max_wait: Duration::ZERO,
-            pool_mode: offer.mode.name(),
             load_balance_hosts: balance_name(&offer.database),
+            ..quiet
         };
         for pool in service.pools() {
             let levels = pool.levels();

@@ -42,12 +42,12 @@ pub struct PoolRow {
 }
 
 impl PoolRow {
-    /// The console's own row, as pgbouncer shows it.
-    pub fn console(clients: u32) -> Self {
+    /// A pool in which nothing is going on.
+    pub fn quiet(database: &str, user: &str, pool_mode: &'static str) -> Self {
         Self {
-            database: "pgbouncer".to_owned(),
-            user: "pgbouncer".to_owned(),
-            clients_active: clients,
+            database: database.to_owned(),
+            user: user.to_owned(),
+            clients_active: 0,
             clients_waiting: 0,
             cancels_active: 0,
             cancels_waiting: 0,
@@ -59,9 +59,14 @@ impl PoolRow {
             servers_tested: 0,
             servers_login: 0,
             max_wait: Duration::ZERO,
-            pool_mode: "statement",
+            pool_mode,
             load_balance_hosts: None,
         }
+    }
+
+    /// The console's own row, as pgbouncer shows it.
+    pub fn console(clients: u32) -> Self {
+        Self { clients_active: clients, ..Self::quiet("pgbouncer", "pgbouncer", "statement") }
     }
 }
 
