@@ -129,6 +129,24 @@ fn the_command_line_is_pgbouncers() {
 }
 
 #[test]
+fn through_a_link_named_pgbouncer_it_is_pgbouncer() {
+    let place = Place::new("");
+    let link = place.home.path().join("pgbouncer");
+    std::os::unix::fs::symlink(binary(&place.home), &link).unwrap();
+    let none = as_service(&link).output().unwrap();
+    assert_eq!(
+        said(&none),
+        "pgbouncer: no configuration file specified\nTry \"pgbouncer --help\" for more information.\n"
+    );
+    // A file of that name, and no subcommand.
+    let file = as_service(&link).current_dir(&place.dir).arg("check").output().unwrap();
+    assert!(said(&file).contains("cannot read check"), "{}", said(&file));
+    let mut command = as_service(&link);
+    let _running = Running::start(command.args(["-q", &place.ini()]));
+    place.wait_up();
+}
+
+#[test]
 fn root_is_refused_and_may_become_somebody_else() {
     if !geteuid().is_root() {
         eprintln!(

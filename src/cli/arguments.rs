@@ -1,9 +1,18 @@
 //! What may stand on the command line: pgbouncer's options, and subcommands.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
+
+/// The name by which it is taken for pgbouncer: it has no subcommands then.
+pub(super) const PGBOUNCER: &str = "pgbouncer";
+
+/// Whether it was begun by that name.
+pub(super) fn is_pgbouncer(parser: &lexopt::Parser) -> bool {
+    let name = parser.bin_name().map(Path::new).and_then(Path::file_name);
+    name.is_some_and(|name| name == PGBOUNCER)
+}
 
 /// `--help`.
 pub(super) const HELP: &str = "\
@@ -109,7 +118,8 @@ impl Arguments {
             }
         }
         let mut words = words.into_iter().peekable();
-        let command = words.next_if(|word| word == "run" || word == "check");
+        let subcommands = !is_pgbouncer(&parser);
+        let command = words.next_if(|word| subcommands && (word == "run" || word == "check"));
         let path = PathBuf::from(words.next().ok_or(UsageError::NoFile)?);
         if let Some(more) = words.next() {
             return Err(UsageError::TooMany(more.to_string_lossy().into_owned()));

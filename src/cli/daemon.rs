@@ -5,6 +5,7 @@
 //! has gone by then.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 
 /// Set for the child alone.
@@ -20,8 +21,11 @@ pub(super) fn is_child() -> bool {
 
 /// Begins the child, and waits until it serves or has failed.
 pub(super) fn start() -> io::Result<ExitCode> {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
     let mut child = Command::new(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
+        .arg0(name)
+        .args(words)
         .env(MARK, "1")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -27,10 +27,13 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the binary does.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::parse(lexopt::Parser::from_env()) {
+    let parser = lexopt::Parser::from_env();
+    // Through a link of that name it is pgbouncer, to whoever reads what it says.
+    let name = if arguments::is_pgbouncer(&parser) { arguments::PGBOUNCER } else { "pgweir" };
+    let arguments = match Arguments::parse(parser) {
         Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("pgweir: {error}\nTry \"pgweir --help\" for more information.");
+            eprintln!("{name}: {error}\nTry \"{name} --help\" for more information.");
             return ExitCode::FAILURE;
         }
     };
@@ -48,7 +51,7 @@ pub fn main() -> ExitCode {
             match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
                 Ok(code) => code,
                 Err(error) => {
-                    eprintln!("pgweir: {error}");
+                    eprintln!("{name}: {error}");
                     ExitCode::FAILURE
                 }
             }
@@ -59,7 +62,7 @@ pub fn main() -> ExitCode {
                 if arguments.daemon {
                     let _ = daemon::tell_parent(Some(&error.to_string()));
                 }
-                eprintln!("pgweir: {error}");
+                eprintln!("{name}: {error}");
                 ExitCode::FAILURE
             }
         },
