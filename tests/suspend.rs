@@ -80,6 +80,14 @@ fn a_suspension_ends_with_who_asked_for_it() {
     drop(console);
     assert_eq!(client.answer().unwrap().one(), "7");
     weir.wait_log("admin disappeared when suspended, doing RESUME");
+
+    let mut console = admin(&weir);
+    console.query("SUSPEND").unwrap();
+    client.start("SELECT 8").unwrap();
+    let clients = weir.console("SHOW CLIENTS");
+    let row = clients.find("user", "admin").unwrap();
+    weir.console(&format!("KILL_CLIENT {}", clients.get(row, "id")));
+    assert_eq!(client.answer().unwrap().one(), "8");
     weir.stop();
 }
 

@@ -1,6 +1,7 @@
 //! A session on the console: questions and answers, in both protocols.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{
@@ -15,6 +16,18 @@ use super::admit::write_welcome;
 use super::end::{End, refused};
 use crate::worker::console::{Asker, Console, Form, Outcome, Right};
 use crate::worker::visitors::Doing;
+
+/// A console client that is there; however it leaves, the console hears of it.
+struct Present {
+    console: Arc<dyn Console>,
+    asker: Asker,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.console.left(&self.asker);
+    }
+}
 
 /// What a console client has prepared.
 #[derive(Debug, Default)]
@@ -52,8 +65,8 @@ impl Guest<'_> {
         write_welcome(&mut out, parameters, &key, "");
         self.send(&out).await?;
         let asker = Asker { right, label: self.label.clone(), id: self.holder.id };
-        let ended = self.talk(&*console, &asker).await;
-        console.left(&asker);
+        let present = Present { console, asker };
+        let ended = self.talk(&*present.console, &present.asker).await;
         match ended {
             Ok(()) => Err(End::Over("client close request")),
             Err(End::Left) => Err(End::Over("client unexpected eof")),
