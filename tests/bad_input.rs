@@ -192,13 +192,15 @@ fn messages_that_break_the_rules_end_their_own_client_only() {
     let long_name = [b"D\0\x02\0\0S", &[b'x'; 0x2_0000][..]].concat();
     let long_statement = [&b"P\x40\0\0\0name\0SELECT"[..], &[b' '; 10_000]].concat();
     const BAD: &str = "bad packet";
+    const HEADER: &str = "bad packet header: '";
     const UNKNOWN: &str = "unknown pkt";
     const INVALID: &str = "invalid string in message";
     for (what, bytes, told) in [
         ("unknown type", &b"~\0\0\0\x04"[..], UNKNOWN),
-        ("length 3", b"Q\0\0\0\x03", BAD),
-        ("length 0", b"S\0\0\0\0", BAD),
-        ("negative length", b"Q\xff\xff\xff\xff", BAD),
+        ("length 3", b"Q\0\0\0\x03", HEADER),
+        ("length 0", b"S\0\0\0\0", HEADER),
+        ("negative length", b"Q\xff\xff\xff\xff", HEADER),
+        ("a password's length", b"p\0\0\0\x03hush", HEADER),
         ("a query without its end", b"Q\0\0\0\x0cSELECT 1", INVALID),
         ("an empty query message", b"Q\0\0\0\x04", INVALID),
         ("a statement without its end", b"P\0\0\0\x0aname\0S", BAD),
@@ -217,12 +219,15 @@ fn messages_that_break_the_rules_end_their_own_client_only() {
         rude.send_in_vain(bytes);
         rude.send_in_vain(b"S\0\0\0\x04");
         let answer = rude.answer();
-        assert_eq!((&*answer.code(), &*answer.message()), ("08P01", told), "{what}");
+        let message = answer.message();
+        let is_told = if told == HEADER { message.starts_with(told) } else { message == told };
+        assert!(answer.code() == "08P01" && is_told, "{what}: {answer:?}");
         // What is no business of ours is the server's to refuse, and it goes on.
         assert_eq!(answer.closed, told != INVALID, "{what}");
         assert_eq!(other.query("SELECT 1").unwrap().one(), "1", "{what}");
     }
     assert!(!weir.log().contains("hush"), "a password in the log");
+    assert!(!weir.log().contains("687573"), "nor in hexadecimal");
     weir.stop();
 }
 

@@ -18,11 +18,13 @@
 //! - `directory`, `system` — passwords that LDAP or PAM judges
 //! - `cancel`, `peers` — cancel requests, and those for clients of other poolers
 //! - `console` — what the console, which lives above, is asked
+//! - `broken` — how messages that cannot be one are told of
 //! - `client`, `shared` — what others may know of a client; what all workers share
 //! - `visitors` — who logs in, or is on the console
 //! - `seats` — clients per database and per user
 
 pub mod access;
+mod broken;
 pub mod cancel;
 pub mod client;
 pub mod console;

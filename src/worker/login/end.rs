@@ -9,6 +9,7 @@ use pgweir_codec::sqlstate::SqlState;
 use crate::auth::hba::TurnedAway;
 use crate::auth::refusal::AuthError;
 use crate::metrics::AuthFailure;
+use crate::worker::broken;
 
 /// Why a login ended without a client for the relay.
 pub(super) enum End {
@@ -49,17 +50,10 @@ pub(super) fn refused_packet(packet: &[u8], error: DecodeError) -> End {
         ("terminator", _) => {
             "invalid startup packet layout: expected terminator as last byte".to_owned()
         }
-        _ => {
-            let head: String =
-                packet.iter().take(HEAD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
-            format!("bad packet header: '{head}'")
-        }
+        _ => broken::bad_header(packet),
     };
     End::Refused(Box::new(fatal(SqlState::PROTOCOL_VIOLATION, &text).detail(&error.to_string())))
 }
-
-/// How many bytes of a packet's front a refusal shows, as pgbouncer's.
-const HEAD_SHOWN: usize = 8;
 
 pub(super) fn denied(error: &AuthError) -> End {
     let code = SqlState::from_bytes(error.sqlstate().as_bytes());

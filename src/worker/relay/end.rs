@@ -10,6 +10,7 @@ use crate::metrics::MoveReason;
 use crate::pool::AttachError;
 use crate::pool::Lease;
 use crate::session::{AfterLoss, Elsewhere, Place, Refusal};
+use crate::worker::broken;
 use crate::worker::phase::{Exceeded, Phase};
 
 /// How many servers in a row may die before a byte reached them, until the client is told.
@@ -27,13 +28,9 @@ pub(super) fn out_of_bounds(message: &[u8], fits: bool) -> ErrorResponse {
 
 /// The refusal of a message that cannot be one, or is not allowed to be.
 pub(super) fn bad_header(message: &[u8]) -> ErrorResponse {
-    let head: String = message.iter().take(HEAD_SHOWN).map(|byte| format!("{byte:02x}")).collect();
-    let text = format!("bad packet header: '{head}'");
+    let text = broken::bad_header(message);
     ErrorResponse::new(Severity::Fatal, SqlState::PROTOCOL_VIOLATION, text)
 }
-
-/// How many bytes of a message's front a refusal shows, as pgbouncer's.
-const HEAD_SHOWN: usize = 8;
 
 impl Relay {
     /// The server is gone, or must not be used any more.
