@@ -198,3 +198,17 @@ fn no_words_are_put_behind_half_a_row() {
     assert!(rest[11..].iter().all(|byte| *byte == b'x'), "and nothing stands for the rest of it");
     weir.stop();
 }
+
+#[test]
+fn a_tls_setting_that_waits_for_its_file_holds_up_no_other_setting() {
+    let (_server, weir) = start();
+    let staged = weir.try_console("SET server_tls_sslmode = 'verify-full'");
+    assert!(staged.status.success(), "{staged:?}");
+    assert!(staged.stderr.contains("still using old configuration"), "{staged:?}");
+    weir.console("SET default_pool_size = 7");
+    let databases = weir.console("SHOW DATABASES");
+    assert_eq!(databases.get(databases.find("name", "app").unwrap(), "pool_size"), "7");
+    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
+    assert_eq!(client.query("SELECT 1").unwrap().one(), "1");
+    weir.stop();
+}

@@ -120,3 +120,17 @@ fn a_request_for_a_peer_that_is_not_there_or_that_goes_round_ends() {
     }
     lost.stop();
 }
+
+#[test]
+fn clients_from_before_a_reload_gave_the_number_can_still_cancel() {
+    let server = Setup::new().start();
+    let mut weir = Weir::setup().server(&server).setting("pool_mode", "transaction").start();
+    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
+    weir.change(|setup| setup.setting("peer_id", 7).section("[peers]\n8 = host=127.0.0.1 port=1"));
+    weir.reload();
+    client.start("SELECT pg_sleep(600)").unwrap();
+    wait_sleeping(&server);
+    cancel(weir.port(), client.key()).unwrap();
+    assert_eq!(client.answer().unwrap_err().code(), "57014");
+    weir.stop();
+}

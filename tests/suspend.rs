@@ -174,3 +174,15 @@ fn all_connections_are_shown_and_any_client_can_be_killed() {
     client.query("COMMIT").unwrap();
     weir.stop();
 }
+
+#[test]
+fn a_shutdown_ends_a_suspension_so_that_clients_can_leave() {
+    let (_server, mut weir) = start();
+    let mut client = Wire::tcp(weir.port(), "app", "app").unwrap();
+    client.query("BEGIN").unwrap();
+    let mut console = admin(&weir);
+    console.query("SUSPEND").unwrap();
+    weir.signal(Signal::INT);
+    client.query("COMMIT").unwrap();
+    assert!(weir.wait_end().success());
+}

@@ -324,18 +324,22 @@ impl Control {
             if of_tls { Refused::TlsStays } else { Refused::Set }
         })?;
         let new = base.replaced_by(config);
-        let (live, applied) = match with_tls(new.joined()) {
-            Ok(live) => (live, true),
-            Err(error) => {
-                tracing::warn!("SET {key}: {error}");
-                if !of_tls {
-                    return Err(Refused::Set);
-                }
+        let as_before = |config: Config| {
+            let crowd = Crowd::of(&config.userlist);
+            let (server_tls, client_tls) = (old.server_tls.clone(), old.client_tls.clone());
+            Live { config: Arc::new(config), crowd, server_tls, client_tls }
+        };
+        let (live, applied) = if of_tls {
+            match with_tls(new.joined()) {
+                Ok(live) => (live, true),
                 // As in pgbouncer: the next SET may bring what is missing, say the certificate after its key.
-                let (crowd, config) = (old.crowd.clone(), Arc::new(new.joined()));
-                let (server_tls, client_tls) = (old.server_tls.clone(), old.client_tls.clone());
-                (Live { config, crowd, server_tls, client_tls }, false)
+                Err(error) => {
+                    tracing::warn!("SET {key}: {error}");
+                    (as_before(new.joined()), false)
+                }
             }
+        } else {
+            (as_before(new.joined()), true)
         };
         for note in live.config.notes.iter().filter(|note| !old.config.notes.contains(note)) {
             tracing::warn!("{note}");
@@ -559,6 +563,8 @@ impl Control {
 
     /// Asks the process to end. While it already does, it ends at once.
     pub fn shutdown(&self, mode: ShutdownMode) {
+        // Who is suspended could never leave.
+        self.wake_up();
         // At once: whoever asks after the answer to SHUTDOWN is to find it in force.
         if mode == ShutdownMode::WaitForServers {
             self.pause_all();

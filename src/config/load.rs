@@ -282,6 +282,12 @@ impl Config {
             }
             Section::Peers => {
                 let (id, peer) = users::read_peer(entry)?;
+                if self.settings.peer_id == 0 && self.peers.is_empty() {
+                    let (file, line) = (entry.at.file.to_path_buf(), entry.at.line);
+                    let sentence = "[peers] has no effect without peer_id in [pgbouncer], this process's own number";
+                    let (key, sentence) = (format!("peers/{}", entry.key), sentence.to_owned());
+                    self.notes.push(Note { file, line, key, sentence });
+                }
                 self.peers.insert(id, peer);
             }
         }

@@ -172,7 +172,10 @@ mod tests {
             .expect("is well formed");
         let first = Peer { host: HostAddr::new("/run", 6433), pool_size: Some(Some(5)) };
         let second = Peer { host: HostAddr::new("b", 6432), pool_size: None };
+        let [note] = &config.notes[..] else { panic!("{:?}", config.notes) };
+        assert!(note.to_string().contains("without peer_id"), "{note}");
         assert_eq!(config.peers.into_iter().collect::<Vec<_>>(), [(1, first), (2, second)]);
+        assert!(parse_text("[pgbouncer]\npeer_id=1\n[peers]\n2=host=b").unwrap().notes.is_empty());
         assert!(refusal("[peers]\n0 = host=a").contains("peer_id"));
         assert!(refusal("[peers]\n1 = port=6432").starts_with("host was not provided for peer 1"));
         assert!(refusal("[peers]\n1 = host=a port=x").contains("allowed: 1 to 65535"));

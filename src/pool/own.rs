@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attach::Lease;
+use super::state::Admission;
 use super::{Pool, Server, lock};
 use crate::net::clock;
 use crate::server::{OpenError, Target, Welcome};
@@ -48,7 +49,8 @@ impl Pool {
         let server = Server { info: connection.info.clone(), place };
         lock(&self.servers).insert(connection.info.id, server);
         self.state().opened();
-        Some(Ok((Lease::new(self.clone(), Box::new(connection)), welcome)))
+        let lease = Lease::new(self.clone(), Box::new(connection));
+        Some(lease.unless_given_up().map(|lease| (lease, welcome)))
     }
 }
 
@@ -83,6 +85,17 @@ impl Lease {
         if let Some(old) = self.swap(connection) {
             pool.dispose(*old, "evicted");
         }
-        Ok((self, welcome))
+        self.unless_given_up().map(|lease| (lease, welcome))
+    }
+
+    /// Its host may have been given up while the connection was being opened: then it must not be used.
+    fn unless_given_up(mut self) -> Result<Self, OpenError> {
+        if self.pool().admission() != Admission::Closed {
+            return Ok(self);
+        }
+        let host = self.connection().info.host.clone();
+        let reason = "server host is gone";
+        self.close(reason);
+        Err(OpenError::Unreachable { host, source: std::io::Error::other(reason) })
     }
 }

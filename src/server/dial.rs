@@ -93,16 +93,20 @@ pub(super) async fn reach(host: &HostAddr, options: TcpOptions) -> Result<Socket
 async fn first_of(addresses: &[SocketAddr], options: TcpOptions) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // Before the handshake, which agrees on the scale of the window: a buffer made small afterwards leaves one that
-        // opens and closes in tiny steps.
-        options.apply(socket2::SockRef::from(&socket))?;
-        match socket.connect(*address).await {
+        match connect_to(*address, options).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn connect_to(address: SocketAddr, options: TcpOptions) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Before the handshake, which agrees on the scale of the window: a buffer made small afterwards leaves one that
+    // opens and closes in tiny steps.
+    options.apply(socket2::SockRef::from(&socket))?;
+    socket.connect(address).await
 }
 
 /// TLS over the socket, as it is wanted.

@@ -17,13 +17,13 @@ pub async fn run(shared: &Arc<Shared>, request: &CancelRequest, sender: &Visitor
     };
     let live = shared.live();
     let own = live.config.settings.peer_id;
-    if own != 0 {
-        if key.peer() != own {
-            sender.note(|visit| visit.doing = Doing::CancelGoes);
-            return shared.peers.pass_on(&live, &key).await;
-        }
+    if own != 0 && key.peer() == own {
         // It may have come by way of others.
         key = key.with_hops(MAX_HOPS);
+    } else if own != 0 && !shared.clients.contains(&key) {
+        // Not of a client from before we had a number.
+        sender.note(|visit| visit.doing = Doing::CancelGoes);
+        return shared.peers.pass_on(&live, &key).await;
     }
     let Some(client) = shared.clients.get(&key).map(|client| Arc::clone(&client)) else {
         let asked = shared.visitors.cancel(&key);

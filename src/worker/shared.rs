@@ -235,6 +235,10 @@ impl Shared {
         // Only now: SUSPEND notes that it is in force before it looks who is there.
         if self.is_suspended() {
             client.holder.suspend(true);
+            // A RESUME in this very moment may have come by before.
+            if !self.is_suspended() {
+                client.holder.suspend(false);
+            }
         }
         self.clients.insert(Keyed(client.clone()));
         client.service.client_came();

@@ -55,8 +55,9 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
         .expect(SUITES_FOR_ALL);
     // As in pgbouncer: with authorities a certificate may be shown in the other modes too, and is then checked.
     let optional = !settings.mode.verifies();
-    let builder = match (settings.ca_file.is_some(), optional) {
-        (true, _) | (false, false) => {
+    let builder = match settings.ca_file.is_none() && optional {
+        true => builder.with_no_client_auth(),
+        false => {
             let authorities = side.authorities()?;
             let Authorities { roots, certificates, file } = authorities;
             let algorithms = provider.signature_verification_algorithms;
@@ -72,7 +73,6 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
                 ClientVerifier { webpki, authorities: certificates, algorithms, optional };
             builder.with_client_cert_verifier(Arc::new(verifier))
         }
-        (false, true) => builder.with_no_client_auth(),
     };
     let Some(identity) = side.identity()? else {
         let missing = if settings.key_file.is_none() { "key" } else { "cert" };
