@@ -19,6 +19,7 @@ pub mod home;
 pub mod installation;
 #[cfg(target_os = "linux")]
 pub mod ldap;
+pub mod login;
 #[cfg(target_os = "linux")]
 pub mod managers;
 #[cfg(target_os = "linux")]
