@@ -99,12 +99,13 @@ fn who_does_not_read_its_answers_cannot_hold_up_a_suspension() {
     let mut deaf = Wire::tcp(weir.port(), "app", "app").unwrap();
     // Far more than all buffers on the way have room for.
     deaf.start("SELECT repeat('x', 1000) FROM generate_series(1, 100000)").unwrap();
-    let stuck = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'";
-    wait::until("full buffers", wait::DEADLINE, || server.query(stuck).one() == "1");
     let mut console = admin(&weir);
-    console.query("SUSPEND").unwrap();
-    console.query("RESUME").unwrap();
-    weir.wait_log("closing because: suspend_timeout");
+    // As often as it takes: until the buffers are full, a suspension finds everything sent.
+    wait::until("the deaf client closed", wait::DEADLINE, || {
+        console.query("SUSPEND").unwrap();
+        console.query("RESUME").unwrap();
+        weir.log().contains("closing because: suspend_timeout")
+    });
     let mut other = Wire::tcp(weir.port(), "app", "app").unwrap();
     assert_eq!(other.query("SELECT 1").unwrap().one(), "1");
     drop((deaf, other));
