@@ -36,6 +36,8 @@ enum Answer {
     Done(String, Option<NoticeResponse>),
     /// The process ends: no answer at all.
     Nothing,
+    /// The connection is used to hand over from now on.
+    HandOver,
 }
 
 impl Console {
@@ -53,6 +55,10 @@ impl Console {
         self.marks.command();
         match self.answer(asker, query).await {
             Ok(Answer::Nothing) => return Outcome::End,
+            Ok(Answer::HandOver) => {
+                CommandComplete { tag: Bytes::from_static(b"HANDOVER") }.encode(out);
+                return Outcome::HandOver;
+            }
             Ok(Answer::Table(table)) => match form {
                 Form::Simple => table.encode(out),
                 Form::Extended(formats) => table.encode_rows(formats, out),
@@ -94,7 +100,7 @@ impl Console {
         self.command(asker, command).await.map_err(|refused| {
             let code = match refused {
                 Refused::Reload => SqlState::CONFIG_FILE_ERROR,
-                Refused::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
+                Refused::Fds => SqlState::FEATURE_NOT_SUPPORTED,
                 _ => SqlState::PROTOCOL_VIOLATION,
             };
             (code, refused.to_string())
@@ -177,7 +183,11 @@ impl Console {
                 control.end_switchover(database.as_deref())?;
                 "SWITCHOVER DONE".to_owned()
             }
-            Command::ShowFds => return Err(Refused::Unsupported("SHOW FDS")),
+            Command::ShowFds => return Err(Refused::Fds),
+            Command::HandOver => {
+                control.may_hand_over()?;
+                return Ok(Answer::HandOver);
+            }
             Command::Suspend => {
                 control.suspend(asker.id).await?;
                 "SUSPEND".to_owned()
@@ -283,6 +293,10 @@ impl console::Console for Console {
 
     fn left(&self, asker: &Asker) {
         self.control.admin_left(asker.id);
+    }
+
+    fn version(&self) -> &str {
+        self.version
     }
 
     fn greeting(&self) -> Vec<(&'static str, String)> {

@@ -67,8 +67,10 @@ pub enum Refused {
     Set,
     /// SET of a TLS setting that makes no sense together with the others, as yet.
     TlsStays,
-    /// A command of pgbouncer's that pgweir does not have yet.
-    Unsupported(&'static str),
+    /// SHOW FDS: sockets are handed over in another way.
+    Fds,
+    /// HANDOVER while something else is going on that a successor would not know of.
+    Busy(&'static str),
     /// SWITCHOVER of an entry that follows no primary.
     NotFollowed(String),
     /// SWITCHOVER PREPARE where no primary is known.
@@ -102,7 +104,10 @@ impl fmt::Display for Refused {
             Self::TlsStays => {
                 f.write_str("TLS settings could not be applied, still using old configuration")
             }
-            Self::Unsupported(command) => write!(f, "{command} is not supported yet"),
+            Self::Fds => f.write_str(
+                "SHOW FDS serves pgbouncer's online restart alone; a new pgweir takes over with -R, by HANDOVER",
+            ),
+            Self::Busy(what) => write!(f, "cannot hand over: {what}"),
             Self::NotFollowed(database) => write!(
                 f,
                 "database {database} follows no primary: it needs target_session_attrs=read-write or primary"
@@ -240,6 +245,24 @@ pub fn pace(settings: &Settings) -> Pace {
 }
 
 impl Control {
+    /// Whether a successor may take over now.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_hand_over(&self) -> Result<(), Refused> {
+        let shared = &self.shared;
+        if shared.handover.is_under_way() {
+            return Err(Refused::Busy("another process takes over already"));
+        }
+        if shared.is_suspended() {
+            return Err(Refused::Busy("suspended; RESUME first"));
+        }
+        if shared.closing.load(Ordering::Acquire) {
+            return Err(Refused::ShuttingDown);
+        }
+        Ok(())
+    }
+
     /// Over these.
     pub fn new(
         shared: Arc<Shared>,

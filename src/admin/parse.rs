@@ -54,8 +54,10 @@ pub enum Command {
     SwitchoverDone(Option<String>),
     /// `EXPLAIN ROUTE sql`; ours. The text as it came.
     ExplainRoute(String),
-    /// `SHOW FDS`, which serves the online restart.
+    /// `SHOW FDS`, which serves pgbouncer's online restart.
     ShowFds,
+    /// `HANDOVER`: what `-R` of a new process says; ours.
+    HandOver,
     /// `SUSPEND`.
     Suspend,
     /// `SHUTDOWN [mode]`.
@@ -116,6 +118,7 @@ impl Command {
             | Self::ShowFds
             | Self::Suspend
             | Self::Shutdown(_) => Right::Admin,
+            Self::HandOver => Right::Owner,
         }
     }
 }
@@ -220,6 +223,7 @@ fn words(command: &str, argument: String) -> Result<Option<Command>, ParseError>
         "shutdown" => return Ok(shutdown_mode(&argument).map(Command::Shutdown)),
         "reload" if argument.is_empty() => Command::Reload,
         "suspend" if argument.is_empty() => Command::Suspend,
+        "handover" if argument.is_empty() => Command::HandOver,
         "pause" => Command::Pause(database),
         "resume" => Command::Resume(database),
         "disable" => Command::Disable(database.ok_or(ParseError::DatabaseRequired)?),
@@ -388,6 +392,7 @@ mod tests {
             ("SWITCHOVER PREPARE app", Command::SwitchoverPrepare(database("app"))),
             ("SWITCHOVER DONE app", Command::SwitchoverDone(database("app"))),
             ("SUSPEND", Command::Suspend),
+            ("HANDOVER", Command::HandOver),
             ("SHUTDOWN", Command::Shutdown(ShutdownMode::Immediate)),
             ("SHUTDOWN WAIT_FOR_SERVERS", Command::Shutdown(ShutdownMode::WaitForServers)),
             ("SHUTDOWN WAIT_FOR_CLIENTS", Command::Shutdown(ShutdownMode::WaitForClients)),

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::client::Proven;
-use super::scram::ScramKeys;
+use super::scram::{Keys, ScramKeys};
 use super::secret::Secret;
 
 /// What we can prove to a server with.
@@ -94,5 +96,92 @@ impl Credentials {
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credentials({})", self.kind())
+    }
+}
+
+/// As they are written down for the process that takes over from this one, which runs as the same user.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum CarriedCredentials {
+    /// [`Credentials::Nothing`].
+    Nothing,
+    /// [`Credentials::Password`].
+    Password(String),
+    /// [`Credentials::Md5`].
+    Md5([u8; 32]),
+    /// [`Credentials::ScramKeys`].
+    ScramKeys {
+        /// See [`Keys::client_key`].
+        client_key: [u8; 32],
+        /// See [`Keys::server_key`].
+        server_key: [u8; 32],
+        /// See [`ScramKeys::salt`].
+        salt: Vec<u8>,
+        /// See [`ScramKeys::iterations`].
+        iterations: u32,
+    },
+    /// [`Credentials::ScramSecret`].
+    ScramSecret,
+}
+
+impl fmt::Debug for CarriedCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.clone().revive().fmt(f)
+    }
+}
+
+impl Credentials {
+    /// As they are written down.
+    pub fn carry(&self) -> CarriedCredentials {
+        match self {
+            Self::Nothing => CarriedCredentials::Nothing,
+            Self::Password(password) => CarriedCredentials::Password(password.text.clone()),
+            Self::Md5(stored) => CarriedCredentials::Md5(*stored),
+            Self::ScramKeys(ScramKeys { keys, salt, iterations }) => {
+                CarriedCredentials::ScramKeys {
+                    client_key: keys.client_key,
+                    server_key: keys.server_key,
+                    salt: salt.clone(),
+                    iterations: *iterations,
+                }
+            }
+            Self::ScramSecret => CarriedCredentials::ScramSecret,
+        }
+    }
+}
+
+impl CarriedCredentials {
+    /// Made anew.
+    pub fn revive(self) -> Credentials {
+        match self {
+            Self::Nothing => Credentials::Nothing,
+            Self::Password(text) => Credentials::Password(Password::new(text)),
+            Self::Md5(stored) => Credentials::Md5(stored),
+            Self::ScramKeys { client_key, server_key, salt, iterations } => {
+                let keys = Keys { client_key, server_key };
+                Credentials::ScramKeys(ScramKeys { keys, salt, iterations })
+            }
+            Self::ScramSecret => Credentials::ScramSecret,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_the_same_when_written_down_and_read_again_and_are_never_shown() {
+        let keys = Keys { client_key: [1; 32], server_key: [2; 32] };
+        for credentials in [
+            Credentials::Nothing,
+            Credentials::password("secret"),
+            Credentials::Md5([b'a'; 32]),
+            Credentials::ScramKeys(ScramKeys { keys, salt: vec![3; 16], iterations: 4096 }),
+            Credentials::ScramSecret,
+        ] {
+            let carried = credentials.carry();
+            assert!(!format!("{carried:?}").contains("secret\""), "{carried:?}");
+            assert_eq!(carried.revive(), credentials);
+        }
     }
 }

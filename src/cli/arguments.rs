@@ -24,6 +24,7 @@ Usage: pgweir [OPTION]... FILE.ini         run
 
 Options:
   -d, --daemon     go to the background once it serves (needs pidfile)
+  -R, --reboot     take over from the process that serves now, without dropping a client
   -u, --user=NAME  run as this user (when started by root)
   -q, --quiet      do not log to stderr
   -v, --verbose    log more; may be given several times
@@ -51,6 +52,8 @@ pub(super) struct Arguments {
     pub(super) action: Action,
     /// In the background.
     pub(super) daemon: bool,
+    /// To take over from the process that serves now.
+    pub(super) reboot: bool,
     /// As whom to run.
     pub(super) user: Option<String>,
     /// Not to stderr.
@@ -66,8 +69,6 @@ pub(super) enum UsageError {
     NoFile,
     /// More than one file.
     TooMany(String),
-    /// The online restart, which pgweir does not have yet.
-    Reboot,
     /// An unknown option.
     Option(lexopt::Error),
 }
@@ -77,10 +78,6 @@ impl fmt::Display for UsageError {
         match self {
             Self::NoFile => f.write_str("no configuration file specified"),
             Self::TooMany(more) => write!(f, "one configuration file is enough, what is {more:?}?"),
-            Self::Reboot => f.write_str(
-                "--reboot is not supported yet; start the new process beside the old one (so_reuseport, [peers]), then end \
-                 that with SIGTERM: it goes when its last client has gone",
-            ),
             Self::Option(error) => error.fmt(f),
         }
     }
@@ -96,7 +93,7 @@ impl Arguments {
     /// Reads a command line.
     pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Self, UsageError> {
         let (mut quiet, mut verbose) = (false, 0_u8);
-        let (mut daemon, mut user) = (false, None);
+        let (mut daemon, mut reboot, mut user) = (false, false, None);
         let mut words: Vec<std::ffi::OsString> = Vec::new();
         while let Some(argument) = parser.next()? {
             match argument {
@@ -109,7 +106,7 @@ impl Arguments {
                     return Ok(Self::only(Action::Help));
                 }
                 Arg::Short('d') | Arg::Long("daemon") => daemon = true,
-                Arg::Short('R') | Arg::Long("reboot") => return Err(UsageError::Reboot),
+                Arg::Short('R') | Arg::Long("reboot") => reboot = true,
                 Arg::Short('u') | Arg::Long("user") => {
                     user = Some(parser.value()?.to_string_lossy().into_owned());
                 }
@@ -126,11 +123,11 @@ impl Arguments {
         }
         let check = command.is_some_and(|command| command == "check");
         let action = if check { Action::Check(path) } else { Action::Run(path) };
-        Ok(Self { action, daemon, user, quiet, verbose })
+        Ok(Self { action, daemon, reboot, user, quiet, verbose })
     }
 
     fn only(action: Action) -> Self {
-        Self { action, daemon: false, user: None, quiet: false, verbose: 0 }
+        Self { action, daemon: false, reboot: false, user: None, quiet: false, verbose: 0 }
     }
 }
 
@@ -153,10 +150,10 @@ mod tests {
 
     #[test]
     fn pgbouncers_options_are_understood() {
-        let all = parse(&["-d", "-u", "postgres", "a.ini"]).unwrap();
-        assert!(all.daemon);
+        let all = parse(&["-d", "-R", "-u", "postgres", "a.ini"]).unwrap();
+        assert!(all.daemon && all.reboot);
         assert_eq!(all.user.as_deref(), Some("postgres"));
-        let long = parse(&["--daemon", "--user=postgres", "a.ini"]).unwrap();
+        let long = parse(&["--daemon", "--reboot", "--user=postgres", "a.ini"]).unwrap();
         assert_eq!(long, all);
     }
 
@@ -164,7 +161,6 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(parse(&[]).unwrap_err().to_string(), "no configuration file specified");
         assert!(parse(&["a.ini", "b.ini"]).unwrap_err().to_string().contains("b.ini"));
-        assert!(parse(&["-R", "a.ini"]).unwrap_err().to_string().contains("so_reuseport"));
         assert!(parse(&["--frobnicate"]).is_err());
         assert!(parse(&["a.ini", "-u"]).is_err());
     }

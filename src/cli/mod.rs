@@ -5,6 +5,7 @@
 //! - `run` — start, signals, end
 //! - `log`, `syslog` — lines as pgbouncer writes them
 //! - `daemon`, `user`, `systemd` — in the background, as whom, and under which service manager
+//! - `takeover`, `successor` — the online restart: the new process's side, and the old one's
 //! - `pidfile` — one instance at a time
 
 mod arguments;
@@ -13,8 +14,10 @@ mod daemon;
 mod log;
 mod pidfile;
 mod run;
+mod successor;
 mod syslog;
 mod systemd;
+mod takeover;
 mod user;
 
 use std::process::ExitCode;

@@ -17,6 +17,8 @@ use super::VERSION;
 use super::arguments::Arguments;
 use super::log::{Log, Rotation};
 use super::pidfile::PidFile;
+use super::successor::Belongings;
+use super::takeover::{self, Takeover};
 use super::{daemon, systemd, user};
 use crate::admin::console::Console;
 use crate::admin::control::{self, Control, ShutdownMode};
@@ -25,7 +27,7 @@ use crate::admin::show::version;
 use crate::config::{Config, HostAddr, Settings};
 use crate::metrics::Metrics;
 use crate::net::clock;
-use crate::net::listen;
+use crate::net::listen::{self, UnixSocket};
 use crate::net::reactor::Reactor;
 use crate::pool::janitor;
 use crate::session::parameters::Tracked;
@@ -49,6 +51,8 @@ pub(super) enum StartError {
     System(io::Error),
     /// No address to listen on.
     NowhereToListen,
+    /// `-R`, and the old process does not hand over.
+    Takeover(String),
     /// `-d` without a pidfile: nobody would find the daemon again.
     DaemonWithoutPidfile,
 }
@@ -58,6 +62,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::System(error) => error.fmt(f),
+            Self::Takeover(text) => write!(f, "--reboot: {text}"),
             Self::DaemonWithoutPidfile => {
                 f.write_str("daemon needs pidfile configured; set pidfile in [pgbouncer]")
             }
@@ -99,9 +104,13 @@ pub(super) fn run(path: &Path, arguments: &Arguments) -> Result<(), StartError> 
         tracing::warn!("{note}");
     }
     raise_file_limit(config.settings.max_client_conn);
+    let takeover = if arguments.reboot { takeover::begin(&config.settings) } else { Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Reactor::CONTROL.enter();
-    let result = runtime.block_on(serve(config, log, arguments));
+    let result = match takeover {
+        Ok(takeover) => runtime.block_on(serve(config, log, arguments, takeover)),
+        Err(error) => Err(error),
+    };
     if let Err(error) = &result {
         tracing::error!("{error}");
     }
@@ -141,17 +150,31 @@ impl service::Topology for Monitors {
     }
 }
 
-async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(), StartError> {
+async fn serve(
+    config: Config,
+    log: Arc<Log>,
+    arguments: &Arguments,
+    mut takeover: Option<Takeover>,
+) -> Result<(), StartError> {
     let live = control::with_tls(config).map_err(|error| StartError::Config(error.into()))?;
     let settings = live.config.settings.clone();
-    let _pidfile = settings.pidfile.as_deref().map(PidFile::write).transpose()?;
+    let write_pidfile = || settings.pidfile.as_deref().map(PidFile::write).transpose();
+    // The old process has one.
+    let mut pidfile = if takeover.is_some() { None } else { write_pidfile()? };
     // Before anybody can know that we are there.
     let signals = Signals::new()?;
     let mut doors = systemd::sockets(&settings);
-    if doors.is_empty() {
-        doors = open_doors(&settings).await?;
+    if arguments.reboot && !doors.is_empty() {
+        let text = "sockets come from the service manager, which keeps them over a restart";
+        return Err(StartError::Takeover(text.to_owned()));
     }
-    let webs = open_webs(&settings).await?;
+    if doors.is_empty() {
+        doors = open_doors(&settings, takeover.as_mut()).await?;
+    }
+    let mut webs = match &takeover {
+        Some(_) => Vec::new(),
+        None => open_webs(&settings).await?,
+    };
 
     let metrics = Metrics::new(VERSION);
     let tracked = Tracked::new(&settings.track_extra_parameters);
@@ -165,6 +188,13 @@ async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(
     let monitors = Arc::new(Monitors(topology.clone()));
     let services = Services::new(metrics.clone(), holders.clone(), monitors, tracked.clone());
     let shared = Shared::new(live, metrics.clone(), holders, services, tracked);
+    if let Some(takeover) = &mut takeover {
+        takeover.adopt_state(&shared);
+        takeover.ready()?;
+        pidfile = write_pidfile()?;
+        webs = open_webs_soon(&settings).await?;
+    }
+    let _ = shared.handover.control.set(tokio::runtime::Handle::current());
     shared.begin_minimum();
 
     let (shutdown, mut asked) = watch::channel(None);
@@ -185,19 +215,42 @@ async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(
     let workers = Workers::start(count as usize, doors.collect(), &shared)?;
     let dealer = Dealer::new(workers.all().to_vec(), workers.next().clone(), &shared);
     let dealer = Arc::new(Mutex::new(dealer));
+    let webs_end = stop.child_token();
     for listener in webs {
-        let (web, stop) = (web_of(&shared, &topology, &dealer), stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = web::serve(listener, web, stop).await {
-                tracing::error!("http_listen: {error}");
-            }
-        });
+        let web = web_of(&shared, &topology, &dealer);
+        tasks.spawn(serve_web(listener, web, webs_end.clone()));
     }
+    let open_again = {
+        let (shared, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
+        let (settings, tasks) = (settings.clone(), tasks.clone());
+        move |until: CancellationToken| {
+            let web = web_of(&shared, &topology, &dealer);
+            let (settings, tracker) = (settings.clone(), tasks.clone());
+            tasks.spawn(async move {
+                match open_webs_soon(&settings).await {
+                    Ok(webs) => webs.into_iter().for_each(|listener| {
+                        tracker.spawn(serve_web(listener, web.clone(), until.clone()));
+                    }),
+                    Err(error) => tracing::error!("{error}"),
+                }
+            });
+        }
+    };
+    let belongings = Arc::new(Belongings {
+        pidfile_path: settings.pidfile.clone(),
+        pidfile: std::sync::Mutex::new(pidfile),
+        webs: std::sync::Mutex::new(webs_end),
+        open_webs: Box::new(open_again),
+    });
+    tasks.spawn(belongings.clone().follow(shared.handover.follow(), stop.clone()));
     tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
     tasks.spawn(control.clone().discover(stop.clone()));
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
     tasks.spawn(signals.obey(control.clone(), stop.clone()));
     tracing::info!("process up: {}, {count} workers", version::line(VERSION));
+    if let Some(takeover) = takeover {
+        takeover.serve(&shared, &workers)?;
+    }
     systemd::ready();
     if arguments.daemon {
         daemon::tell_parent(None)?;
@@ -244,9 +297,10 @@ async fn end(
         let mode = *asked.borrow_and_update();
         let changed = asked.changed();
         match mode {
-            None => {
-                let _ = changed.await;
-            }
+            None => tokio::select! {
+                _ = changed => {}
+                () = shared.handover.done() => return,
+            },
             Some(ShutdownMode::Immediate) => return,
             Some(mode) => {
                 close_doors.cancel();
@@ -272,7 +326,10 @@ async fn end(
     }
 }
 
-async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
+async fn open_doors(
+    settings: &Settings,
+    mut old: Option<&mut Takeover>,
+) -> Result<Vec<Door>, StartError> {
     let mut doors = Vec::new();
     for entry in &settings.listen_addr {
         let addresses = match listen::resolve(entry, settings.listen_port).await {
@@ -283,7 +340,11 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
             }
         };
         for address in addresses {
-            match listen::tcp(address, settings.listen_backlog, settings.so_reuseport) {
+            let listener = match old.as_mut().and_then(|old| old.tcp(address)) {
+                Some(listener) => listener.set_nonblocking(true).map(|()| listener),
+                None => listen::tcp(address, settings.listen_backlog, settings.so_reuseport),
+            };
+            match listener {
                 Ok(listener) => {
                     tracing::info!("listening on {address}");
                     doors.push(Door::Tcp(listener));
@@ -301,7 +362,11 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
     }
     if let Some(dir) = &settings.unix_socket_dir {
         let group = settings.unix_socket_group.as_deref();
-        let socket = listen::unix(dir, settings.listen_port, settings.unix_socket_mode, group)?;
+        let path = listen::unix_path(dir, settings.listen_port);
+        let socket = match old.as_mut().and_then(|old| old.unix(&path)) {
+            Some(listener) => UnixSocket::inherit(listener, path)?,
+            None => listen::unix(dir, settings.listen_port, settings.unix_socket_mode, group)?,
+        };
         let place = socket.file.path().map_or_else(|| dir.display(), Path::display);
         tracing::info!("listening on unix:{place}");
         doors.push(Door::Unix(socket));
@@ -325,6 +390,27 @@ async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> 
     Ok(listeners)
 }
 
+/// As [`open_webs`], where another process is about to let go of them.
+async fn open_webs_soon(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
+    let end = clock::now() + LAST_MOMENT;
+    loop {
+        match open_webs(settings).await {
+            Err(StartError::System(error))
+                if error.kind() == io::ErrorKind::AddrInUse && clock::now() < end =>
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn serve_web(listener: TcpListener, web: Web, until: CancellationToken) {
+    if let Err(error) = web::serve(listener, web, until).await {
+        tracing::error!("http_listen: {error}");
+    }
+}
+
 /// What recurs: the janitor's rounds and the dealer's. All go by one tick: each wakes a process that has nothing to do.
 async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(janitor::ROUND);
@@ -335,7 +421,8 @@ async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: Cancellat
             () = stop.cancelled() => return,
         }
         let now = clock::now();
-        shared.services.sweep(&shared.live().config, now);
+        let stays = !shared.handover.is_under_way();
+        shared.services.sweep(&shared.live().config, now, stays);
         overdue::tick(&shared, now);
         dealer.lock().await.round(&shared, now);
         if now.saturating_duration_since(forgot) >= FORGET_ROUND {

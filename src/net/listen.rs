@@ -67,7 +67,7 @@ pub struct SocketFile(Option<PathBuf>);
 /// # Errors
 /// Another process listens there, or the system's.
 pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
-    let path = dir.join(format!(".s.PGSQL.{port}"));
+    let path = unix_path(dir, port);
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
         return abstract_unix(name);
     }
@@ -94,6 +94,38 @@ pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result
     }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).map_err(with_path)?;
     Ok(UnixSocket { listener, file: SocketFile(Some(path)) })
+}
+
+/// Connects to the socket that [`unix`] listens on.
+///
+/// # Errors
+/// The system's: nobody listens there.
+pub fn connect_unix(dir: &Path, port: u16) -> io::Result<UnixStream> {
+    use std::os::linux::net::SocketAddrExt;
+    let path = unix_path(dir, port);
+    match path.to_str().and_then(|path| path.strip_prefix('@')) {
+        Some(name) => {
+            UnixStream::connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)
+        }
+        None => UnixStream::connect(path),
+    }
+}
+
+/// `DIR/.s.PGSQL.PORT`.
+pub fn unix_path(dir: &Path, port: u16) -> PathBuf {
+    dir.join(format!(".s.PGSQL.{port}"))
+}
+
+impl UnixSocket {
+    /// A socket that another process has listened on at this path until now: its file is ours from here on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn inherit(listener: UnixListener, path: PathBuf) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let is_file = !path.to_string_lossy().starts_with('@');
+        Ok(Self { listener, file: SocketFile(is_file.then_some(path)) })
+    }
 }
 
 fn abstract_unix(name: &str) -> io::Result<UnixSocket> {
@@ -130,6 +162,11 @@ impl SocketFile {
     /// Where it is.
     pub fn path(&self) -> Option<&Path> {
         self.0.as_deref()
+    }
+
+    /// It stays where it is: another process listens there now.
+    pub fn leave(&mut self) {
+        self.0 = None;
     }
 
     /// None: it is somebody else's, or the socket has none.

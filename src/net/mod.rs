@@ -8,6 +8,7 @@ pub mod id;
 pub mod lane;
 pub mod listen;
 pub mod options;
+pub mod pass;
 pub mod reactor;
 pub mod stream;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! One connection's socket, with or without TLS, that can move from one worker's reactor to another's.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -86,6 +87,42 @@ impl Socket {
                 stream.peer_cred().ok().and_then(|cred| cred.pid()?.try_into().ok())
             }
             Io::Tcp(_) | Io::Nowhere => None,
+        }
+    }
+
+    /// A socket that came from another process, registered with the calling thread's reactor.
+    ///
+    /// # Errors
+    /// The system's; it is no stream socket of a kind that we use.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Self> {
+        let socket = socket2::Socket::from(fd);
+        socket.set_nonblocking(true)?;
+        match socket.domain()? {
+            socket2::Domain::UNIX => Ok(UnixStream::from_std(OwnedFd::from(socket).into())?.into()),
+            _ => Ok(TcpStream::from_std(socket.into())?.into()),
+        }
+    }
+
+    /// A Unix-domain socket for a thread that may block on it.
+    ///
+    /// # Errors
+    /// The system's; it is another kind of socket.
+    pub fn into_blocking_unix(self) -> io::Result<std::os::unix::net::UnixStream> {
+        let Io::Unix(stream) = self.io else { return Err(nowhere()) };
+        let stream = stream.into_std()?;
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+
+    /// Its descriptor.
+    ///
+    /// # Errors
+    /// The socket was lost.
+    pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.io {
+            Io::Tcp(stream) => Ok(stream.as_fd()),
+            Io::Unix(stream) => Ok(stream.as_fd()),
+            Io::Nowhere => Err(nowhere()),
         }
     }
 
@@ -177,6 +214,11 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Whether the socket is all there is to it: no TLS, whose keys only this process has.
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
     /// The socket underneath.
     pub fn socket(&self) -> &Socket {
         match self {

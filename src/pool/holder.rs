@@ -62,12 +62,28 @@ impl Order {
     }
 }
 
-/// How far `SUSPEND` has come with a client.
-#[derive(Clone, Copy, Debug)]
-enum Rest {
+/// Whether a client is to come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// No.
     None,
+    /// It is to read from nobody (`SUSPEND`).
     Wanted,
+    /// It reads from nobody, and has nothing left to send.
     Still,
+    /// It is to go on in another process as soon as it can.
+    Leaving,
+}
+
+impl Rest {
+    fn decode(code: u8) -> Self {
+        match code {
+            1 => Self::Wanted,
+            2 => Self::Still,
+            3 => Self::Leaving,
+            _ => Self::None,
+        }
+    }
 }
 
 /// One client as others can reach it.
@@ -103,20 +119,36 @@ impl Holder {
         self.wake();
     }
 
-    /// Whether it is to read from nobody.
-    pub fn is_suspended(&self) -> bool {
-        self.rest.load(Ordering::Acquire) != Rest::None as u8
+    /// Whether it is to come to rest.
+    pub fn rest(&self) -> Rest {
+        Rest::decode(self.rest.load(Ordering::Acquire))
+    }
+
+    /// It is to go on in another process as soon as it can, unless it is suspended.
+    pub fn leave(&self) {
+        if self.swap_rest(Rest::None, Rest::Leaving) {
+            self.wake();
+        }
+    }
+
+    /// It is to stay after all.
+    pub fn stay(&self) {
+        self.swap_rest(Rest::Leaving, Rest::None);
+    }
+
+    fn swap_rest(&self, from: Rest, to: Rest) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        self.rest.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// It is suspended, and has nothing left to send.
     pub fn is_still(&self) {
-        let (wanted, still) = (Rest::Wanted as u8, Rest::Still as u8);
-        let _ = self.rest.compare_exchange(wanted, still, Ordering::AcqRel, Ordering::Acquire);
+        self.swap_rest(Rest::Wanted, Rest::Still);
     }
 
     /// Whether it has said so.
     pub fn has_come_to_rest(&self) -> bool {
-        self.rest.load(Ordering::Acquire) == Rest::Still as u8
+        self.rest() == Rest::Still
     }
 
     fn wake(&self) {

@@ -7,6 +7,7 @@
 //! - `state` — the books of one pool (pure)
 //! - `limits` — the books that pools share: connections per database and per user (pure)
 //! - `places` — who gets a place that comes free, and whose idle connection makes room
+//! - `adopt` — connections that come from, or go to, another process
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
 //! - `own` — connections for one holder alone: replication
@@ -18,6 +19,7 @@
 //! - `load` — how busy a pool is, for whoever chooses among several
 //! - `holder` — how a client that holds a server is reached from outside
 
+mod adopt;
 pub mod attach;
 mod check;
 pub mod control;

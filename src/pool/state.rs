@@ -361,6 +361,11 @@ impl<C, W> State<C, W> {
             && self.sizes.size.is_some_and(|size| self.total() < size)
     }
 
+    /// Whether a connection that is open already, in another process, may become one of these. A pause does not matter.
+    pub fn may_adopt(&self) -> bool {
+        !self.closed && self.sizes.size.is_none_or(|size| self.total() < size)
+    }
+
     /// Whether one more connection may be opened for somebody who passes the queue by, as nobody is in it.
     pub fn has_room(&self, now: Instant) -> bool {
         self.may_open(now)

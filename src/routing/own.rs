@@ -44,6 +44,21 @@ pub enum OwnCommand {
     Show(&'static str),
 }
 
+impl OwnCommand {
+    /// A text that says the same.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Set(target) => format!("SET {ROUTE} = {}", route_name(*target)),
+            Self::SetLocal(target) => {
+                format!("SET LOCAL {ROUTE} = {}", route_name(*target))
+            }
+            Self::Reset => format!("RESET {ROUTE}"),
+            Self::BadValue { name, value } => format!("SET {name} = '{value}'"),
+            Self::Show(name) => format!("SHOW {name}"),
+        }
+    }
+}
+
 /// Reads a text; `None` if it is for PostgreSQL.
 pub fn own_command(text: &[u8]) -> Option<OwnCommand> {
     let mut tokens = Scanner::new(text);

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::config::HostAddr;
 use crate::net::reactor::Reactor;
-use crate::net::stream::Stream;
+use crate::net::stream::{Socket, Stream};
 use crate::session::ServerState;
 
 /// What others may know of a server connection while somebody uses it.
@@ -199,7 +199,36 @@ pub struct Connection {
 /// How much of what a server says while it is idle is listened to. Its last words are a few hundred bytes.
 const WORDS_LIMIT: usize = 16 * 1024;
 
+/// What another process knew of a connection that it hands over.
+#[derive(Debug)]
+pub struct Origin {
+    /// Number of the connection in this process.
+    pub id: u64,
+    /// The host as the entry names it.
+    pub host: HostAddr,
+    /// See [`ServerInfo::pid`].
+    pub pid: u32,
+    /// See [`ServerInfo::key`].
+    pub key: Bytes,
+    /// When it was opened, as far as this machine's clock can tell.
+    pub opened: Instant,
+    /// The same for people.
+    pub opened_wall: SystemTime,
+}
+
 impl Connection {
+    /// A connection that another process has opened; its socket is registered with the calling thread's reactor.
+    pub fn adopt(socket: Socket, state: ServerState, origin: Origin) -> Self {
+        let Origin { id, host, pid, key, opened, opened_wall } = origin;
+        let (remote, local) = (socket.peer_addr(), socket.local_addr());
+        let tls = String::new();
+        let identity = Identity { id, host, remote, local, pid, key, tls, opened, opened_wall };
+        let info = Arc::new(ServerInfo::new(identity));
+        info.set_prepared(state.statements.len());
+        let stream = Stream::Plain(socket);
+        Self { stream, state, info, home: Reactor::here(), heard: Vec::new() }
+    }
+
     /// The reactor its socket is registered with.
     pub fn home(&self) -> Reactor {
         self.home

@@ -9,6 +9,6 @@ pub mod dial;
 pub mod login;
 pub mod query;
 
-pub use connection::{Connection, ServerInfo};
+pub use connection::{Connection, Origin, ServerInfo};
 pub use dial::{Tls, Wanted};
 pub use login::{OpenError, Target, UNNUMBERED, Welcome, open};

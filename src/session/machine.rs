@@ -118,6 +118,17 @@ impl ServerState {
         self.in_force.disturb();
     }
 
+    /// What `RESET` returns to.
+    pub(super) fn defaults(&self) -> &Parameters {
+        &self.defaults
+    }
+
+    /// As it was in another process: what `RESET` returns to, and the role that it last told.
+    pub(super) fn go_on(&mut self, defaults: Parameters, standby: Option<bool>) {
+        self.defaults = defaults;
+        self.standby = standby;
+    }
+
     /// Writes what takes away all that clients have set and that is known; `false` if there is nothing. For questions
     /// of our own, which must not run by a client's `search_path` or `role`.
     pub fn write_cleaning(&mut self, sql: &mut BytesMut) -> bool {

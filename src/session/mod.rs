@@ -19,10 +19,12 @@
 //! - `unnamed` — which unnamed statements are kept under a name
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
 //! - `startup` — what a client asked for at startup: settings that hold for its session
+//! - `carry` — sessions that go on in another process
 //! - `lost` — a client whose server died inside a transaction, until it says ROLLBACK
 
 pub mod batches;
 mod begin;
+pub mod carry;
 pub mod elsewhere;
 mod extended;
 mod from_client;

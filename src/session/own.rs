@@ -39,6 +39,21 @@ impl Route {
     }
 
     /// `RESET`, `RESET ALL`, `DISCARD ALL`.
+    /// Now, and as asked for at startup.
+    pub(super) fn of(now: Option<Target>, asked: Option<Target>) -> Self {
+        Self { now, asked }
+    }
+
+    /// Where they run now.
+    pub(super) fn now(self) -> Option<Target> {
+        self.now
+    }
+
+    /// Where they were asked to run at startup.
+    pub(super) fn asked_for(self) -> Option<Target> {
+        self.asked
+    }
+
     pub(super) fn reset(&mut self) {
         self.now = self.asked;
     }
@@ -70,6 +85,18 @@ pub(super) enum Portal {
 }
 
 impl OwnStatements {
+    /// Prepared before, in another process.
+    pub(super) fn of(statements: Vec<(Box<[u8]>, OwnCommand)>) -> Self {
+        Self { statements, portal: None }
+    }
+
+    /// Names and texts.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (Bytes, Bytes)> {
+        self.statements
+            .iter()
+            .map(|(name, command)| (Bytes::copy_from_slice(name), Bytes::from(command.text())))
+    }
+
     fn forget(&mut self, name: &[u8]) -> bool {
         let before = self.statements.len();
         self.statements.retain(|(known, _)| &known[..] != name);

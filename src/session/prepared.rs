@@ -68,6 +68,11 @@ impl Statement {
         self.intent
     }
 
+    /// The Parse body after the name.
+    pub(super) fn definition(&self) -> &Bytes {
+        &self.definition
+    }
+
     /// The query text, in the encoding of the client that prepared it.
     pub fn text(&self) -> &[u8] {
         split_definition(&self.definition).0
@@ -99,18 +104,38 @@ pub struct StatementCache {
 impl StatementCache {
     /// The shared statement for a definition (the Parse body after the name).
     pub fn intern(&self, definition: &[u8]) -> Arc<Statement> {
+        self.intern_as(definition, || self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The shared statement for a definition that servers hold under this number, given to it in another process; under
+    /// its own number, if it is known here already. [`Self::begin_at`] keeps new numbers apart from such ones.
+    pub fn adopt(&self, id: u64, definition: &[u8]) -> Arc<Statement> {
+        self.intern_as(definition, || id)
+    }
+
+    /// New statements get numbers above this one.
+    pub fn begin_at(&self, id: u64) {
+        self.last_id.fetch_max(id, Ordering::Relaxed);
+    }
+
+    /// The highest number that was given.
+    pub fn last_id(&self) -> u64 {
+        self.last_id.load(Ordering::Relaxed)
+    }
+
+    fn intern_as(&self, definition: &[u8], id: impl FnOnce() -> u64) -> Arc<Statement> {
         if let Some(known) = self.by_definition.get(definition).and_then(|weak| weak.upgrade()) {
             return known;
         }
         let definition = Bytes::copy_from_slice(definition);
         match self.by_definition.entry(definition.clone()) {
             Entry::Occupied(mut slot) => slot.get().upgrade().unwrap_or_else(|| {
-                let made = self.make(definition);
+                let made = Self::make(id(), definition);
                 slot.insert(Arc::downgrade(&made));
                 made
             }),
             Entry::Vacant(slot) => {
-                let made = self.make(definition);
+                let made = Self::make(id(), definition);
                 slot.insert(Arc::downgrade(&made));
                 made
             }
@@ -139,8 +164,7 @@ impl StatementCache {
         kept.is_fit_to_keep().then_some(kept)
     }
 
-    fn make(&self, definition: Bytes) -> Arc<Statement> {
-        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+    fn make(id: u64, definition: Bytes) -> Arc<Statement> {
         let text = split_definition(&definition).0;
         let intent = routing::intent(text);
         let ends_transaction = routing::ends_transaction(text).is_some();
@@ -187,6 +211,12 @@ impl ClientStatements {
     /// The statement that the client knows by `name`.
     pub fn find(&self, name: &[u8]) -> Option<&Arc<Statement>> {
         if name.is_empty() { self.unnamed.as_ref() } else { self.by_name.get(name) }
+    }
+
+    /// All names, the empty one included, and what they stand for.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Arc<Statement>)> {
+        let named = self.by_name.iter().map(|(name, statement)| (&name[..], statement));
+        named.chain(self.unnamed.as_ref().map(|statement| (&b""[..], statement)))
     }
 
     /// Remembers a name.
@@ -236,6 +266,13 @@ impl ServerStatements {
     /// None yet; at most `limit` (at least 1) at a time.
     pub fn new(limit: u32) -> Self {
         Self { held: HashMap::new(), limit: limit.max(1) as usize, clock: 0 }
+    }
+
+    /// Those that it holds, least recently used first.
+    pub fn in_order(&self) -> impl Iterator<Item = &Arc<Statement>> {
+        let mut held: Vec<_> = self.held.values().collect();
+        held.sort_by_key(|(_, used)| *used);
+        held.into_iter().map(|(statement, _)| statement)
     }
 
     /// Whether the server holds it.

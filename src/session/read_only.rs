@@ -16,9 +16,9 @@ pub const NAME: &[u8] = b"default_transaction_read_only";
 /// What is known of it on one server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OnServer {
-    now: Option<bool>,
+    pub(super) now: Option<bool>,
     /// When the connection was new: what `RESET` gives.
-    own: Option<bool>,
+    pub(super) own: Option<bool>,
 }
 
 impl OnServer {
@@ -51,11 +51,11 @@ impl OnServer {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OfClient {
     /// What it has set itself.
-    set: Option<bool>,
+    pub(super) set: Option<bool>,
     /// What it asked for at startup.
-    asked: Option<bool>,
+    pub(super) asked: Option<bool>,
     /// What its servers have of themselves.
-    own: bool,
+    pub(super) own: bool,
 }
 
 impl OfClient {

@@ -147,6 +147,16 @@ impl InForce {
         self.disturbed = self.startup.is_some();
     }
 
+    /// Whose are in force, and whether some may not be any more.
+    pub(super) fn parts(&self) -> (Option<&Arc<Startup>>, bool) {
+        (self.startup.as_ref(), self.disturbed)
+    }
+
+    /// Of these two.
+    pub(super) fn of(startup: Option<Arc<Startup>>, disturbed: bool) -> Self {
+        Self { startup, disturbed }
+    }
+
     /// Whether none is in force.
     pub fn is_empty(&self) -> bool {
         self.startup.is_none()

@@ -126,6 +126,11 @@ impl Access {
         }
     }
 
+    /// Whether it has written something that its reads must see.
+    pub fn has_written(&self) -> bool {
+        self.need.is_some()
+    }
+
     /// The position that it needs to see, if it waits for one.
     pub fn needs(&self) -> Option<u64> {
         self.need.position()

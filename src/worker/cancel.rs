@@ -26,7 +26,7 @@ pub async fn run(shared: &Arc<Shared>, request: &CancelRequest, sender: &Visitor
         return shared.peers.pass_on(&live, &key).await;
     }
     let Some(client) = shared.clients.get(&key).map(|client| Arc::clone(&client)) else {
-        let asked = shared.visitors.cancel(&key);
+        let asked = shared.visitors.cancel(&key) || shared.handover.ask_old(&key);
         return if asked { CancelResult::Sent } else { CancelResult::Unknown };
     };
     sender.note(|visit| {

@@ -15,6 +15,8 @@ pub enum Right {
     Stats,
     /// Everything (`admin_users`).
     Admin,
+    /// To take this process's place as well: the system user that it runs as, on the Unix socket.
+    Owner,
 }
 
 /// Who asks.
@@ -46,6 +48,8 @@ pub enum Outcome {
     Failed,
     /// The connection is to be closed without an answer: the process ends.
     End,
+    /// Well: a successor is at the other end, and is to be given everything.
+    HandOver,
 }
 
 /// Answers queries of console clients.
@@ -64,6 +68,9 @@ pub trait Console: Send + Sync {
 
     /// A console client has gone.
     fn left(&self, asker: &Asker);
+
+    /// The version of the program.
+    fn version(&self) -> &str;
 
     /// The parameters it greets a client with.
     fn greeting(&self) -> Vec<(&'static str, String)>;

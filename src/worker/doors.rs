@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
+use super::handover::Stage;
 use super::login::Arrival;
 use super::thread::Context;
 use crate::metrics::LoginResult;
@@ -41,11 +42,22 @@ pub(super) async fn keep(door: Door, context: Arc<Context>, until: CancellationT
             return;
         }
     };
+    let mut stage = context.shared.handover.follow();
+    let mut ours = true;
     loop {
         open.tune(context.shared.live().config.settings.tcp_defer_accept > 0);
         let accepted = tokio::select! {
-            accepted = open.accept() => accepted,
-            () = until.cancelled() => return,
+            accepted = open.accept(), if ours => accepted,
+            () = until.cancelled() => {
+                if !ours {
+                    open.leave_file();
+                }
+                return;
+            }
+            _ = stage.changed() => {
+                ours = open.follow(&stage.borrow_and_update(), ours);
+                continue;
+            }
         };
         match accepted {
             Ok((socket, peer)) => {
@@ -74,7 +86,7 @@ enum Open {
     /// And whether it defers.
     Tcp(TcpListener, Option<bool>),
     /// The file of the socket goes when this is dropped.
-    Unix(UnixListener, #[expect(dead_code, reason = "kept for its end")] SocketFile),
+    Unix(UnixListener, SocketFile),
 }
 
 impl Open {
@@ -83,6 +95,32 @@ impl Open {
             Door::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?, None),
             Door::Unix(socket) => Self::Unix(UnixListener::from_std(socket.listener)?, socket.file),
         })
+    }
+
+    /// Does its part in handing over to a successor; whether it is still for us to accept.
+    fn follow(&self, stage: &Stage, ours: bool) -> bool {
+        match stage {
+            Stage::Own => true,
+            Stage::Showing(to) => {
+                let socket = match self {
+                    Self::Tcp(listener, _) => listener.as_fd(),
+                    Self::Unix(listener, _) => listener.as_fd(),
+                };
+                let _ = to.send(socket.try_clone_to_owned().ok());
+                ours
+            }
+            Stage::Over(to) => {
+                let _ = to.send(());
+                false
+            }
+        }
+    }
+
+    /// Its file is another process's.
+    fn leave_file(&mut self) {
+        if let Self::Unix(_, file) = self {
+            file.leave();
+        }
     }
 
     /// Follows `tcp_defer_accept`; a change takes effect with the client after the next.

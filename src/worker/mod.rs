@@ -21,6 +21,7 @@
 //! - `broken` — how messages that cannot be one are told of
 //! - `client`, `shared` — what others may know of a client; what all workers share
 //! - `visitors` — who logs in, or is on the console
+//! - `handover` — an online restart: the sockets of one process go on in another
 //! - `seats` — clients per database and per user
 
 pub mod access;
@@ -32,6 +33,7 @@ pub mod deal;
 mod derivations;
 mod directory;
 pub mod doors;
+pub mod handover;
 mod login;
 pub mod offer;
 pub mod overdue;

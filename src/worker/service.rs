@@ -80,6 +80,11 @@ impl Service {
         self.offer.borrow().clone()
     }
 
+    /// What its pools log in with.
+    pub fn credentials(&self) -> Credentials {
+        lock(&self.credentials).clone()
+    }
+
     /// A client has logged in.
     pub fn client_came(&self) {
         self.clients.fetch_add(1, Ordering::Relaxed);
@@ -185,10 +190,10 @@ impl Services {
         &self.places
     }
 
-    /// A round of the janitor's over all pools.
-    pub fn sweep(&self, config: &Config, now: Instant) {
+    /// A round of the janitor's over all pools. `stays`: whether connections may be opened that nobody asks for yet.
+    pub fn sweep(&self, config: &Config, now: Instant, stays: bool) {
         for service in self.all() {
-            let in_use = service.is_in_use();
+            let in_use = stays && service.is_in_use();
             service.pools().iter().for_each(|pool| pool.sweep(now, in_use));
             let limit = config.pool_idle_timeout(&service.database);
             let database = service.offer().database.clone();

@@ -11,6 +11,7 @@ use super::client::{CancelKey, ClientInfo, Keyed};
 use super::console::Console;
 use super::derivations::Derivations;
 use super::directory::Directory;
+use super::handover::Handover;
 use super::peers::Peers;
 use super::seats::{Seat, Seats};
 use super::service::{Service, Services, forced_credentials};
@@ -71,6 +72,8 @@ pub struct Shared {
     pub directory: Directory,
     /// PAM, for who logs in by it.
     pub system: System,
+    /// What a successor of this process is given.
+    pub handover: Handover,
     /// The console; set once, before the first client.
     pub console: OnceLock<Arc<dyn Console>>,
     /// Names switched off by DISABLE.
@@ -119,6 +122,7 @@ impl Shared {
             derivations: Derivations::default(),
             directory: Directory::default(),
             system: System::default(),
+            handover: Handover::default(),
             console: OnceLock::new(),
             disabled: DashMap::new(),
             paused: DashMap::new(),
@@ -158,6 +162,12 @@ impl Shared {
             })
             .ok()
             .map(|_| Place { shared: self.clone() })
+    }
+
+    /// One of the places, whether there is one or not: for a client that has one in another process.
+    pub fn take_place_regardless(self: &Arc<Self>) -> Place {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Place { shared: self.clone() }
     }
 
     /// The service for a database entry and a server user. A new one begins in the pause that its database is in.

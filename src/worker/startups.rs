@@ -49,6 +49,15 @@ impl Startups {
         startup
     }
 
+    /// What another process's servers have accepted.
+    pub fn adopt(
+        &self,
+        wanted: Vec<Setting>,
+        revive: impl FnOnce() -> Arc<Startup>,
+    ) -> Arc<Startup> {
+        self.find(&wanted).unwrap_or_else(|| self.remember(wanted, revive()))
+    }
+
     /// Forgets all: the servers may be others now.
     pub fn clear(&self) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use super::deal::Next;
 use super::doors::{self, Door};
+use super::handover;
+use super::handover::take::Carried;
 use super::login::{self, Arrival};
 use super::relay::{Exit, Relay};
 use super::shared::{Registered, Seated, Shared};
@@ -33,6 +35,8 @@ pub enum Job {
     Accepted(Arrival),
     /// A client that moves here from another worker.
     Moved(Box<Client>),
+    /// A client or a server connection of the process that we take over from.
+    Carried(Box<Carried>),
 }
 
 /// A logged-in client and what keeps its place.
@@ -60,6 +64,14 @@ impl Worker {
     /// The job itself, if the worker has ended.
     pub async fn send(&self, job: Job) -> Result<(), Job> {
         self.jobs.send(job).await.map_err(|error| error.0)
+    }
+
+    /// As [`Self::send`], from a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_blocking(&self, job: Job) -> Result<(), Job> {
+        self.jobs.blocking_send(job).map_err(|error| error.0)
     }
 
     /// How long it has worked since it was started: its CPU time, so that one who waits for a core that others use
@@ -105,6 +117,8 @@ impl Workers {
             workers.push(Worker { index, jobs, metrics, account });
             inboxes.push((runtime, inbox));
         }
+        // Set once, here.
+        let _ = shared.handover.workers.set(workers.clone());
         let mut doors = Some(doors);
         for (index, (runtime, inbox)) in inboxes.into_iter().enumerate() {
             let context = Context {
@@ -211,6 +225,11 @@ async fn run(
             Some(Job::Moved(client)) => {
                 tasks.spawn(go_on(context.clone(), client));
             }
+            Some(Job::Carried(carried)) => {
+                if let Some(client) = handover::take::take_in(&context.shared, *carried) {
+                    tasks.spawn(go_on(context.clone(), client));
+                }
+            }
             None => break,
         }
     }
@@ -244,6 +263,14 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
             let Some(worker) = context.workers.get(usize::from(to)) else { return };
             // Boxed, as it is seldom needed and would be the largest part of what every client keeps.
             let _ = Box::pin(worker.send(Job::Moved(client))).await;
+            return;
+        }
+        Exit::Leave => {
+            if let Err(client) = context.shared.handover.give(client)
+                && let Some(worker) = context.workers.get(context.index)
+            {
+                let _ = Box::pin(worker.send(Job::Moved(client))).await;
+            }
             return;
         }
         Exit::Terminated => "client close request".to_owned(),

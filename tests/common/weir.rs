@@ -175,16 +175,21 @@ impl WeirSetup {
         panic!("ten times in a row another process took the port")
     }
 
+    fn begin(&self, home: &Home, dir: &Path, options: &[&str]) -> Process {
+        let stderr = dir.join("stderr");
+        let output = || fs::File::options().append(true).open(&stderr).unwrap();
+        let mut command = self.command(self.program(home));
+        command.args(options).arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
+        command.envs(self.environment.iter().cloned());
+        Process::start(&mut command, home)
+    }
+
     fn launch(&self, home: &Home, dir: &Path) -> Result<Option<(Process, u16, u16)>, Refused> {
         let (port, http_port) = (home::free_port(), home::free_port());
         self.write(dir, port, http_port);
         let stderr = dir.join("stderr");
         write_private(&stderr, "");
-        let output = || fs::File::options().append(true).open(&stderr).unwrap();
-        let mut command = self.command(self.program(home));
-        command.arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
-        command.envs(self.environment.iter().cloned());
-        let mut process = Process::start(&mut command, home);
+        let mut process = self.begin(home, dir, &[]);
         let what = format!("an answer at port {port}; log: {}", stderr.display());
         let ended = wait::value(&what, wait::DEADLINE, || match process.ended() {
             Some(status) => Some(Some(status)),
@@ -388,6 +393,29 @@ impl Weir {
     pub fn change(&mut self, change: impl FnOnce(WeirSetup) -> WeirSetup) {
         self.setup = change(self.setup.clone());
         self.setup.write(&self.dir, self.port, self.http_port);
+    }
+
+    /// Starts a successor (`-R`) on the same files, and waits until it serves. The process before comes back.
+    #[track_caller]
+    pub fn reboot(&mut self) -> Process {
+        let mut successor = self.setup.begin(&self.home, &self.dir, &["-R"]);
+        let up = format!("[{}] LOG process up", successor.pid().as_raw_nonzero());
+        wait::until(&up, wait::DEADLINE, || {
+            assert!(successor.ended().is_none(), "the successor has ended:\n{}", self.log());
+            self.log().contains(&up)
+        });
+        std::mem::replace(&mut self.process, successor)
+    }
+
+    /// A successor that is refused: its status.
+    #[track_caller]
+    pub fn refused_reboot(&self) -> ExitStatus {
+        self.setup.begin(&self.home, &self.dir, &["-R"]).wait("the successor's end")
+    }
+
+    /// The process before goes on in the place of its successor.
+    pub fn return_to(&mut self, process: Process) -> Process {
+        std::mem::replace(&mut self.process, process)
     }
 
     /// RELOAD on the console.

@@ -15,6 +15,27 @@ pub enum TransactionStatus {
     Failed,
 }
 
+impl TransactionStatus {
+    /// As it is on the wire.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Idle => b'I',
+            Self::Active => b'T',
+            Self::Failed => b'E',
+        }
+    }
+
+    /// From the wire; `None` if there is no such status.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            b'I' => Some(Self::Idle),
+            b'T' => Some(Self::Active),
+            b'E' => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
 /// `ReadyForQuery` (`Z`, backend): the next request may come.
 ///
 /// Body: one byte, the transaction status. Manual, "Message Formats".
@@ -48,13 +69,10 @@ impl ReadyForQuery {
 /// As [`ReadyForQuery::decode`].
 pub fn peek(body: &[u8]) -> Result<TransactionStatus, DecodeError> {
     match body {
-        [b'I'] => Ok(TransactionStatus::Idle),
-        [b'T'] => Ok(TransactionStatus::Active),
-        [b'E'] => Ok(TransactionStatus::Failed),
         [] => Err(DecodeError::missing(ReadyForQuery::TAG, "status")),
-        [other] => {
-            Err(DecodeError::new(ReadyForQuery::TAG, "status", Kind::Unknown(u32::from(*other))))
-        }
+        [byte] => TransactionStatus::from_byte(*byte).ok_or_else(|| {
+            DecodeError::new(ReadyForQuery::TAG, "status", Kind::Unknown(u32::from(*byte)))
+        }),
         [_, rest @ ..] => {
             Err(DecodeError::new(ReadyForQuery::TAG, "end", Kind::Trailing(rest.len())))
         }
@@ -63,10 +81,5 @@ pub fn peek(body: &[u8]) -> Result<TransactionStatus, DecodeError> {
 
 /// Appends a `ReadyForQuery` of this status.
 pub fn write(out: &mut BytesMut, status: TransactionStatus) {
-    let byte = match status {
-        TransactionStatus::Idle => b'I',
-        TransactionStatus::Active => b'T',
-        TransactionStatus::Failed => b'E',
-    };
-    out.extend_from_slice(&[ReadyForQuery::TAG, 0, 0, 0, 5, byte]);
+    out.extend_from_slice(&[ReadyForQuery::TAG, 0, 0, 0, 5, status.byte()]);
 }

@@ -29,7 +29,7 @@ impl Guest<'_> {
         if user == "pgbouncer" && own_uid {
             tracing::info!("{} pgbouncer access from unix socket", self.label);
             let seat = self.sit_regardless(&request);
-            let right = Right::Admin;
+            let right = Right::Owner;
             return Ok(Proof::Console { right, application_name, minor, _seat: seat });
         }
         self.demand_tls()?;

@@ -14,7 +14,9 @@ use pgweir_codec::sqlstate::SqlState;
 use super::Guest;
 use super::admit::write_welcome;
 use super::end::{End, refused};
+use crate::net::stream::{Socket, Stream};
 use crate::worker::console::{Asker, Console, Form, Outcome, Right};
+use crate::worker::handover;
 use crate::worker::visitors::Doing;
 
 /// A console client that is there; however it leaves, the console hears of it.
@@ -136,10 +138,25 @@ impl Guest<'_> {
                 self.send(&out).await?;
                 out.clear();
             }
-            if outcome == Outcome::End {
-                return Ok(());
+            match outcome {
+                Outcome::End => return Ok(()),
+                Outcome::HandOver => return self.hand_over(console.version()),
+                Outcome::Done | Outcome::Failed => {}
             }
         }
+    }
+
+    /// The connection is a successor's from here on.
+    fn hand_over(&mut self, version: &str) -> Result<(), End> {
+        let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
+        let Stream::Plain(socket) = stream else { return Err(End::Left) };
+        let begun = socket
+            .into_blocking_unix()
+            .and_then(|socket| handover::begin(self.shared, socket, version));
+        if let Err(error) = begun {
+            tracing::error!("{} cannot hand over: {error}", self.label);
+        }
+        Ok(())
     }
 
     /// Has a query answered, unless a cancel request comes before.

@@ -9,10 +9,12 @@
 //! - `serve` — the server's side of a turn
 //! - `guess` — whether what is to be placed only reads
 //! - `end` — lost servers, refused clients
+//! - `leave` — a client that goes on in another process
 
 mod attach;
 mod end;
 mod guess;
+mod leave;
 mod serve;
 
 use std::io;
@@ -36,7 +38,7 @@ use crate::net::clock;
 use crate::net::lane::{Lane, Read};
 use crate::net::stream::Stream;
 use crate::pool::Lease;
-use crate::pool::holder::Order;
+use crate::pool::holder::{Order, Rest};
 use crate::pool::keep::Kept;
 use crate::pool::load::Outstanding;
 use crate::session::{FromClient, Outbox, Session};
@@ -52,6 +54,8 @@ pub enum Exit {
     Refused(String),
     /// It goes on elsewhere.
     Move(u16),
+    /// It goes on in another process.
+    Leave,
 }
 
 /// See the module's words.
@@ -170,7 +174,7 @@ impl Relay {
                 self.info.holder.listen(cx.waker());
             }
             let exit = ready!(self.poll(cx));
-            if !matches!(exit, Exit::Move(_)) {
+            if !matches!(exit, Exit::Move(_) | Exit::Leave) {
                 self.part();
             }
             Poll::Ready(exit)
@@ -213,8 +217,15 @@ impl Relay {
 
     /// One round; `true` if anything moved.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
-        if self.info.holder.is_suspended() {
-            return self.keep_still(cx);
+        match self.info.holder.rest() {
+            Rest::None => {}
+            Rest::Leaving => {
+                if self.may_leave() {
+                    self.prepare_to_leave();
+                    return Err(Exit::Leave);
+                }
+            }
+            Rest::Wanted | Rest::Still => return self.keep_still(cx),
         }
         self.look_at_client(cx)?;
         let mut moved = self.poll_wait(cx)?;
