@@ -105,6 +105,8 @@ fn pg_recvlogical_streams_changes_through() {
     let args = ["-d", "app", "-S", "slot", "--start", "-f", "-", "-F", "1", "-s", "1"];
     let mut stream = Job::start(&mut tool(&login, "pg_recvlogical", &args));
     wait::until("it streams", WAIT, || senders(&server) == "1");
+    weir.wait_show("SHOW CLIENTS", "replication", "logical");
+    weir.wait_show("SHOW SERVERS", "replication", "logical");
     server.query("INSERT INTO noted SELECT 'change number ' || i FROM generate_series(1, 3000) i");
     // The client's own words go the other way: it confirms what it has written.
     let confirmed =
@@ -147,6 +149,7 @@ fn pg_receivewal_streams_where_no_database_has_the_name_and_ends_when_told_to() 
         let mut stream = Job::start(&mut tool(&weir.login("app", "app"), "pg_receivewal", &args));
         let streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
         wait::until("it streams", WAIT, || server.query(streams).one() == "1");
+        weir.wait_show("SHOW CLIENTS", "replication", "physical");
         server.query("INSERT INTO noted VALUES ('before the switch')");
         server.query("SELECT pg_switch_wal()");
         wait::until("a whole file", WAIT, || {

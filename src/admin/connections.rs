@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::show::clients::{ClientRow, ClientState};
-use super::show::connection::{Connection, Endpoint, Replication};
+use super::show::connection::{Connection, Endpoint};
 use super::show::servers::{ServerRow, ServerState};
 use super::show::sockets::SocketState;
 use crate::pool::Pool;
 use crate::server::ServerInfo;
-use crate::worker::client::ClientInfo;
+use crate::worker::client::{ClientInfo, Replication};
 use crate::worker::shared::Shared;
 use crate::worker::visitors::{Doing, Visit, Visitor};
 
@@ -61,7 +61,7 @@ pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
             link,
             user: Some(client.user.to_string()),
             database: Some(client.service.database.clone()),
-            replication: Replication::None,
+            replication: client.replication,
             remote: endpoint(client.remote, port),
             local: endpoint(client.local, port),
             connect_time: client.accepted_wall,
@@ -186,7 +186,7 @@ pub(super) fn servers(shared: &Shared, now: Instant) -> Vec<ServerRow> {
             link: client.map(|client| client.holder.id),
             user: Some(pool.name().user.clone()),
             database: Some(pool.name().database.clone()),
-            replication: Replication::None,
+            replication: client.map_or(Replication::None, |client| client.replication),
             remote: endpoint(server.remote, server.host.port()),
             local: endpoint(server.local, server.host.port()),
             connect_time: server.opened_wall,

@@ -17,6 +17,18 @@ use super::phase::{Clock, Phase};
 use super::service::Service;
 use crate::pool::holder::Holder;
 
+/// What a connection is for (startup parameter `replication`; manual, "Streaming Replication Protocol").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replication {
+    /// Statements.
+    #[default]
+    None,
+    /// Logical replication: `database`.
+    Logical,
+    /// Physical replication: `on`.
+    Physical,
+}
+
 /// Who a client is: all that is known when its login is over, and never changes.
 #[derive(Debug)]
 pub struct Identity {
@@ -36,6 +48,8 @@ pub struct Identity {
     pub accepted: Instant,
     /// The same for people.
     pub accepted_wall: SystemTime,
+    /// What it asked for by `replication` at startup.
+    pub replication: Replication,
     /// The cancel key it was given.
     pub key: CancelKey,
     /// What it uses.

@@ -573,13 +573,10 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         class: Class::Different,
-        what: "SHOW FDS is not there",
-        why: "it serves the online restart, which is not there yet",
+        what: "SHOW FDS is refused",
+        why: "it serves pgbouncer's online restart alone; a pgweir takes over in another way",
         on: &["show/FDS"],
-        changes: &[(
-            &["c< RowDescription", REST],
-            &["c< ErrorResponse ERROR: SHOW FDS is not supported yet"],
-        )],
+        changes: &[(&["c< RowDescription", REST], &["c< ErrorResponse ERROR: SHOW FDS serves *"])],
     },
     Rule {
         class: Class::Different,

@@ -57,10 +57,11 @@ pub fn table(rows: Vec<ClientRow>) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection::Endpoint;
     use super::super::connection::testing::example;
-    use super::super::connection::{Endpoint, Replication};
     use super::super::testing::{assert_columns, assert_row, row};
     use super::*;
+    use crate::worker::client::Replication;
 
     #[test]
     fn columns_and_values_are_pgbouncers() {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::table::{Column, ColumnType, Value};
+use crate::worker::client::Replication;
 
 /// The columns of both.
 pub(super) const COLUMNS: &[Column] = &[
@@ -28,18 +29,6 @@ pub(super) const COLUMNS: &[Column] = &[
     ("prepared_statements", ColumnType::Int4),
     ("id", ColumnType::Int4),
 ];
-
-/// The replication mode a connection was opened in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Replication {
-    /// An ordinary connection.
-    #[default]
-    None,
-    /// `replication=database`.
-    Logical,
-    /// `replication=on`.
-    Physical,
-}
 
 /// One end of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

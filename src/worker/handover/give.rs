@@ -285,9 +285,8 @@ impl Giver {
     }
 
     fn refused(&mut self, number: u64) {
-        match self.under_way.remove(&number) {
-            Some(sent) => self.keep(sent),
-            None => {}
+        if let Some(sent) = self.under_way.remove(&number) {
+            self.keep(sent);
         }
     }
 

@@ -24,7 +24,7 @@ use crate::pool::holder::Holder;
 use crate::server::{Connection, Origin, Welcome};
 use crate::session::carry::CarriedStartup;
 use crate::worker::access::Access;
-use crate::worker::client::{CancelKey, ClientInfo, Identity};
+use crate::worker::client::{CancelKey, ClientInfo, Identity, Replication};
 use crate::worker::relay::Relay;
 use crate::worker::seats::{Limits, Seats};
 use crate::worker::service::{Service, forced_credentials};
@@ -188,6 +188,8 @@ fn take_client(
         tls: String::new(),
         accepted: ago(now, carried.age),
         accepted_wall: carried.accepted,
+        // Such clients are never carried.
+        replication: Replication::None,
         key,
         service,
     };

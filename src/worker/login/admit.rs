@@ -22,7 +22,7 @@ use crate::session::parameters::Parameters;
 use crate::session::read_only;
 use crate::session::startup::{Setting, Startup};
 use crate::worker::access::{Access, Choice};
-use crate::worker::client::{CancelKey, ClientInfo, Identity};
+use crate::worker::client::{self, CancelKey, ClientInfo, Identity};
 use crate::worker::relay::Relay;
 use crate::worker::service::Service;
 use crate::worker::shared::Seated;
@@ -37,6 +37,11 @@ impl Guest<'_> {
         place: Seated,
     ) -> Result<Box<Client>, End> {
         let mut access = Access::new(service, self.holder.id);
+        let kind = match &request.replication {
+            None => client::Replication::None,
+            Some(replication) if replication.physical => client::Replication::Physical,
+            Some(_) => client::Replication::Logical,
+        };
         let own = match request.replication {
             Some(replication) => Some(self.own_server(&mut access, replication).await?),
             None => None,
@@ -99,6 +104,7 @@ impl Guest<'_> {
             tls: self.stream.tls_description(),
             accepted: self.accepted,
             accepted_wall: self.accepted_wall,
+            replication: kind,
             key,
             service: service.clone(),
         };
