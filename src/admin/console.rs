@@ -70,7 +70,7 @@ impl Console {
                 CommandComplete { tag: Bytes::from(tag) }.encode(out);
             }
             Err((code, text)) => {
-                tracing::error!("{} {text}", asker.label);
+                tracing::error!(of = %asker.label, "{text}");
                 ErrorResponse::new(Severity::Error, code, &text).encode(out);
                 return Outcome::Failed;
             }
@@ -95,7 +95,9 @@ impl Console {
         }
         match command.in_pgbouncers_words() {
             Some(words) => tracing::info!("{words} command issued"),
-            None => tracing::info!("{} {}", asker.label, query.trim().trim_end_matches(';')),
+            None => {
+                tracing::info!(of = %asker.label, "{}", query.trim().trim_end_matches(';'));
+            }
         }
         self.command(asker, command).await.map_err(|refused| {
             let code = match refused {

@@ -3,7 +3,7 @@
 //! - `arguments` — what may stand on the command line
 //! - `check` — what is wrong with a configuration and its hosts
 //! - `run` — start, signals, end
-//! - `log`, `syslog` — lines as pgbouncer writes them
+//! - `log` — lines as pgbouncer writes them, or in JSON
 //! - `daemon`, `user`, `systemd` — in the background, as whom, and under which service manager
 //! - `takeover`, `successor` — the online restart: the new process's side, and the old one's
 //! - `pidfile` — one instance at a time
@@ -15,7 +15,6 @@ mod log;
 mod pidfile;
 mod run;
 mod successor;
-mod syslog;
 mod systemd;
 mod takeover;
 mod user;

@@ -198,7 +198,8 @@ async fn serve(
     shared.begin_minimum();
 
     let (shutdown, mut asked) = watch::channel(None);
-    let control = Control::new(shared.clone(), topology.clone(), shutdown, Box::new(Rotation(log)));
+    let control =
+        Control::new(shared.clone(), topology.clone(), shutdown, Box::new(Rotation(log.clone())));
     let marks = Arc::new(Marks::new(clock::now()));
     // Set once, here.
     let _ = shared.console.set(Arc::new(Console::new(control.clone(), marks.clone(), VERSION)));
@@ -243,7 +244,7 @@ async fn serve(
         open_webs: Box::new(open_again),
     });
     tasks.spawn(belongings.clone().follow(shared.handover.follow(), stop.clone()));
-    tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
+    tasks.spawn(rounds(shared.clone(), dealer.clone(), log.clone(), stop.clone()));
     tasks.spawn(control.clone().discover(stop.clone()));
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
     tasks.spawn(signals.obey(control.clone(), stop.clone()));
@@ -272,6 +273,7 @@ async fn serve(
         pool.evacuate();
     }
     topology.shutdown().await;
+    log.settle(true);
     Ok(())
 }
 
@@ -412,7 +414,12 @@ async fn serve_web(listener: TcpListener, web: Web, until: CancellationToken) {
 }
 
 /// What recurs: the janitor's rounds and the dealer's. All go by one tick: each wakes a process that has nothing to do.
-async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: CancellationToken) {
+async fn rounds(
+    shared: Arc<Shared>,
+    dealer: Arc<Mutex<Dealer>>,
+    log: Arc<Log>,
+    stop: CancellationToken,
+) {
     let mut tick = tokio::time::interval(janitor::ROUND);
     let mut forgot = clock::now();
     loop {
@@ -425,6 +432,7 @@ async fn rounds(shared: Arc<Shared>, dealer: Arc<Mutex<Dealer>>, stop: Cancellat
         shared.services.sweep(&shared.live().config, now, stays);
         overdue::tick(&shared, now);
         dealer.lock().await.round(&shared, now);
+        log.settle(false);
         if now.saturating_duration_since(forgot) >= FORGET_ROUND {
             forgot = now;
             shared.statements.sweep();

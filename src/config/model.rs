@@ -119,6 +119,16 @@ pub enum SyslogFacility {
     Local7,
 }
 
+/// Setting `log_format`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As pgbouncer writes lines.
+    #[default]
+    Text,
+    /// An object on each line.
+    Json,
+}
+
 /// How much TLS is used (`client_tls_sslmode`, `server_tls_sslmode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SslMode {
@@ -176,6 +186,8 @@ pub struct Settings {
     pub log_disconnections: bool,
     pub log_pooler_errors: bool,
     pub log_stats: bool,
+    pub log_format: LogFormat,
+    pub log_rate_limit: u32,
     pub stats_period: Duration,
     pub listen_addr: Vec<String>,
     pub listen_port: u16,

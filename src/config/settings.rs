@@ -8,8 +8,8 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, CAUSAL_READS, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK,
-    ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
+    self, AUTH_TYPES, Allowed, CAUSAL_READS, LOG_FORMATS, POOL_MODES, PREPARE_UNNAMED,
+    REPLICA_FALLBACK, ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
 };
 
 /// One setting.
@@ -204,6 +204,20 @@ pub static SETTINGS: &[Setting] = &[
         field!(log_stats),
         "Log one line of statistics each stats_period.",
     ),
+    own(live(
+        "log_format",
+        Kind::Choice(LOG_FORMATS),
+        Some("text"),
+        field!(log_format),
+        "How lines are written to stderr and to logfile: text: as pgbouncer writes them; json: an object on each line.",
+    )),
+    own(live(
+        "log_rate_limit",
+        COUNT,
+        Some("100"),
+        field!(log_rate_limit),
+        "Most warnings and errors of one kind that are logged in a second; one line tells how many more there were. 0: all.",
+    )),
     live(
         "stats_period",
         SECONDS,
@@ -1107,6 +1121,8 @@ fn blank() -> Settings {
         log_disconnections: Default::default(),
         log_pooler_errors: Default::default(),
         log_stats: Default::default(),
+        log_format: Default::default(),
+        log_rate_limit: Default::default(),
         stats_period: Default::default(),
         listen_addr: Default::default(),
         listen_port: Default::default(),

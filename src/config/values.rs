@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::ldap::LdapOptions;
 use super::model::{
-    AuthType, CausalReads, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag,
-    RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
+    AuthType, CausalReads, LoadBalanceHosts, LogFormat, PoolMode, PrepareUnnamed, ReplicaFallback,
+    ReplicaLag, RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -287,6 +287,7 @@ choice!(SyslogFacility, SYSLOG_FACILITIES,
     "local6" => Self::Local6,
     "local7" => Self::Local7,
 );
+choice!(LogFormat, LOG_FORMATS, "text" => Self::Text, "json" => Self::Json);
 choice!(SslMode, SSL_MODES,
     "disable" => Self::Disable,
     "allow" => Self::Allow,

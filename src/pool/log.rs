@@ -48,11 +48,11 @@ impl<'a> Label<'a> {
 
     pub(super) fn opened(&self, local: Option<SocketAddr>) {
         let from = local.map_or_else(String::new, |local| format!(" (from {local})"));
-        tracing::info!("{self} new connection to server{from}");
+        tracing::info!(of = %self, "new connection to server{from}");
     }
 
     pub(super) fn closed(&self, reason: &str, age: std::time::Duration) {
-        tracing::info!("{self} closing because: {reason} (age={}s)", age.as_secs());
+        tracing::info!(of = %self, "closing because: {reason} (age={}s)", age.as_secs());
     }
 
     /// Why it never served.
@@ -60,9 +60,9 @@ impl<'a> Label<'a> {
         match error {
             OpenError::Refused { response, .. } => {
                 let severity = response.severity();
-                tracing::warn!("{self} server login failed: {severity} {}", response.message());
+                tracing::warn!(of = %self, "server login failed: {severity} {}", response.message());
             }
-            _ => tracing::warn!("{self} cannot open a server connection: {error}"),
+            _ => tracing::warn!(of = %self, "cannot open a server connection: {error}"),
         }
     }
 }

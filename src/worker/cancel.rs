@@ -54,7 +54,7 @@ pub async fn run(shared: &Arc<Shared>, request: &CancelRequest, sender: &Visitor
     match sent {
         Ok(Ok(())) => CancelResult::Sent,
         Ok(Err(error)) => {
-            tracing::warn!("{}: cancel request to {} failed: {error}", client.label(), server.host);
+            tracing::warn!(of = %client.label(), "cancel request to {} failed: {error}", server.host);
             CancelResult::Failed
         }
         Err(_) => CancelResult::TimedOut,

@@ -287,7 +287,7 @@ async fn live(context: Arc<Context>, mut client: Box<Client>) {
     };
     if context.shared.live().config.settings.log_disconnections {
         let age = clock::now().saturating_duration_since(info.accepted).as_secs();
-        tracing::info!("{} closing because: {reason} (age={age}s)", info.label());
+        tracing::info!(of = %info.label(), "closing because: {reason} (age={age}s)");
     }
     drop(client.place);
 }

@@ -473,6 +473,9 @@ impl Drop for Weir {
             eprintln!("---- {:?} (port {}), log:\n{tail}", self.setup.program, self.port);
         } else {
             assert!(!log.contains("panicked at"), "pgweir panicked:\n{log}");
+            if self.setup.program == Program::Pgweir {
+                assert_no_secrets(&self.setup, &log);
+            }
         }
     }
 }
@@ -483,6 +486,33 @@ pub fn run_pgweir(args: &[&str]) -> Run {
     let home = Home::new();
     let mut command = as_service(WeirSetup::new().program(&home));
     Job::start(command.args(args)).finish()
+}
+
+/// Runs the binary to its end, as the service user and as this sets it up.
+pub fn run_pgweir_with(home: &Home, change: impl FnOnce(&mut Command)) -> ExitStatus {
+    let mut command = as_service(WeirSetup::new().program(home));
+    change(&mut command);
+    command.status().unwrap()
+}
+
+/// No password, and nothing as good as one, may ever stand in a log.
+fn assert_no_secrets(setup: &WeirSetup, log: &str) {
+    const HARMLESS: [&str; 8] = [
+        "md5 secret",
+        "SCRAM secret",
+        "stored secret",
+        "quoted secret",
+        "the secret",
+        "user's secret",
+        "name and secret",
+        "\"secret\";",
+    ];
+    let rest = HARMLESS.iter().fold(log.to_owned(), |log, words| log.replace(words, ""));
+    let of_users = setup.users.iter().map(|(_, secret)| secret.as_str());
+    for secret in of_users.chain([APP_PASSWORD]).filter(|secret| secret.len() > 3) {
+        let line = rest.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "a secret in the log: {line:?}");
+    }
 }
 
 /// The binary under test, where the service user can run it: in its own place, or copied to this home.

@@ -148,6 +148,12 @@ pub fn timestamp_millis(time: SystemTime) -> String {
     format!("{}.{millis:03} UTC", second(time))
 }
 
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ` (RFC 3339).
+pub fn rfc3339_millis(time: SystemTime) -> String {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_millis();
+    format!("{}.{millis:03}Z", second(time).replace(' ', "T"))
+}
+
 /// `YYYY-MM-DD HH:MM:SS`.
 fn second(time: SystemTime) -> String {
     // Before 1970 only if the machine's clock is; that is the epoch then.

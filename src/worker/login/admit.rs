@@ -141,7 +141,7 @@ impl Guest<'_> {
     /// What a server of the service says at login; and that server, if one had to be asked.
     async fn first_words(&self, access: &mut Access) -> Result<(Arc<Welcome>, Option<Lease>), End> {
         first_words(access).await.map_err(|error| {
-            tracing::warn!("{} {error}", self.label);
+            tracing::warn!(of = %self.label, "{error}");
             End::Refused(Box::new(error.response()))
         })
     }
@@ -163,7 +163,7 @@ impl Guest<'_> {
         replication: Replication,
     ) -> Result<(Lease, Welcome), End> {
         let refused = |error: &dyn std::fmt::Display, response| {
-            tracing::warn!("{} {error}", self.label);
+            tracing::warn!(of = %self.label, "{error}");
             End::Refused(Box::new(response))
         };
         let change = |target: &mut server::Target| {
@@ -227,7 +227,7 @@ impl Guest<'_> {
         }
         let accepted = startups::accept(service, access, settings).await;
         accepted.map(Some).map_err(|error| {
-            tracing::warn!("{} {error}", self.label);
+            tracing::warn!(of = %self.label, "{error}");
             End::Refused(Box::new(error.response()))
         })
     }

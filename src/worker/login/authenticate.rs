@@ -73,7 +73,7 @@ impl Guest<'_> {
         database: Option<&Database>,
     ) -> Result<(Option<Secret>, Proven), End> {
         if exchange == Exchange::Any && database.is_some_and(|database| database.user.is_none()) {
-            tracing::warn!("{} auth_type=any requires forced user", self.label);
+            tracing::warn!(of = %self.label, "auth_type=any requires forced user");
             return Err(refused(SqlState::CONFIG_FILE_ERROR, "bouncer config error"));
         }
         let (secret, stranger) = self.secret_and_stranger(user, database).await?;
@@ -172,7 +172,7 @@ impl Guest<'_> {
         match asked.await.ok()? {
             Ok(user) => user.map(|user| user.name),
             Err(error) => {
-                tracing::warn!("{} cannot look up user id {uid}: {error}", self.label);
+                tracing::warn!(of = %self.label, "cannot look up user id {uid}: {error}");
                 None
             }
         }

@@ -27,7 +27,7 @@ impl Guest<'_> {
         let application_name = String::from_utf8_lossy(name).into_owned();
         let own_uid = self.stream.socket().peer_uid() == Some(rustix::process::geteuid().as_raw());
         if user == "pgbouncer" && own_uid {
-            tracing::info!("{} pgbouncer access from unix socket", self.label);
+            tracing::info!(of = %self.label, "pgbouncer access from unix socket");
             let seat = self.sit_regardless(&request);
             let right = Right::Owner;
             return Ok(Proof::Console { right, application_name, minor, _seat: seat });

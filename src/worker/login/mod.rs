@@ -123,7 +123,7 @@ pub(super) async fn welcome(shared: Arc<Shared>, arrival: Arrival) -> Option<Box
 /// WARNING `pooler error: …`, if `log_pooler_errors` asks for it.
 pub(super) fn log_error(shared: &Shared, label: &str, text: &str) {
     if shared.live().config.settings.log_pooler_errors {
-        tracing::warn!("{label} pooler error: {text}");
+        tracing::warn!(of = %label, "pooler error: {text}");
     }
 }
 
@@ -137,7 +137,7 @@ impl Guest<'_> {
     fn log_closing(&self, reason: &str) {
         if self.live.config.settings.log_disconnections {
             let age = clock::now().saturating_duration_since(self.accepted).as_secs();
-            tracing::info!("{} closing because: {reason} (age={age}s)", self.label);
+            tracing::info!(of = %self.label, "closing because: {reason} (age={age}s)");
         }
     }
 
@@ -167,7 +167,7 @@ impl Guest<'_> {
             End::Denied(response, failure, reason) => {
                 process.login(LoginResult::Denied);
                 process.login_denied(failure);
-                tracing::info!("{} {reason}", self.label);
+                tracing::info!(of = %self.label, "{reason}");
                 let reason = response.message();
                 (response, reason)
             }

@@ -48,7 +48,7 @@ impl Guest<'_> {
         // Two opinions on who there is; pgbouncer takes that for a mistake.
         if database.is_some_and(|database| database.auth_user.is_some()) {
             let method = login.method.name();
-            tracing::warn!("{} {method} does not go with the entry's auth_user", self.label);
+            tracing::warn!(of = %self.label, "{method} does not go with the entry's auth_user");
             return Err(refused(SqlState::CONFIG_FILE_ERROR, "bouncer config error"));
         }
         self.send(&login.question()).await?;

@@ -103,7 +103,7 @@ impl Guest<'_> {
         let handshake = tokio_rustls::TlsAcceptor::from(acceptor.config)
             .accept_with(socket, |session| broken = take_in(session, &arrived).err());
         if let Some(error) = broken {
-            tracing::info!("{} TLS handshake failed: {error}", self.label);
+            tracing::info!(of = %self.label, "TLS handshake failed: {error}");
             // One poll, which sends the alert.
             let _ = tokio::time::timeout(Duration::ZERO, handshake).await;
             return Err(End::Left);
@@ -115,7 +115,7 @@ impl Guest<'_> {
                 Ok(())
             }
             Err(error) => {
-                tracing::info!("{} TLS handshake failed: {error}", self.label);
+                tracing::info!(of = %self.label, "TLS handshake failed: {error}");
                 Err(End::Left)
             }
         }

@@ -154,7 +154,7 @@ impl Guest<'_> {
             .into_blocking_unix()
             .and_then(|socket| handover::begin(self.shared, socket, version));
         if let Err(error) = begun {
-            tracing::error!("{} cannot hand over: {error}", self.label);
+            tracing::error!(of = %self.label, "cannot hand over: {error}");
         }
         Ok(())
     }

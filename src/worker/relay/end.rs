@@ -96,7 +96,7 @@ impl Relay {
         let Some(mut lease) = self.lease.take() else { return };
         self.outstanding = None;
         let info = lease.connection().info.clone();
-        tracing::info!("{}: moves on from {}: {}", self.info.label(), info.host, why.words());
+        tracing::info!(of = %self.info.label(), "moves on from {}: {}", info.host, why.words());
         self.access.moved(match why {
             Elsewhere::Demoted => {
                 lease.pool().doubt(&info.host);
@@ -203,7 +203,7 @@ impl Relay {
     }
 
     pub(super) fn refuse_attach(&mut self, cx: &mut Context<'_>, error: &AttachError) -> Exit {
-        tracing::warn!("{}: {error}", self.info.label());
+        tracing::warn!(of = %self.info.label(), "{error}");
         self.refuse(cx, &error.response())
     }
 
