@@ -1,35 +1,100 @@
 //! What may stand on the command line: pgbouncer's options, and subcommands.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use lexopt::Arg;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 /// The name by which it is taken for pgbouncer: it has no subcommands then.
 pub(super) const PGBOUNCER: &str = "pgbouncer";
 
 /// Whether it was begun by that name.
-pub(super) fn is_pgbouncer(parser: &lexopt::Parser) -> bool {
-    let name = parser.bin_name().map(Path::new).and_then(Path::file_name);
+pub(super) fn is_pgbouncer(program: Option<&OsString>) -> bool {
+    let name = program.map(Path::new).and_then(Path::file_name);
     name.is_some_and(|name| name == PGBOUNCER)
 }
 
-/// `--help`.
-pub(super) const HELP: &str = "\
-pgweir: connection pooler, load balancer and failover follower for PostgreSQL
+/// Exit code for a command line that is not understood: pgbouncer's, where it is its command line.
+const USAGE: u8 = 1;
+/// The same for a subcommand, whose 1 says that something was found.
+const USAGE_OF_SUBCOMMAND: u8 = 2;
 
-Usage: pgweir [OPTION]... FILE.ini         run
-       pgweir run [OPTION]... FILE.ini     the same
-       pgweir check FILE.ini               check a configuration and the hosts it follows, and exit
+/// Connection pooler, load balancer and failover follower for PostgreSQL
+///
+/// FILE is a pgbouncer.ini, with pgweir's own settings if there are any. Without a subcommand it is run.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pgweir",
+    version,
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_override_self = true,
+    infer_long_args = true,
+    override_usage = "pgweir [OPTION]... FILE.ini\n       pgweir COMMAND [OPTION]... [FILE.ini]"
+)]
+struct Line {
+    #[command(flatten)]
+    run: RunLine,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
 
-Options:
-  -d, --daemon     go to the background once it serves (needs pidfile)
-  -u, --user=NAME  run as this user (when started by root)
-  -q, --quiet      do not log to stderr
-  -v, --verbose    log more; may be given several times
-  -V, --version    print the version and exit
-  -h, --help       print this help and exit
-";
+/// As pgbouncer has it.
+#[derive(Debug, Parser)]
+#[command(
+    name = PGBOUNCER,
+    version,
+    disable_version_flag = true,
+    args_override_self = true,
+    infer_long_args = true,
+    override_usage = "pgbouncer [OPTION]... FILE.ini"
+)]
+struct PgbouncerLine {
+    #[command(flatten)]
+    run: RunLine,
+}
+
+/// What `run` takes, and the line without a subcommand.
+#[derive(Args, Debug)]
+struct RunLine {
+    /// The configuration
+    #[arg(value_name = "FILE.ini")]
+    files: Vec<PathBuf>,
+    /// Go to the background once it serves (needs pidfile)
+    #[arg(short, long)]
+    daemon: bool,
+    /// Take over from the running process
+    #[arg(short = 'R', long, hide = true)]
+    reboot: bool,
+    /// Run as this user (when started by root)
+    #[arg(short, long, value_name = "NAME")]
+    user: Option<String>,
+    /// Do not log to stderr
+    #[arg(short, long)]
+    quiet: bool,
+    /// Log more; may be given several times
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+    /// Print the version and exit
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run; the same as without a subcommand
+    #[command(version, disable_version_flag = true)]
+    Run(RunLine),
+    /// Check a configuration and the hosts it follows
+    Check {
+        /// The configuration
+        #[arg(value_name = "FILE.ini")]
+        file: PathBuf,
+    },
+}
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +105,8 @@ pub(super) enum Action {
     Check(PathBuf),
     /// `--version`.
     Version,
-    /// `--help`.
-    Help,
+    /// `--help`, of the program or of a subcommand: the text.
+    Help(String),
 }
 
 /// The command line.
@@ -51,6 +116,8 @@ pub(super) struct Arguments {
     pub(super) action: Action,
     /// In the background.
     pub(super) daemon: bool,
+    /// Take over from the running process.
+    pub(super) reboot: bool,
     /// As whom to run.
     pub(super) user: Option<String>,
     /// Not to stderr.
@@ -68,8 +135,25 @@ pub(super) enum UsageError {
     TooMany(String),
     /// The online restart, which pgweir does not have yet.
     Reboot,
-    /// An unknown option.
-    Option(lexopt::Error),
+    /// A subcommand behind what belongs to `run`.
+    Misplaced,
+    /// What is not among the options, the subcommands, or their values.
+    Unknown {
+        /// In words, one line.
+        words: String,
+        /// To be told to the system.
+        code: u8,
+    },
+}
+
+impl UsageError {
+    /// What the process is to end with.
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::NoFile | Self::TooMany(_) | Self::Reboot | Self::Misplaced => USAGE,
+            Self::Unknown { code, .. } => *code,
+        }
+    }
 }
 
 impl fmt::Display for UsageError {
@@ -81,56 +165,91 @@ impl fmt::Display for UsageError {
                 "--reboot is not supported yet; start the new process beside the old one (so_reuseport, [peers]), then end \
                  that with SIGTERM: it goes when its last client has gone",
             ),
-            Self::Option(error) => error.fmt(f),
+            Self::Misplaced => {
+                f.write_str("a file or an option that belongs to run stands before a subcommand")
+            }
+            Self::Unknown { words, .. } => f.write_str(words),
         }
     }
 }
 
-impl From<lexopt::Error> for UsageError {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Option(error)
+impl RunLine {
+    fn says_something(&self) -> bool {
+        let Self { files, daemon, reboot, user, quiet, verbose, version: _ } = self;
+        !files.is_empty() || *daemon || *reboot || user.is_some() || *quiet || *verbose > 0
+    }
+
+    /// Options may stand before `run`, too.
+    fn with(self, before: Self) -> Self {
+        Self {
+            files: [before.files, self.files].concat(),
+            daemon: self.daemon || before.daemon,
+            reboot: self.reboot || before.reboot,
+            user: self.user.or(before.user),
+            quiet: self.quiet || before.quiet,
+            verbose: self.verbose.saturating_add(before.verbose),
+            version: None,
+        }
+    }
+
+    fn read(self) -> Result<Arguments, UsageError> {
+        let Self { files, daemon, reboot, user, quiet, verbose, version: _ } = self;
+        if reboot {
+            return Err(UsageError::Reboot);
+        }
+        let mut files = files.into_iter();
+        let action = Action::Run(files.next().ok_or(UsageError::NoFile)?);
+        match files.next() {
+            Some(more) => Err(UsageError::TooMany(more.display().to_string())),
+            None => Ok(Arguments { action, daemon, reboot, user, quiet, verbose }),
+        }
     }
 }
 
 impl Arguments {
-    /// Reads a command line.
-    pub(super) fn parse(mut parser: lexopt::Parser) -> Result<Self, UsageError> {
-        let (mut quiet, mut verbose) = (false, 0_u8);
-        let (mut daemon, mut user) = (false, None);
-        let mut words: Vec<std::ffi::OsString> = Vec::new();
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Arg::Short('q') | Arg::Long("quiet") => quiet = true,
-                Arg::Short('v') | Arg::Long("verbose") => verbose = verbose.saturating_add(1),
-                Arg::Short('V') | Arg::Long("version") => {
-                    return Ok(Self::only(Action::Version));
-                }
-                Arg::Short('h') | Arg::Long("help") => {
-                    return Ok(Self::only(Action::Help));
-                }
-                Arg::Short('d') | Arg::Long("daemon") => daemon = true,
-                Arg::Short('R') | Arg::Long("reboot") => return Err(UsageError::Reboot),
-                Arg::Short('u') | Arg::Long("user") => {
-                    user = Some(parser.value()?.to_string_lossy().into_owned());
-                }
-                Arg::Value(word) => words.push(word),
-                other => return Err(other.unexpected().into()),
-            }
+    /// Reads a command line, the program's name first.
+    pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, UsageError> {
+        let words: Vec<OsString> = words.into_iter().collect();
+        let parsed = if is_pgbouncer(words.first()) {
+            PgbouncerLine::try_parse_from(&words).map(|line| (line.run, None))
+        } else {
+            Line::try_parse_from(&words).map(|line| (line.run, line.command))
+        };
+        let (run, command) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => return Self::instead(&error, &words),
+        };
+        match command {
+            None => run.read(),
+            Some(Command::Run(more)) => more.with(run).read(),
+            Some(_) if run.says_something() => Err(UsageError::Misplaced),
+            Some(Command::Check { file }) => Ok(Self::only(Action::Check(file))),
         }
-        let mut words = words.into_iter().peekable();
-        let subcommands = !is_pgbouncer(&parser);
-        let command = words.next_if(|word| subcommands && (word == "run" || word == "check"));
-        let path = PathBuf::from(words.next().ok_or(UsageError::NoFile)?);
-        if let Some(more) = words.next() {
-            return Err(UsageError::TooMany(more.to_string_lossy().into_owned()));
+    }
+
+    /// What the parser has to say instead of a command line.
+    fn instead(error: &clap::Error, words: &[OsString]) -> Result<Self, UsageError> {
+        match error.kind() {
+            ErrorKind::DisplayVersion => return Ok(Self::only(Action::Version)),
+            ErrorKind::DisplayHelp => return Ok(Self::only(Action::Help(error.to_string()))),
+            _ => {}
         }
-        let check = command.is_some_and(|command| command == "check");
-        let action = if check { Action::Check(path) } else { Action::Run(path) };
-        Ok(Self { action, daemon, user, quiet, verbose })
+        // Usage and the way to --help come below, and are said otherwise here.
+        let text = error.to_string();
+        let told = text.lines().take_while(|line| !line.starts_with("Usage:")).map(str::trim);
+        let told = told.filter(|line| !line.is_empty() && !line.starts_with("tip: to pass "));
+        let told = told.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+        let of_subcommand = !is_pgbouncer(words.first())
+            && words.get(1).and_then(|word| word.to_str()).is_some_and(|word| {
+                word != "run" && Line::command().find_subcommand(word).is_some()
+            });
+        let code = if of_subcommand { USAGE_OF_SUBCOMMAND } else { USAGE };
+        let words = told.strip_prefix("error: ").unwrap_or(&told).to_owned();
+        Err(UsageError::Unknown { words, code })
     }
 
     fn only(action: Action) -> Self {
-        Self { action, daemon: false, user: None, quiet: false, verbose: 0 }
+        Self { action, daemon: false, reboot: false, user: None, quiet: false, verbose: 0 }
     }
 }
 
@@ -138,8 +257,22 @@ impl Arguments {
 mod tests {
     use super::*;
 
+    fn parse_as(name: &str, words: &[&str]) -> Result<Arguments, UsageError> {
+        Arguments::parse([name].iter().chain(words).map(OsString::from))
+    }
+
     fn parse(words: &[&str]) -> Result<Arguments, UsageError> {
-        Arguments::parse(lexopt::Parser::from_args(words))
+        parse_as("pgweir", words)
+    }
+
+    fn refusal(words: &[&str]) -> String {
+        parse(words).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_parsers_own_rules_are_kept() {
+        Line::command().debug_assert();
+        PgbouncerLine::command().debug_assert();
     }
 
     #[test]
@@ -147,7 +280,9 @@ mod tests {
         let run =
             Arguments { quiet: true, verbose: 2, ..Arguments::only(Action::Run("a.ini".into())) };
         assert_eq!(parse(&["a.ini", "-q", "-vv"]).unwrap(), run);
+        assert_eq!(parse(&["-qvv", "a.ini"]).unwrap(), run);
         assert_eq!(parse(&["run", "--quiet", "-v", "-v", "a.ini"]).unwrap(), run);
+        assert_eq!(parse(&["-q", "-v", "run", "-v", "a.ini"]).unwrap(), run);
         assert_eq!(parse(&["check", "a.ini"]).unwrap().action, Action::Check("a.ini".into()));
     }
 
@@ -156,16 +291,53 @@ mod tests {
         let all = parse(&["-d", "-u", "postgres", "a.ini"]).unwrap();
         assert!(all.daemon);
         assert_eq!(all.user.as_deref(), Some("postgres"));
-        let long = parse(&["--daemon", "--user=postgres", "a.ini"]).unwrap();
-        assert_eq!(long, all);
+        for words in [
+            &["--daemon", "--user=postgres", "a.ini"][..],
+            &["-dupostgres", "a.ini"],
+            &["a.ini", "-d", "-d", "-u", "x", "-u", "postgres"],
+            &["--dae", "--us", "postgres", "--", "a.ini"],
+        ] {
+            assert_eq!(parse(words).unwrap(), all, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn version_and_help_end_the_line_where_they_stand() {
+        assert_eq!(parse(&["-V", "--frobnicate"]).unwrap().action, Action::Version);
+        assert_eq!(parse(&["a.ini", "-qV"]).unwrap().action, Action::Version);
+        let Action::Help(text) = parse(&["-h", "--frobnicate"]).unwrap().action else { panic!() };
+        assert!(text.contains("--daemon") && text.contains("check"), "{text}");
+        let Action::Help(text) = parse_as("/x/pgbouncer", &["--help"]).unwrap().action else {
+            panic!()
+        };
+        assert!(text.contains("--daemon") && !text.contains("check"), "{text}");
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        assert_eq!(parse(&[]).unwrap_err().to_string(), "no configuration file specified");
-        assert!(parse(&["a.ini", "b.ini"]).unwrap_err().to_string().contains("b.ini"));
-        assert!(parse(&["-R", "a.ini"]).unwrap_err().to_string().contains("so_reuseport"));
-        assert!(parse(&["--frobnicate"]).is_err());
-        assert!(parse(&["a.ini", "-u"]).is_err());
+        assert_eq!(refusal(&[]), "no configuration file specified");
+        assert!(refusal(&["a.ini", "b.ini"]).contains("b.ini"));
+        assert!(refusal(&["a.ini", "check"]).contains("check"));
+        assert!(refusal(&["-R", "a.ini"]).contains("so_reuseport"));
+        assert_eq!(refusal(&["--frobnicate"]), "unexpected argument '--frobnicate' found");
+        assert!(refusal(&["a.ini", "-u"]).contains("--user"));
+        assert!(refusal(&["-q", "check", "a.ini"]).contains("before a subcommand"));
+    }
+
+    #[test]
+    fn only_a_subcommands_usage_has_a_code_of_its_own() {
+        let code = |words: &[&str]| parse(words).unwrap_err().code();
+        assert_eq!(code(&["check", "--frobnicate"]), 2);
+        assert_eq!(code(&["check"]), 2);
+        for words in [&["--frobnicate"][..], &["run", "--frobnicate"], &["run"], &[]] {
+            assert_eq!(code(words), 1, "{words:?}");
+        }
+        assert_eq!(parse_as("pgbouncer", &["check", "--frobnicate"]).unwrap_err().code(), 1);
+    }
+
+    #[test]
+    fn pgbouncer_has_no_subcommands() {
+        let arguments = parse_as("pgbouncer", &["check"]).unwrap();
+        assert_eq!(arguments.action, Action::Run("check".into()));
     }
 }

@@ -27,19 +27,20 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the binary does.
 pub fn main() -> ExitCode {
-    let parser = lexopt::Parser::from_env();
+    let program = std::env::args_os().next();
     // Through a link of that name it is pgbouncer, to whoever reads what it says.
-    let name = if arguments::is_pgbouncer(&parser) { arguments::PGBOUNCER } else { "pgweir" };
-    let arguments = match Arguments::parse(parser) {
+    let by_link = arguments::is_pgbouncer(program.as_ref());
+    let name = if by_link { arguments::PGBOUNCER } else { "pgweir" };
+    let arguments = match Arguments::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("{name}: {error}\nTry \"{name} --help\" for more information.");
-            return ExitCode::FAILURE;
+            return ExitCode::from(error.code());
         }
     };
     match &arguments.action {
-        Action::Help => {
-            print!("{}", arguments::HELP);
+        Action::Help(text) => {
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Action::Version => {
