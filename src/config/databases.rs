@@ -59,24 +59,30 @@ pub(super) fn is_reserved(name: &str) -> bool {
 }
 
 /// Reads one entry. The settings give what the entry leaves out.
-pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, ConfigError> {
+///
+/// # Errors
+/// All that is wrong with it, at least one.
+pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, Vec<ConfigError>> {
     let name = &entry.key;
     if is_reserved(name) {
-        return Err(ConfigError::ReservedDatabase { at: entry.at.clone(), name: name.clone() });
+        let (at, name) = (entry.at.clone(), name.clone());
+        return Err(vec![ConfigError::ReservedDatabase { at, name }]);
     }
     if name.len() > MAX_NAME {
-        return Err(ConfigError::NameTooLong {
-            at: entry.at.clone(),
-            name: name.clone(),
-            limit: MAX_NAME,
-        });
+        let (at, name) = (entry.at.clone(), name.clone());
+        return Err(vec![ConfigError::NameTooLong { at, name, limit: MAX_NAME }]);
     }
     let (hosts, ports, discover, discover_from) = (None, None, None, None);
     let mut draft = Draft { entry, hosts, ports, discover, discover_from, database: blank(name) };
-    for (key, value) in pairs(entry)? {
-        draft.set(&key, &value)?;
+    let pairs = pairs(entry).map_err(|problem| vec![problem])?;
+    let problems = pairs.iter().filter_map(|(key, value)| draft.set(key, value).err());
+    let problems: Vec<_> = problems.collect();
+    // What does not fit together would often be a consequence of those.
+    if problems.is_empty() {
+        draft.finish(settings).map_err(|one| vec![one])
+    } else {
+        Err(problems)
     }
-    draft.finish(settings)
 }
 
 /// Splits an entry's value.
