@@ -88,21 +88,43 @@ enum Command {
     /// Run; the same as without a subcommand
     #[command(version, disable_version_flag = true)]
     Run(RunLine),
-    /// Check a configuration and the hosts it follows
-    Check {
-        /// The configuration
-        #[arg(value_name = "FILE.ini")]
-        file: PathBuf,
-    },
+    /// Check a configuration, and the hosts that it names
+    ///
+    /// First the files alone: all that is wrong with them, with file and line. Then the hosts, all at once: name, TCP, TLS,
+    /// the logins that pools, auth_query and monitors need, role, lag, rights, and room for the pools. Exit code 0: nothing
+    /// is wrong (warnings and notes may be there); 1: errors; 2: the command line is not understood.
+    Check(CheckLine),
+}
+
+/// What `check` takes.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub(super) struct CheckLine {
+    /// The configuration
+    #[arg(value_name = "FILE.ini")]
+    pub(super) file: PathBuf,
+    /// Look at the files only, not at the hosts
+    #[arg(long = "static", alias = "offline")]
+    pub(super) offline: bool,
+    /// Print JSON (docs/check.md)
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Longest for each step at a host [default: server_connect_timeout, at most 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Option<f64>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "seconds, from 0.001 to 3600".to_owned())
 }
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
     /// `run FILE`, or just `FILE`.
     Run(PathBuf),
     /// `check FILE`.
-    Check(PathBuf),
+    Check(CheckLine),
     /// `--version`.
     Version,
     /// `--help`, of the program or of a subcommand: the text.
@@ -110,7 +132,7 @@ pub(super) enum Action {
 }
 
 /// The command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Arguments {
     /// What is to be done.
     pub(super) action: Action,
@@ -223,7 +245,7 @@ impl Arguments {
             None => run.read(),
             Some(Command::Run(more)) => more.with(run).read(),
             Some(_) if run.says_something() => Err(UsageError::Misplaced),
-            Some(Command::Check { file }) => Ok(Self::only(Action::Check(file))),
+            Some(Command::Check(line)) => Ok(Self::only(Action::Check(line))),
         }
     }
 
@@ -283,7 +305,10 @@ mod tests {
         assert_eq!(parse(&["-qvv", "a.ini"]).unwrap(), run);
         assert_eq!(parse(&["run", "--quiet", "-v", "-v", "a.ini"]).unwrap(), run);
         assert_eq!(parse(&["-q", "-v", "run", "-v", "a.ini"]).unwrap(), run);
-        assert_eq!(parse(&["check", "a.ini"]).unwrap().action, Action::Check("a.ini".into()));
+        let file = PathBuf::from("a.ini");
+        let check = CheckLine { file, offline: true, json: true, timeout: Some(0.5) };
+        let words = ["check", "--offline", "--json", "--timeout=0.5", "a.ini"];
+        assert_eq!(parse(&words).unwrap().action, Action::Check(check));
     }
 
     #[test]

@@ -40,14 +40,14 @@ pub fn main() -> ExitCode {
     };
     match &arguments.action {
         Action::Help(text) => {
-            print!("{text}");
+            print(text);
             ExitCode::SUCCESS
         }
         Action::Version => {
             println!("{}", version::lines(VERSION));
             ExitCode::SUCCESS
         }
-        Action::Check(path) => check::check(path),
+        Action::Check(line) => check::check(line),
         Action::Run(path) if arguments.daemon && !daemon::is_child() => {
             match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
                 Ok(code) => code,
@@ -68,4 +68,10 @@ pub fn main() -> ExitCode {
             }
         },
     }
+}
+
+/// To standard output. Whoever reads it may stop in the middle (`| head`): that is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
