@@ -5,7 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use super::pages;
+use crate::config::databases::DEFAULT_PORT;
 
 /// The name by which it is taken for pgbouncer: it has no subcommands then.
 pub(super) const PGBOUNCER: &str = "pgbouncer";
@@ -21,6 +25,15 @@ const USAGE: u8 = 1;
 /// The same for a subcommand, whose 1 says that something was found.
 const USAGE_OF_SUBCOMMAND: u8 = 2;
 
+/// Below the options in the long help, and in the man page.
+const MORE: &str = "\
+Signals: HUP reloads; TERM ends when the last client has gone, INT when no server is in use; a second one, or QUIT, \
+ends at once.
+
+Exit codes: 0 in order; 1 what is fatal; 2 a subcommand's line that is not understood.
+
+Through a link named pgbouncer it is pgbouncer: no subcommands.";
+
 /// Connection pooler, load balancer and failover follower for PostgreSQL
 ///
 /// FILE is a pgbouncer.ini, with pgweir's own settings if there are any. Without a subcommand it is run.
@@ -32,7 +45,8 @@ const USAGE_OF_SUBCOMMAND: u8 = 2;
     disable_help_subcommand = true,
     args_override_self = true,
     infer_long_args = true,
-    override_usage = "pgweir [OPTION]... FILE.ini\n       pgweir COMMAND [OPTION]... [FILE.ini]"
+    override_usage = "pgweir [OPTION]... FILE.ini\n       pgweir COMMAND [OPTION]... [FILE.ini]",
+    after_long_help = MORE
 )]
 struct Line {
     #[command(flatten)]
@@ -60,7 +74,7 @@ struct PgbouncerLine {
 #[derive(Args, Debug)]
 struct RunLine {
     /// The configuration
-    #[arg(value_name = "FILE.ini")]
+    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
     /// Go to the background once it serves (needs pidfile)
     #[arg(short, long)]
@@ -94,13 +108,80 @@ enum Command {
     /// the logins that pools, auth_query and monitors need, role, lag, rights, and room for the pools. Exit code 0: nothing
     /// is wrong (warnings and notes may be there); 1: errors; 2: the command line is not understood.
     Check(CheckLine),
+    /// Print every setting that is in force with a file: value, default, where it comes from
+    Config(ConfigLine),
+    /// Write a configuration: for the hosts of a cluster, or from a pgbouncer.ini
+    ///
+    /// With --hosts the hosts are looked at, and a commented file is written, with an auth_file beside it. The password
+    /// is taken from PGPASSWORD. With --from each line of a pgbouncer.ini is told to be the same, to have no effect, or
+    /// what could be better; --output writes the file with that in it.
+    #[command(
+        override_usage = "pgweir init --hosts HOST,... [OPTION]...\n       pgweir init --from FILE.ini [OPTION]..."
+    )]
+    Init(InitLine),
+    /// Print the man page (of a subcommand, if one is named)
+    #[command(hide = true)]
+    Man {
+        /// The subcommand
+        command: Option<String>,
+    },
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What `config` takes.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub(super) struct ConfigLine {
+    /// The configuration
+    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// Only what a line of a file says
+    #[arg(long)]
+    pub(super) set: bool,
+    /// Print JSON (docs/check.md)
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What `init` takes.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub(super) struct InitLine {
+    /// The cluster's hosts, as NAME or NAME:PORT
+    #[arg(long, value_name = "HOST,...", value_delimiter = ',', conflicts_with = "from")]
+    #[arg(required_unless_present = "from")]
+    pub(super) hosts: Vec<String>,
+    /// The port of hosts that name none
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    pub(super) port: u16,
+    /// As whom to look at the hosts, and later to watch them
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    pub(super) user: String,
+    /// The databases to serve; all that there are if none is named
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub(super) dbname: Vec<String>,
+    /// Who else knows the cluster's hosts: replication, repmgr, patroni
+    #[arg(long, value_name = "BY", value_parser = ["replication", "repmgr", "patroni"])]
+    pub(super) discover: Option<String>,
+    /// A configuration of pgbouncer
+    #[arg(long, value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
+    pub(super) from: Option<PathBuf>,
+    /// What to write [default with --hosts: pgweir.ini]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) output: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// What `check` takes.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub(super) struct CheckLine {
     /// The configuration
-    #[arg(value_name = "FILE.ini")]
+    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
     pub(super) file: PathBuf,
     /// Look at the files only, not at the hosts
     #[arg(long = "static", alias = "offline")]
@@ -125,10 +206,14 @@ pub(super) enum Action {
     Run(PathBuf),
     /// `check FILE`.
     Check(CheckLine),
+    /// `config FILE`.
+    Config(ConfigLine),
+    /// `init`.
+    Init(InitLine),
     /// `--version`.
     Version,
-    /// `--help`, of the program or of a subcommand: the text.
-    Help(String),
+    /// `--help`, of the program or of a subcommand; `man`; `completions`: the text.
+    Print(String),
 }
 
 /// The command line.
@@ -246,6 +331,20 @@ impl Arguments {
             Some(Command::Run(more)) => more.with(run).read(),
             Some(_) if run.says_something() => Err(UsageError::Misplaced),
             Some(Command::Check(line)) => Ok(Self::only(Action::Check(line))),
+            Some(Command::Config(line)) => Ok(Self::only(Action::Config(line))),
+            Some(Command::Init(line)) => Ok(Self::only(Action::Init(line))),
+            Some(Command::Man { command }) => {
+                let page = pages::man(Line::command(), command.as_deref());
+                page.map(|page| Self::only(Action::Print(page))).ok_or_else(|| {
+                    UsageError::Unknown {
+                        words: format!("there is no subcommand {}", command.unwrap_or_default()),
+                        code: USAGE_OF_SUBCOMMAND,
+                    }
+                })
+            }
+            Some(Command::Completions { shell }) => {
+                Ok(Self::only(Action::Print(pages::completions(Line::command(), shell))))
+            }
         }
     }
 
@@ -253,7 +352,7 @@ impl Arguments {
     fn instead(error: &clap::Error, words: &[OsString]) -> Result<Self, UsageError> {
         match error.kind() {
             ErrorKind::DisplayVersion => return Ok(Self::only(Action::Version)),
-            ErrorKind::DisplayHelp => return Ok(Self::only(Action::Help(error.to_string()))),
+            ErrorKind::DisplayHelp => return Ok(Self::only(Action::Print(error.to_string()))),
             _ => {}
         }
         // Usage and the way to --help come below, and are said otherwise here.
@@ -330,9 +429,9 @@ mod tests {
     fn version_and_help_end_the_line_where_they_stand() {
         assert_eq!(parse(&["-V", "--frobnicate"]).unwrap().action, Action::Version);
         assert_eq!(parse(&["a.ini", "-qV"]).unwrap().action, Action::Version);
-        let Action::Help(text) = parse(&["-h", "--frobnicate"]).unwrap().action else { panic!() };
+        let Action::Print(text) = parse(&["-h", "--frobnicate"]).unwrap().action else { panic!() };
         assert!(text.contains("--daemon") && text.contains("check"), "{text}");
-        let Action::Help(text) = parse_as("/x/pgbouncer", &["--help"]).unwrap().action else {
+        let Action::Print(text) = parse_as("/x/pgbouncer", &["--help"]).unwrap().action else {
             panic!()
         };
         assert!(text.contains("--daemon") && !text.contains("check"), "{text}");

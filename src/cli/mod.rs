@@ -2,6 +2,10 @@
 //!
 //! - `arguments` — what may stand on the command line
 //! - `check` — what is wrong with a configuration and its hosts
+//! - `effective` — every setting that is in force (`pgweir config`)
+//! - `init` — a configuration for hosts, or from pgbouncer's
+//! - `facts` — what a server says of itself
+//! - `pages` — man page and completions
 //! - `run` — start, signals, end
 //! - `log`, `syslog` — lines as pgbouncer writes them
 //! - `daemon`, `user`, `systemd` — in the background, as whom, and under which service manager
@@ -10,7 +14,11 @@
 mod arguments;
 mod check;
 mod daemon;
+mod effective;
+mod facts;
+mod init;
 mod log;
+mod pages;
 mod pidfile;
 mod run;
 mod syslog;
@@ -39,7 +47,7 @@ pub fn main() -> ExitCode {
         }
     };
     match &arguments.action {
-        Action::Help(text) => {
+        Action::Print(text) => {
             print(text);
             ExitCode::SUCCESS
         }
@@ -48,6 +56,8 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Check(line) => check::check(line),
+        Action::Config(line) => effective::show(line),
+        Action::Init(line) => init::init(line),
         Action::Run(path) if arguments.daemon && !daemon::is_child() => {
             match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
                 Ok(code) => code,

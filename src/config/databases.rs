@@ -15,11 +15,13 @@ use super::values::{self, Value};
 
 /// PostgreSQL's own limit, in bytes.
 const MAX_NAME: usize = 63;
-pub(super) const DEFAULT_PORT: u16 = 5432;
+/// The port of a server that names none.
+pub const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 31] = [
+/// The keys of an entry.
+pub const KEYS: [&str; 32] = [
     "host",
     "port",
     "dbname",
@@ -51,8 +53,8 @@ const EFFECTIVE: [&str; 31] = [
     "client_encoding",
     "datestyle",
     "timezone",
+    "application_name",
 ];
-const APPLICATION_NAME: &str = "application_name";
 /// Whether the name is the console's.
 pub(super) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
@@ -86,7 +88,10 @@ pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, Vec<C
 }
 
 /// Splits an entry's value.
-pub(super) fn pairs(entry: &Entry) -> Result<Vec<(String, String)>, ConfigError> {
+///
+/// # Errors
+/// It is not `key=value key=value`.
+pub fn pairs(entry: &Entry) -> Result<Vec<(String, String)>, ConfigError> {
     connstr::parse(&entry.value).map_err(|fault| ConfigError::EntrySyntax {
         at: entry.at.clone(),
         section: entry.section,
@@ -189,15 +194,12 @@ impl Draft<'_> {
             "auth_query" => database.auth_query = Some(text()),
             "auth_dbname" => database.auth_dbname = Some(text()),
             "connect_query" => database.connect_query = Some(text()),
-            "client_encoding" | "datestyle" | "timezone" | APPLICATION_NAME => {
+            "client_encoding" | "datestyle" | "timezone" | "application_name" => {
                 database.server_parameters.retain(|(name, _)| name != key);
                 database.server_parameters.push((key.to_owned(), text()));
             }
             "query_wait_timeout" => database.query_wait_timeout = wait(entry, key, value)?,
-            _ => {
-                let known = EFFECTIVE.into_iter().chain([APPLICATION_NAME]);
-                return Err(unknown(entry, key, known));
-            }
+            _ => return Err(unknown(entry, key, KEYS)),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! allowed. Reading files is [`load`]'s alone; all the rest is text to values. Nothing here acts on a setting.
 
 pub mod connstr;
-mod databases;
+pub mod databases;
 mod discover;
 pub mod error;
 pub mod hba;
@@ -21,7 +21,7 @@ pub mod tls;
 mod tokens;
 mod told;
 pub mod userlist;
-mod users;
+pub mod users;
 mod values;
 
 pub use discover::api_url;

@@ -9,7 +9,8 @@ use super::values::Value;
 /// Bytes of a name, as in pgbouncer.
 const MAX_NAME: usize = 127;
 
-const USER_KEYS: [&str; 10] = [
+/// The keys of a user.
+pub const KEYS: [&str; 10] = [
     "pool_mode",
     "pool_size",
     "reserve_pool_size",
@@ -51,7 +52,7 @@ fn set(user: &mut User, entry: &Entry, key: &str, value: &str) -> Result<(), Con
         "idle_transaction_timeout" => user.idle_transaction_timeout = seconds(entry, key, value)?,
         "transaction_timeout" => user.transaction_timeout = seconds(entry, key, value)?,
         "client_idle_timeout" => user.client_idle_timeout = seconds(entry, key, value)?,
-        _ => return Err(unknown(entry, key, USER_KEYS)),
+        _ => return Err(unknown(entry, key, KEYS)),
     }
     Ok(())
 }

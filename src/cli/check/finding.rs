@@ -8,7 +8,7 @@ use crate::config::{HostAddr, Place, Told};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Severity {
+pub(in crate::cli) enum Severity {
     /// It will not work.
     Error,
     /// It works until something happens, or not for everybody.
@@ -18,7 +18,7 @@ pub(super) enum Severity {
 }
 
 impl Severity {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::cli) fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
@@ -29,79 +29,83 @@ impl Severity {
 
 /// See the module's words. No part has a secret in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Finding {
-    pub(super) severity: Severity,
+pub(in crate::cli) struct Finding {
+    pub(in crate::cli) severity: Severity,
     /// What was looked at: one word of the list in docs/check.md.
-    pub(super) check: &'static str,
+    pub(in crate::cli) check: &'static str,
     /// The line of a file.
-    pub(super) at: Option<Place>,
+    pub(in crate::cli) at: Option<Place>,
     /// Database entries.
-    pub(super) databases: Vec<String>,
-    pub(super) host: Option<String>,
-    pub(super) user: Option<String>,
+    pub(in crate::cli) databases: Vec<String>,
+    pub(in crate::cli) host: Option<String>,
+    pub(in crate::cli) user: Option<String>,
     /// What is the matter.
-    pub(super) what: String,
-    pub(super) found: Option<String>,
-    pub(super) allowed: Option<String>,
+    pub(in crate::cli) what: String,
+    pub(in crate::cli) found: Option<String>,
+    pub(in crate::cli) allowed: Option<String>,
     /// What to do.
-    pub(super) advice: Option<String>,
+    pub(in crate::cli) advice: Option<String>,
 }
 
 impl Finding {
-    pub(super) fn new(severity: Severity, check: &'static str, what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn new(
+        severity: Severity,
+        check: &'static str,
+        what: impl Into<String>,
+    ) -> Self {
         let (at, databases, host, user) = Default::default();
         let (found, allowed, advice) = Default::default();
         let what = what.into();
         Self { severity, check, at, databases, host, user, what, found, allowed, advice }
     }
 
-    pub(super) fn error(check: &'static str, what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn error(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Error, check, what)
     }
 
-    pub(super) fn warning(check: &'static str, what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn warning(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Warning, check, what)
     }
 
-    pub(super) fn note(check: &'static str, what: impl Into<String>) -> Self {
+    pub(in crate::cli) fn note(check: &'static str, what: impl Into<String>) -> Self {
         Self::new(Severity::Note, check, what)
     }
 
     /// What is wrong with the files.
-    pub(super) fn told(told: Told) -> Self {
+    pub(in crate::cli) fn told(told: Told) -> Self {
         let Told { at, what, found, allowed, advice } = told;
         Self { at, found, allowed, advice, ..Self::error("configuration", what) }
     }
 
-    pub(super) fn at(self, at: Option<Place>) -> Self {
+    pub(in crate::cli) fn at(self, at: Option<Place>) -> Self {
         Self { at, ..self }
     }
 
-    pub(super) fn entry(self, name: &str) -> Self {
+    pub(in crate::cli) fn entry(self, name: &str) -> Self {
         self.entries(&[name.to_owned()])
     }
 
-    pub(super) fn entries(self, names: &[String]) -> Self {
+    pub(in crate::cli) fn entries(self, names: &[String]) -> Self {
         Self { databases: names.to_vec(), ..self }
     }
 
-    pub(super) fn host(self, host: &HostAddr) -> Self {
+    pub(in crate::cli) fn host(self, host: &HostAddr) -> Self {
         Self { host: Some(host.to_string()), ..self }
     }
 
-    pub(super) fn user(self, user: &str) -> Self {
+    pub(in crate::cli) fn user(self, user: &str) -> Self {
         Self { user: Some(user.to_owned()), ..self }
     }
 
-    pub(super) fn found(self, found: impl Into<String>) -> Self {
+    pub(in crate::cli) fn found(self, found: impl Into<String>) -> Self {
         Self { found: Some(found.into()), ..self }
     }
 
-    pub(super) fn advice(self, advice: impl Into<String>) -> Self {
+    pub(in crate::cli) fn advice(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::cli) fn json(&self) -> Value {
         let place = |at: &Place| json!({"file": at.file.display().to_string(), "line": at.line});
         json!({
             "severity": self.severity.name(),
@@ -147,28 +151,28 @@ impl fmt::Display for Finding {
 
 /// What a host said of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct HostReport {
+pub(in crate::cli) struct HostReport {
     /// Address as the entries name it.
-    pub(super) host: String,
+    pub(in crate::cli) host: String,
     /// The entries that name it.
-    pub(super) databases: Vec<String>,
+    pub(in crate::cli) databases: Vec<String>,
     /// What the name leads to.
-    pub(super) addresses: Vec<String>,
+    pub(in crate::cli) addresses: Vec<String>,
     /// It took a TCP connection.
-    pub(super) reached: bool,
+    pub(in crate::cli) reached: bool,
     /// Version and cipher; `None`: in the clear.
-    pub(super) tls: Option<String>,
-    pub(super) role: Option<&'static str>,
-    pub(super) timeline: Option<u32>,
-    pub(super) lag_bytes: Option<u64>,
-    pub(super) system_identifier: Option<u64>,
-    pub(super) version: Option<String>,
-    pub(super) max_connections: Option<u32>,
+    pub(in crate::cli) tls: Option<String>,
+    pub(in crate::cli) role: Option<&'static str>,
+    pub(in crate::cli) timeline: Option<u32>,
+    pub(in crate::cli) lag_bytes: Option<u64>,
+    pub(in crate::cli) system_identifier: Option<u64>,
+    pub(in crate::cli) version: Option<String>,
+    pub(in crate::cli) max_connections: Option<u32>,
     /// Of those, for superusers and `pg_use_reserved_connections`.
-    pub(super) reserved: Option<u32>,
+    pub(in crate::cli) reserved: Option<u32>,
     /// What the pools may open there together; `None`: without limit.
-    pub(super) pools: Option<u64>,
-    pub(super) password_encryption: Option<String>,
+    pub(in crate::cli) pools: Option<u64>,
+    pub(in crate::cli) password_encryption: Option<String>,
 }
 
 impl HostReport {
@@ -220,29 +224,29 @@ impl fmt::Display for HostReport {
 
 /// All of a check.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) findings: Vec<Finding>,
-    pub(super) hosts: Vec<HostReport>,
+pub(in crate::cli) struct Report {
+    pub(in crate::cli) findings: Vec<Finding>,
+    pub(in crate::cli) hosts: Vec<HostReport>,
     /// Further facts, for people.
-    pub(super) facts: Vec<String>,
+    pub(in crate::cli) facts: Vec<String>,
     /// Database entries there are.
-    pub(super) entries: usize,
+    pub(in crate::cli) entries: usize,
     /// Whether hosts were looked at.
-    pub(super) live: bool,
+    pub(in crate::cli) live: bool,
 }
 
 impl Report {
-    pub(super) fn count(&self, severity: Severity) -> usize {
+    pub(in crate::cli) fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// Nothing that will not work.
-    pub(super) fn is_well(&self) -> bool {
+    pub(in crate::cli) fn is_well(&self) -> bool {
         self.count(Severity::Error) == 0
     }
 
     /// In the order in which they are to be read: file and line first, then what belongs to no line.
-    pub(super) fn sort(&mut self) {
+    pub(in crate::cli) fn sort(&mut self) {
         self.findings.sort_by_key(|finding| {
             let at = finding.at.as_ref().map(|at| (at.file.clone(), at.line));
             (at.is_none(), at, finding.severity)
@@ -250,7 +254,7 @@ impl Report {
         self.findings.dedup();
     }
 
-    pub(super) fn text(&self, file: &str) -> String {
+    pub(in crate::cli) fn text(&self, file: &str) -> String {
         let mut lines: Vec<String> = self.hosts.iter().map(HostReport::to_string).collect();
         lines.extend(self.facts.iter().cloned());
         lines.extend(self.findings.iter().map(Finding::to_string));
@@ -268,7 +272,7 @@ impl Report {
         [Severity::Error, Severity::Warning, Severity::Note].map(|severity| self.count(severity))
     }
 
-    pub(super) fn json(&self, file: &str) -> Value {
+    pub(in crate::cli) fn json(&self, file: &str) -> Value {
         let [errors, warnings, notes] = self.counts();
         let mut all = Map::new();
         all.insert("schema".to_owned(), json!(1));

@@ -9,7 +9,7 @@
 //! - `roles`, `pools` — whether hosts are what entries take them for, and large enough
 //! - `places` — where in the files a thing stands
 
-mod finding;
+pub(super) mod finding;
 mod fixed;
 mod places;
 mod pools;

@@ -11,10 +11,14 @@ use super::finding::{Finding, HostReport, Severity};
 use super::trials::{Purpose, Trial, Trials};
 use crate::auth::lookup;
 use crate::auth::secret::Secret;
+use crate::cli::facts::Facts;
 use crate::config::{AuthType, HostAddr};
 use crate::net::options::TcpOptions;
 use crate::server::query::{self, QueryError};
 use crate::server::{self, Connection, OpenError, Tls, Wanted, dial};
+
+/// The oldest PostgreSQL that the tests run against.
+const OLDEST: u32 = 13;
 
 /// Logins at one host at once.
 const AT_ONCE: usize = 4;
@@ -117,18 +121,6 @@ async fn reach(host: &HostAddr, manner: &Manner, report: &mut HostReport) -> Res
     }
 }
 
-/// What a host says of itself, asked once.
-#[derive(Clone, Debug, Default)]
-struct Facts {
-    version: String,
-    version_number: u32,
-    in_recovery: bool,
-    max_connections: u32,
-    reserved: u32,
-    password_encryption: String,
-    system_identifier: Option<u64>,
-}
-
 async fn log_in(host: &HostAddr, trials: Trials, manner: &Manner, probe: &mut Probe) {
     let facts = Arc::new(OnceCell::new());
     let room = Arc::new(Semaphore::new(AT_ONCE));
@@ -161,8 +153,6 @@ async fn log_in(host: &HostAddr, trials: Trials, manner: &Manner, probe: &mut Pr
     report.reserved = Some(facts.reserved);
     report.password_encryption = Some(facts.password_encryption.clone());
     report.system_identifier = facts.system_identifier;
-    /// The oldest that the tests run against.
-    const OLDEST: u32 = 13;
     if facts.version_number < OLDEST * 10_000 {
         let what =
             format!("PostgreSQL {} is older than {OLDEST}, and not tested with", facts.version);
@@ -181,7 +171,7 @@ async fn one(trial: &Trial, manner: &Manner, facts: &OnceCell<Facts>) -> Vec<Fin
         Err(error) => return vec![refused(&error, trial)],
     };
     let asked = async {
-        facts.get_or_try_init(|| ask(&mut connection)).await?;
+        facts.get_or_try_init(|| Facts::ask(&mut connection)).await?;
         match &trial.purpose {
             Purpose::Pool { .. } => Ok(Vec::new()),
             Purpose::Monitor => rights(&mut connection, &target.user).await,
@@ -250,40 +240,6 @@ fn refused(error: &OpenError, trial: &Trial) -> Finding {
     Finding::new(severity, "login", format!("{whose} to database {dbname} fails"))
         .found(found)
         .advice(advice)
-}
-
-async fn ask(connection: &mut Connection) -> Result<Facts, QueryError> {
-    const FACTS: &str = "SELECT pg_catalog.current_setting('server_version'), \
-        pg_catalog.current_setting('server_version_num'), pg_catalog.pg_is_in_recovery(), \
-        pg_catalog.current_setting('max_connections'), \
-        pg_catalog.current_setting('superuser_reserved_connections'), \
-        pg_catalog.current_setting('reserved_connections', true), \
-        pg_catalog.current_setting('password_encryption')";
-    const SYSTEM: &str = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
-    let rows = query::simple(connection, FACTS).await?;
-    let row: Vec<&str> =
-        rows.first().into_iter().flatten().map(|value| value.as_deref().unwrap_or("")).collect();
-    let &[version, number, in_recovery, max, superuser, reserved, encryption] = row.as_slice()
-    else {
-        return Err(QueryError::Protocol(format!("{} columns instead of 7", row.len())));
-    };
-    let number_of = |text: &str| text.parse::<u32>().unwrap_or(0);
-    // Not everybody may ask; then it stays unknown.
-    let system = match query::simple(connection, SYSTEM).await {
-        Ok(rows) => rows.into_iter().flatten().next().flatten(),
-        Err(QueryError::Refused(response)) if !response.is_fatal() => None,
-        Err(error) => return Err(error),
-    };
-    Ok(Facts {
-        // Debian's has its package's version behind it.
-        version: version.split_whitespace().next().unwrap_or("").to_owned(),
-        version_number: number_of(number),
-        in_recovery: in_recovery == "t",
-        max_connections: number_of(max),
-        reserved: number_of(superuser).saturating_add(number_of(reserved)),
-        password_encryption: encryption.to_owned(),
-        system_identifier: system.and_then(|id| id.parse::<i64>().ok()).map(i64::cast_unsigned),
-    })
 }
 
 /// What the monitors' user may see.
