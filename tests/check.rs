@@ -185,6 +185,7 @@ fn auth_query_is_run_and_its_rights_are_looked_at() {
     // As the manual has it.
     let manual = include_str!("../docs/check.md");
     let (_, sql) = manual.split_once("### auth_query").unwrap();
+    let (sql, _) = sql.split_once("\n## ").unwrap();
     let sql = sql.lines().filter(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n");
     server.query(&sql.replace("pgweir_auth", "asker"));
     let own = "auth_user = asker\nauth_query = SELECT * FROM pgweir.lookup($1)";
@@ -197,11 +198,12 @@ fn auth_query_is_run_and_its_rights_are_looked_at() {
 
 #[test]
 fn pools_that_do_not_fit_into_their_server_are_told_with_the_numbers() {
+    const USERS: &str = "\"app\" \"whispered\"\n";
     let server = Setup::new().setting("max_connections", 20).start();
     let entry = |more: &str| {
         format!("app = host=127.0.0.1 port={} dbname=app user=app {more}", server.port())
     };
-    let run = check_with(&entry("pool_size=30"), "", "", &[]);
+    let run = check_with(&entry("pool_size=30"), USERS, "", &[]);
     says(
         &run,
         &[
@@ -213,7 +215,7 @@ fn pools_that_do_not_fit_into_their_server_are_told_with_the_numbers() {
     assert_eq!(code(&run), 1);
     let two =
         format!("{}\n{}", entry("pool_size=10"), entry("pool_size=10").replacen("app", "other", 1));
-    let run = check_with(&two, "", "", &[]);
+    let run = check_with(&two, USERS, "", &[]);
     says(
         &run,
         &[
@@ -224,11 +226,54 @@ fn pools_that_do_not_fit_into_their_server_are_told_with_the_numbers() {
     );
     assert_eq!(code(&run), 0);
     says(
-        &check_with(&entry("pool_size=17"), "", "", &[]),
+        &check_with(&entry("pool_size=17"), USERS, "", &[]),
         &["at most 17 of 20 connections", "0 warnings"],
     );
-    let run = check_with(&entry("pool_size=5"), "", "max_client_conn = 2000000000", &[]);
+    let run = check_with(&entry("pool_size=5"), USERS, "max_client_conn = 2000000000", &[]);
     says(&run, &["pgweir.ini:7: error: max_client_conn and the pools need more open files"]);
+}
+
+#[test]
+fn secrets_that_cannot_be_used_are_told() {
+    let server = Setup::new()
+        .role("asker", Password::Scram("whispered"))
+        .setting("password_encryption", "md5")
+        .start();
+    let entry = format!("app = host=127.0.0.1 port={} dbname=app", server.port());
+    let verifier =
+        server.query("SELECT rolpassword FROM pg_authid WHERE rolname = 'asker'").one().to_owned();
+    let check = |users: &str, settings: &str| check_with(&entry, users, settings, &[]);
+
+    let run = check("", "");
+    says(
+        &run,
+        &["warning: nobody can log in", "note: app at 127.0.0.1:", "nobody is known to log in as"],
+    );
+    let scram = format!("\"asker\" \"{verifier}\"\n");
+    says(
+        &check(&scram, ""),
+        &[":5: note: of these users there is a SCRAM secret only", "found: asker"],
+    );
+    says(
+        &check(&scram, "auth_type = trust"),
+        &[":5: warning: of these users there is a SCRAM secret only"],
+    );
+    assert!(!check(&scram, "").stdout.contains(&verifier), "a verifier is a secret");
+    let md5 = "\"asker\" \"md5e807f1fcf82d132f9bb018ca6738a19f\"\n";
+    let run = check(md5, "auth_type = scram-sha-256");
+    says(&run, &[":5: error: auth_type=scram-sha-256 refuses users", "found: asker"]);
+    assert_eq!(code(&run), 1);
+    let asks = "auth_type = scram-sha-256\nauth_user = asker\nauth_query = SELECT 'asker', 'md5e807f1fcf82d132f9bb018ca6738a19f' WHERE $1 <> ''";
+    let run = check("\"asker\" \"whispered\"\n", asks);
+    says(
+        &run,
+        &[
+            "auth_query gives an md5 secret",
+            ":7: warning: passwords that are set from now on will be md5",
+            "= md5 at 127.0.0.1:",
+        ],
+    );
+    assert!(!run.stdout.contains("e807f1fcf"), "a hash is a secret");
 }
 
 #[test]
@@ -248,6 +293,25 @@ fn hosts_that_hang_cost_their_own_time_only() {
     says(&run, &["app6: 127.0.0.1:", "is primary", "takes connections, and says nothing"]);
     assert_eq!(run.stdout.matches("did not answer within 2s").count(), 6, "{}", run.stdout);
     assert!(took < Duration::from_secs(10), "{took:?} for six hosts that hang");
+    assert_eq!(code(&run), 1);
+}
+
+#[test]
+fn a_name_that_leads_nowhere_and_tls_that_is_not_there_are_told_apart() {
+    let server = Setup::new().start();
+    let entries = format!(
+        "app = host=127.0.0.1 port={} dbname=app user=app\nlost = host=nowhere.invalid dbname=app user=app",
+        server.port()
+    );
+    let run = check_with(&entries, "", "server_tls_sslmode = require", &[]);
+    says(
+        &run,
+        &[
+            "pgweir.ini:2: error: app at 127.0.0.1:",
+            "no TLS with it\n    found: server refused SSL",
+            "pgweir.ini:3: error: lost at nowhere.invalid:5432: the name nowhere.invalid has no address",
+        ],
+    );
     assert_eq!(code(&run), 1);
 }
 

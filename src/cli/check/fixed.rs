@@ -23,6 +23,7 @@ pub(super) fn look(examined: &Examined, places: &Places) -> Vec<Finding> {
     findings.extend(doors(config, places));
     findings.extend(files(config, places));
     findings.extend(secrets(config, places));
+    findings.extend(nobody(config, places).filter(|_| examined.problems.is_empty()));
     findings.extend(lookups(config, places));
     findings.extend(memory(config, places));
     if config.databases.is_empty() && config.fallback.is_none() && examined.problems.is_empty() {
@@ -137,6 +138,26 @@ fn files(config: &Config, places: &Places) -> Vec<Finding> {
         told(&at.file.clone(), Some(at));
     }
     findings
+}
+
+/// A file by which nobody gets in.
+fn nobody(config: &Config, places: &Places) -> Option<Finding> {
+    let settings = &config.settings;
+    let asks = settings.auth_user.is_some()
+        || config.databases.values().chain(&config.fallback).any(|one| one.auth_user.is_some());
+    let by_name = matches!(
+        settings.auth_type,
+        AuthType::Trust | AuthType::Plain | AuthType::Md5 | AuthType::ScramSha256 | AuthType::Cert
+    );
+    if !by_name || asks || !config.userlist.users.is_empty() {
+        return None;
+    }
+    let finding = Finding::warning(
+        "auth",
+        "nobody can log in: auth_file names no user, and there is no auth_user",
+    );
+    let advice = "put \"name\" \"secret\" into auth_file, or set auth_user";
+    Some(finding.at(places.setting("auth_file")).advice(advice))
 }
 
 /// Users whose stored secret cannot do what `auth_type` asks of it.

@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use self::finding::{Finding, Report};
+use self::finding::{Finding, HostReport, Report};
 use self::places::Places;
 use self::probe::{Manner, Probe};
 use super::arguments::CheckLine;
 use crate::admin::{control, discovery};
-use crate::config::{Config, KnownHosts};
+use crate::config::{AuthType, Config, KnownHosts};
 use crate::metrics::Metrics;
 use crate::net::options::TcpOptions;
 use crate::session::parameters::Tracked;
@@ -138,6 +138,7 @@ async fn hosts(live: &Live, places: &Places<'_>, limit: Duration, report: &mut R
     report.findings.extend(pools::look(&live.config, places, &mut report.hosts));
     report.findings.extend(pools::files(&live.config, places, &report.hosts));
     report.findings.extend(passwords(&live.config, places));
+    report.findings.extend(encryption(&live.config, places, &report.hosts));
 }
 
 /// Asks whoever knows more hosts (`discover`).
@@ -186,8 +187,42 @@ fn passwords(config: &Config, places: &Places) -> Option<Finding> {
     if users.is_empty() || all_forced {
         return None;
     }
-    let what = "of these users there is a SCRAM secret only: their logins at the servers could not be tried, and work \
-                once a client has logged in with SCRAM, where the server has the same secret";
-    let finding = Finding::note("passwords", what).at(places.setting("auth_file"));
-    Some(finding.found(fixed::few(&users)))
+    let finding = match config.settings.auth_type {
+        // Nothing that a client shows helps: it shows nothing.
+        AuthType::Any | AuthType::Trust | AuthType::Cert => Finding::warning(
+            "passwords",
+            "of these users there is a SCRAM secret only, and auth_type asks clients for no password: only servers that \
+             trust pgweir let them in",
+        )
+        .advice("put plain passwords into auth_file, or user= and password= into the entries"),
+        _ => Finding::note(
+            "passwords",
+            "of these users there is a SCRAM secret only: their logins at the servers could not be tried, and work once a \
+             client has logged in with SCRAM, where the server has the same secret",
+        ),
+    };
+    Some(finding.at(places.setting("auth_file")).found(fixed::few(&users)))
+}
+
+/// Servers that store passwords in a way that `auth_type` cannot use, where users are looked up there.
+fn encryption(config: &Config, places: &Places, hosts: &[HostReport]) -> Option<Finding> {
+    let settings = &config.settings;
+    let mut databases = config.databases.values().chain(&config.fallback);
+    let asks = settings.auth_user.is_some() || databases.any(|one| one.auth_user.is_some());
+    if !asks || settings.auth_type != AuthType::ScramSha256 {
+        return None;
+    }
+    let md5 = hosts.iter().filter(|host| host.password_encryption.as_deref() == Some("md5"));
+    let names: Vec<&str> = md5.map(|host| host.host.as_str()).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let what = "passwords that are set from now on will be md5 secrets, which auth_type=scram-sha-256 refuses";
+    let finding = Finding::warning("passwords", what).at(places.setting("auth_type"));
+    let advice = "set password_encryption = 'scram-sha-256' there";
+    Some(
+        finding
+            .found(format!("password_encryption = md5 at {}", fixed::few(&names)))
+            .advice(advice),
+    )
 }

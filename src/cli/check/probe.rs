@@ -125,6 +125,7 @@ async fn log_in(host: &HostAddr, trials: Trials, manner: &Manner, probe: &mut Pr
     let facts = Arc::new(OnceCell::new());
     let room = Arc::new(Semaphore::new(AT_ONCE));
     let mut logins = JoinSet::new();
+    let is_closed = trials.logins.is_empty();
     for trial in trials.logins {
         let (facts, room, manner) = (facts.clone(), room.clone(), manner.clone());
         logins.spawn(async move {
@@ -140,6 +141,13 @@ async fn log_in(host: &HostAddr, trials: Trials, manner: &Manner, probe: &mut Pr
             finding.entries(&trial.databases).host(host).user(&trial.target.user)
         };
         probe.findings.extend(findings.into_iter().map(of));
+    }
+    if is_closed {
+        let what = "nobody is known to log in as: its role, version and room for connections were not looked at";
+        let finding = Finding::note("login", what).host(host).entries(&trials.databases);
+        let advice = "put users with their passwords into auth_file, or set user= in the entry, or target_session_attrs \
+                      and topology_user";
+        probe.findings.push(finding.advice(advice));
     }
     if trials.left_out > 0 {
         let what = format!("{} further logins were not tried", trials.left_out);

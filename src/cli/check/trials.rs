@@ -55,9 +55,10 @@ impl Trials {
     fn add(&mut self, database: &str, purpose: Purpose, target: Target) {
         let is_full = self.logins.len() >= MAX_TRIALS;
         let known = self.logins.iter_mut().find(|known| {
-            (&known.target.user, &known.target.dbname, &known.target.credentials)
-                == (&target.user, &target.dbname, &target.credentials)
-                && known.purpose == purpose
+            let same = (&known.target.user, &known.target.dbname, &known.target.credentials)
+                == (&target.user, &target.dbname, &target.credentials);
+            // A host has one monitor, with the first entry's login.
+            known.purpose == purpose && (same || purpose == Purpose::Monitor)
         });
         match known {
             Some(known) => known.databases.push(database.to_owned()),
