@@ -25,6 +25,9 @@ const USAGE: u8 = 1;
 /// The same for a subcommand, whose 1 says that something was found.
 const USAGE_OF_SUBCOMMAND: u8 = 2;
 
+/// Where a package puts the configuration; for subcommands that change nothing.
+const FILE: &str = "/etc/pgweir/pgweir.ini";
+
 /// Below the options in the long help, and in the man page.
 const MORE: &str = "\
 Signals: HUP reloads; TERM ends when the last client has gone, INT when no server is in use; a second one, or QUIT, \
@@ -137,7 +140,7 @@ enum Command {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub(super) struct ConfigLine {
     /// The configuration
-    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath, default_value = FILE)]
     pub(super) file: PathBuf,
     /// Only what a line of a file says
     #[arg(long)]
@@ -181,7 +184,7 @@ pub(super) struct InitLine {
 #[derive(Args, Clone, Debug, PartialEq)]
 pub(super) struct CheckLine {
     /// The configuration
-    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE.ini", value_hint = ValueHint::FilePath, default_value = FILE)]
     pub(super) file: PathBuf,
     /// Look at the files only, not at the hosts
     #[arg(long = "static", alias = "offline")]
@@ -452,7 +455,7 @@ mod tests {
     fn only_a_subcommands_usage_has_a_code_of_its_own() {
         let code = |words: &[&str]| parse(words).unwrap_err().code();
         assert_eq!(code(&["check", "--frobnicate"]), 2);
-        assert_eq!(code(&["check"]), 2);
+        assert_eq!(code(&["init"]), 2);
         for words in [&["--frobnicate"][..], &["run", "--frobnicate"], &["run"], &[]] {
             assert_eq!(code(words), 1, "{words:?}");
         }

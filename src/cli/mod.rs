@@ -47,10 +47,7 @@ pub fn main() -> ExitCode {
         }
     };
     match &arguments.action {
-        Action::Print(text) => {
-            print(text);
-            ExitCode::SUCCESS
-        }
+        Action::Print(text) => print(text, ExitCode::SUCCESS),
         Action::Version => {
             println!("{}", version::lines(VERSION));
             ExitCode::SUCCESS
@@ -80,8 +77,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// To standard output. Whoever reads it may stop in the middle (`| head`): that is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+/// To standard output, and the code to end with. Whoever reads it may stop in the middle (`| head`): that is no error.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("pgweir: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }

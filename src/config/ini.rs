@@ -127,6 +127,7 @@ impl Parser<'_> {
                 Some(Line::Nothing) => return Ok(()),
                 Some(Line::Include(file)) => return self.include(Path::new(file), at, depth),
                 Some(Line::Section { name, rest }) => {
+                    // If it is: what follows belongs to it, and to no other.
                     self.section = Within::Unknown;
                     self.section = Within::Section(section(name, &at)?);
                     line = rest;

@@ -9,9 +9,9 @@ use crate::config::{HostAddr, Place, Told};
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::cli) enum Severity {
-    /// It will not work.
+    /// Something that the file asks for will not work.
     Error,
-    /// It works until something happens, or not for everybody.
+    /// It works, but not for everybody, or until something happens.
     Warning,
     /// To be known.
     Note,
@@ -245,11 +245,14 @@ impl Report {
         self.count(Severity::Error) == 0
     }
 
-    /// In the order in which they are to be read: file and line first, then what belongs to no line.
+    /// In the order in which they are to be read: file and line first, then what belongs to no line. What was done at the
+    /// same time came in any order; the last keys make it the same each time.
     pub(in crate::cli) fn sort(&mut self) {
-        self.findings.sort_by_key(|finding| {
-            let at = finding.at.as_ref().map(|at| (at.file.clone(), at.line));
-            (at.is_none(), at, finding.severity)
+        self.findings.sort_by_cached_key(|finding| {
+            let Finding { severity, check, at, host, user, .. } = finding.clone();
+            let at = at.map(|at| (at.file, at.line));
+            let from_files = matches!(check, "configuration" | "no-effect" | "double");
+            (at.is_none(), at, severity, !from_files, host, user)
         });
         self.findings.dedup();
     }

@@ -177,7 +177,9 @@ fn secrets(config: &Config, places: &Places) -> Vec<Finding> {
     let what = "auth_type=scram-sha-256 refuses users of whom auth_file has an md5 secret only";
     let advice = "give each a SCRAM secret (SELECT rolpassword FROM pg_authid, once the password was set \
                   with password_encryption = 'scram-sha-256') or the plain password, or set auth_type = md5";
-    let finding = Finding::error("passwords", what).at(places.setting("auth_file"));
+    let all = names.len() == config.userlist.users.len();
+    let severity = if all { Severity::Error } else { Severity::Warning };
+    let finding = Finding::new(severity, "passwords", what).at(places.setting("auth_file"));
     vec![finding.found(few(&names)).advice(advice)]
 }
 

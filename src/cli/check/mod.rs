@@ -51,8 +51,7 @@ pub(super) fn check(line: &CheckLine) -> ExitCode {
     };
     report.sort();
     let text = if line.json { format!("{:#}\n", report.json(&file)) } else { report.text(&file) };
-    super::print(&text);
-    if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    super::print(&text, if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn look(line: &CheckLine) -> io::Result<Report> {

@@ -31,8 +31,7 @@ pub(super) fn show(line: &ConfigLine) -> ExitCode {
     } else {
         table(&rows)
     };
-    super::print(&text);
-    ExitCode::SUCCESS
+    super::print(&text, ExitCode::SUCCESS)
 }
 
 fn json_of(row: &Row) -> Value {

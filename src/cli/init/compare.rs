@@ -47,7 +47,9 @@ fn report(examined: &Examined, suggestions: &[Suggestion]) -> String {
             lines.push(format!("{at}: same: {shown}"));
         } else {
             without += 1;
-            lines.extend(remarks.iter().map(|why| format!("{at}: no effect: {shown}: {why}")));
+            let has_none = settings::find(key).is_some_and(|setting| !setting.is_effective());
+            let how = if has_none { "no effect" } else { "less effect" };
+            lines.extend(remarks.iter().map(|why| format!("{at}: {how}: {shown}: {why}")));
         }
         let better = suggestions.iter().filter(|suggestion| suggestion.at.as_ref() == Some(at));
         lines.extend(better.map(|suggestion| format!("{at}: better: {}", suggestion.why)));
@@ -56,7 +58,7 @@ fn report(examined: &Examined, suggestions: &[Suggestion]) -> String {
     lines.extend(further.map(|suggestion| format!("better: {}", suggestion.why)));
     let better = suggestions.len();
     lines.push(format!(
-        "{same} lines are the same, {without} have no effect, {better} things could be better\n"
+        "{same} lines are the same, {without} have no effect or less, {better} things could be better\n"
     ));
     lines.join("\n")
 }

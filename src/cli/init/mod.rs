@@ -90,10 +90,7 @@ pub(super) fn init(line: &InitLine) -> ExitCode {
         None => hosts::run(line),
     };
     match told {
-        Ok(text) => {
-            super::print(&text);
-            ExitCode::SUCCESS
-        }
+        Ok(text) => super::print(&text, ExitCode::SUCCESS),
         Err(error) => {
             eprintln!("pgweir: {error}");
             ExitCode::FAILURE
@@ -117,6 +114,8 @@ fn write_file(file: &Path, text: &str, mode: u32, force: bool) -> Result<(), Ini
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = file.with_file_name(name);
-    let mut new = options.create(true).truncate(true).open(&beside).map_err(failed)?;
+    // One that was left behind has a mode of its own, or leads elsewhere.
+    let _ = fs::remove_file(&beside);
+    let mut new = options.create_new(true).open(&beside).map_err(failed)?;
     new.write_all(text.as_bytes()).and_then(|()| fs::rename(&beside, file)).map_err(failed)
 }
