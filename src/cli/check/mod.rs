@@ -8,9 +8,11 @@
 //! - `trials`, `probe` — which logins are tried at a host, and what it says
 //! - `roles`, `pools` — whether hosts are what entries take them for, and large enough
 //! - `places` — where in the files a thing stands
+//! - `merge` — what is the matter with many users is told once
 
 pub(super) mod finding;
 mod fixed;
+mod merge;
 mod places;
 mod pools;
 mod probe;

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::finding::{Finding, HostReport, Severity};
+use super::merge::merge;
 use super::trials::{Purpose, Trial, Trials};
 use crate::auth::lookup;
 use crate::auth::secret::Secret;
@@ -142,6 +143,7 @@ async fn log_in(host: &HostAddr, trials: Trials, manner: &Manner, probe: &mut Pr
         };
         probe.findings.extend(findings.into_iter().map(of));
     }
+    probe.findings = merge(std::mem::take(&mut probe.findings));
     if is_closed {
         let what = "nobody is known to log in as: its role, version and room for connections were not looked at";
         let finding = Finding::note("login", what).host(host).entries(&trials.databases);
