@@ -139,7 +139,7 @@ fn books_that_may_not_be_read_are_told_by_the_log_and_by_check_and_the_hosts_sta
     let config = weir.dir().join("pgweir.ini");
     let run = common::weir::run_pgweir(&["check", config.to_str().unwrap()]);
     assert!(!run.status.success(), "{run:?}");
-    assert!(run.stderr.contains("app: discover=repmgr: 127.0.0.1"), "{run:?}");
+    assert!(run.stdout.contains("error: app: discover=repmgr: 127.0.0.1"), "{run:?}");
     weir.stop();
 }
 

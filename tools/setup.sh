@@ -38,6 +38,7 @@ has_postgresql || missing+=(postgresql postgresql-client)
 has python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
 has_pgbouncer || missing+=(pgbouncer)
+has mandoc || missing+=(mandoc)           # looks at the man pages
 # For tests/drivers: node-postgres, and Java with the JDBC driver.
 has node || missing+=(nodejs)
 has npm || missing+=(npm)

@@ -2,6 +2,10 @@
 //!
 //! - `arguments` — what may stand on the command line
 //! - `check` — what is wrong with a configuration and its hosts
+//! - `effective` — every setting that is in force (`pgweir config`)
+//! - `init` — a configuration for hosts, or from pgbouncer's
+//! - `facts` — what a server says of itself
+//! - `pages` — man page and completions
 //! - `run` — start, signals, end
 //! - `log` — lines as pgbouncer writes them, or in JSON
 //! - `daemon`, `user`, `systemd` — in the background, as whom, and under which service manager
@@ -11,7 +15,11 @@
 mod arguments;
 mod check;
 mod daemon;
+mod effective;
+mod facts;
+mod init;
 mod log;
+mod pages;
 mod pidfile;
 mod run;
 mod successor;
@@ -29,26 +37,26 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the binary does.
 pub fn main() -> ExitCode {
-    let parser = lexopt::Parser::from_env();
+    let program = std::env::args_os().next();
     // Through a link of that name it is pgbouncer, to whoever reads what it says.
-    let name = if arguments::is_pgbouncer(&parser) { arguments::PGBOUNCER } else { "pgweir" };
-    let arguments = match Arguments::parse(parser) {
+    let by_link = arguments::is_pgbouncer(program.as_ref());
+    let name = if by_link { arguments::PGBOUNCER } else { "pgweir" };
+    let arguments = match Arguments::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("{name}: {error}\nTry \"{name} --help\" for more information.");
-            return ExitCode::FAILURE;
+            return ExitCode::from(error.code());
         }
     };
     match &arguments.action {
-        Action::Help => {
-            print!("{}", arguments::HELP);
-            ExitCode::SUCCESS
-        }
+        Action::Print(text) => print(text, ExitCode::SUCCESS),
         Action::Version => {
             println!("{}", version::lines(VERSION));
             ExitCode::SUCCESS
         }
-        Action::Check(path) => check::check(path),
+        Action::Check(line) => check::check(line),
+        Action::Config(line) => effective::show(line),
+        Action::Init(line) => init::init(line),
         Action::Run(path) if arguments.daemon && !daemon::is_child() => {
             match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
                 Ok(code) => code,
@@ -68,5 +76,18 @@ pub fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+/// To standard output, and the code to end with. Whoever reads it may stop in the middle (`| head`): that is no error.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    use std::io::{ErrorKind, Write};
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("pgweir: standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => code,
     }
 }

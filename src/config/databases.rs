@@ -15,11 +15,13 @@ use super::values::{self, Value};
 
 /// PostgreSQL's own limit, in bytes.
 const MAX_NAME: usize = 63;
-pub(super) const DEFAULT_PORT: u16 = 5432;
+/// The port of a server that names none.
+pub const DEFAULT_PORT: u16 = 5432;
 /// The console; pgbouncer reserves the first.
 const RESERVED: [&str; 2] = ["pgbouncer", "pgweir"];
 
-const EFFECTIVE: [&str; 31] = [
+/// The keys of an entry.
+pub const KEYS: [&str; 32] = [
     "host",
     "port",
     "dbname",
@@ -51,36 +53,45 @@ const EFFECTIVE: [&str; 31] = [
     "client_encoding",
     "datestyle",
     "timezone",
+    "application_name",
 ];
-const APPLICATION_NAME: &str = "application_name";
 /// Whether the name is the console's.
 pub(super) fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&name)
 }
 
 /// Reads one entry. The settings give what the entry leaves out.
-pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, ConfigError> {
+///
+/// # Errors
+/// All that is wrong with it, at least one.
+pub(super) fn read(entry: &Entry, settings: &Settings) -> Result<Database, Vec<ConfigError>> {
     let name = &entry.key;
     if is_reserved(name) {
-        return Err(ConfigError::ReservedDatabase { at: entry.at.clone(), name: name.clone() });
+        let (at, name) = (entry.at.clone(), name.clone());
+        return Err(vec![ConfigError::ReservedDatabase { at, name }]);
     }
     if name.len() > MAX_NAME {
-        return Err(ConfigError::NameTooLong {
-            at: entry.at.clone(),
-            name: name.clone(),
-            limit: MAX_NAME,
-        });
+        let (at, name) = (entry.at.clone(), name.clone());
+        return Err(vec![ConfigError::NameTooLong { at, name, limit: MAX_NAME }]);
     }
     let (hosts, ports, discover, discover_from) = (None, None, None, None);
     let mut draft = Draft { entry, hosts, ports, discover, discover_from, database: blank(name) };
-    for (key, value) in pairs(entry)? {
-        draft.set(&key, &value)?;
+    let pairs = pairs(entry).map_err(|problem| vec![problem])?;
+    let problems = pairs.iter().filter_map(|(key, value)| draft.set(key, value).err());
+    let problems: Vec<_> = problems.collect();
+    // What does not fit together would often be a consequence of those.
+    if problems.is_empty() {
+        draft.finish(settings).map_err(|one| vec![one])
+    } else {
+        Err(problems)
     }
-    draft.finish(settings)
 }
 
 /// Splits an entry's value.
-pub(super) fn pairs(entry: &Entry) -> Result<Vec<(String, String)>, ConfigError> {
+///
+/// # Errors
+/// It is not `key=value key=value`.
+pub fn pairs(entry: &Entry) -> Result<Vec<(String, String)>, ConfigError> {
     connstr::parse(&entry.value).map_err(|fault| ConfigError::EntrySyntax {
         at: entry.at.clone(),
         section: entry.section,
@@ -183,15 +194,12 @@ impl Draft<'_> {
             "auth_query" => database.auth_query = Some(text()),
             "auth_dbname" => database.auth_dbname = Some(text()),
             "connect_query" => database.connect_query = Some(text()),
-            "client_encoding" | "datestyle" | "timezone" | APPLICATION_NAME => {
+            "client_encoding" | "datestyle" | "timezone" | "application_name" => {
                 database.server_parameters.retain(|(name, _)| name != key);
                 database.server_parameters.push((key.to_owned(), text()));
             }
             "query_wait_timeout" => database.query_wait_timeout = wait(entry, key, value)?,
-            _ => {
-                let known = EFFECTIVE.into_iter().chain([APPLICATION_NAME]);
-                return Err(unknown(entry, key, known));
-            }
+            _ => return Err(unknown(entry, key, KEYS)),
         }
         Ok(())
     }

@@ -190,9 +190,14 @@ pub enum ConfigError {
         fault: super::userlist::Fault,
     },
     /// TLS for clients without a certificate.
-    ClientTlsWithoutCertificate,
+    ClientTlsWithoutCertificate {
+        /// Where TLS is asked for; `None` after a `SET`.
+        at: Option<Place>,
+    },
     /// `auth_type` needs another setting, or another value of it.
     AuthTypeRequires {
+        /// Where `auth_type` stands; `None` after a `SET`.
+        at: Option<Place>,
         /// The value of `auth_type`.
         auth_type: &'static str,
         /// What it needs.
@@ -325,11 +330,11 @@ impl fmt::Display for ConfigError {
             Self::BrokenAuthFile { at, fault } => {
                 write!(f, "broken auth file ({at}): {fault}; a line is \"name\" \"secret\"; nothing of the file was used")
             }
-            Self::ClientTlsWithoutCertificate => f.write_str(
+            Self::ClientTlsWithoutCertificate { at: _ } => f.write_str(
                 "To allow TLS connections from clients, client_tls_key_file and client_tls_cert_file \
                  must be set.",
             ),
-            Self::AuthTypeRequires { auth_type, setting } => {
+            Self::AuthTypeRequires { at: _, auth_type, setting } => {
                 write!(f, "auth_type={auth_type} requires {setting}")
             }
         }

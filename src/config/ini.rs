@@ -66,40 +66,58 @@ pub struct Entry {
     pub at: Place,
 }
 
-/// All entries of a file and of what it includes, in their order. `read` fetches a file's text.
-///
-/// # Errors
-/// The first line that is not understood, or a file that `read` could not fetch.
+/// All entries of a file and of what it includes, in their order. `read` fetches a file's text. What is not understood
+/// (a line, a file that `read` could not fetch) is left out, and told in `problems`.
 pub fn parse_file(
     file: &Path,
     read: &mut dyn FnMut(&Path) -> io::Result<String>,
-) -> Result<Vec<Entry>, ConfigError> {
-    let text = read(file).map_err(|source| ConfigError::Unreadable {
-        file: file.to_owned(),
-        asked_at: None,
-        source,
-    })?;
-    let mut parser = Parser { read, section: None, entries: Vec::new(), files: 0 };
-    parser.file(file, &text, 0)?;
-    Ok(parser.entries)
+    problems: &mut Vec<ConfigError>,
+) -> Vec<Entry> {
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(source) => {
+            let file = file.to_owned();
+            problems.push(ConfigError::Unreadable { file, asked_at: None, source });
+            return Vec::new();
+        }
+    };
+    let section = Within::Nothing;
+    let mut parser =
+        Parser { read, problems, section, entries: Vec::new(), files: 0, too_many: false };
+    parser.file(file, &text, 0);
+    parser.entries
 }
 
 struct Parser<'a> {
     read: &'a mut dyn FnMut(&Path) -> io::Result<String>,
+    problems: &'a mut Vec<ConfigError>,
     /// Carries over into an included file, and back out of it.
-    section: Option<Section>,
+    section: Within,
     entries: Vec<Entry>,
     files: usize,
+    /// No more files are read: one that includes itself would go on and on.
+    too_many: bool,
+}
+
+/// Where a line stands.
+#[derive(Clone, Copy)]
+enum Within {
+    /// Before the first section.
+    Nothing,
+    /// In one that does not exist, which was told already.
+    Unknown,
+    Section(Section),
 }
 
 impl Parser<'_> {
-    fn file(&mut self, file: &Path, text: &str, depth: usize) -> Result<(), ConfigError> {
+    fn file(&mut self, file: &Path, text: &str, depth: usize) {
         let file: Arc<Path> = file.into();
         for (line, number) in text.split('\n').zip(1..) {
             let at = Place { file: file.clone(), line: number };
-            self.line(line.trim_ascii(), at, depth)?;
+            if let Err(problem) = self.line(line.trim_ascii(), at, depth) {
+                self.problems.push(problem);
+            }
         }
-        Ok(())
     }
 
     fn line(&mut self, mut line: &str, at: Place, depth: usize) -> Result<(), ConfigError> {
@@ -109,7 +127,9 @@ impl Parser<'_> {
                 Some(Line::Nothing) => return Ok(()),
                 Some(Line::Include(file)) => return self.include(Path::new(file), at, depth),
                 Some(Line::Section { name, rest }) => {
-                    self.section = Some(section(name, &at)?);
+                    // If it is: what follows belongs to it, and to no other.
+                    self.section = Within::Unknown;
+                    self.section = Within::Section(section(name, &at)?);
                     line = rest;
                 }
                 Some(Line::Entry { key, value }) => return self.entry(key, value, at),
@@ -120,16 +140,23 @@ impl Parser<'_> {
 
     fn entry(&mut self, key: &str, value: &str, at: Place) -> Result<(), ConfigError> {
         let key = key.to_owned();
-        let Some(section) = self.section else {
-            return Err(ConfigError::OutsideSection { at, key });
-        };
-        self.entries.push(Entry { section, key, value: value.to_owned(), at });
-        Ok(())
+        match self.section {
+            Within::Nothing => Err(ConfigError::OutsideSection { at, key }),
+            Within::Unknown => Ok(()),
+            Within::Section(section) => {
+                self.entries.push(Entry { section, key, value: value.to_owned(), at });
+                Ok(())
+            }
+        }
     }
 
     fn include(&mut self, file: &Path, at: Place, depth: usize) -> Result<(), ConfigError> {
+        if self.too_many {
+            return Ok(());
+        }
         self.files += 1;
         if depth >= MAX_DEPTH || self.files > MAX_FILES {
+            self.too_many = true;
             return Err(ConfigError::TooManyIncludes { at, depth: MAX_DEPTH, files: MAX_FILES });
         }
         let text = (self.read)(file).map_err(|source| ConfigError::Unreadable {
@@ -137,7 +164,8 @@ impl Parser<'_> {
             asked_at: Some(at),
             source,
         })?;
-        self.file(file, &text, depth + 1)
+        self.file(file, &text, depth + 1);
+        Ok(())
     }
 }
 
@@ -198,7 +226,9 @@ mod tests {
             let found = files.iter().find(|(name, _)| Path::new(name) == path);
             found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| io::ErrorKind::NotFound.into())
         };
-        parse_file(Path::new("main.ini"), &mut read)
+        let mut problems = Vec::new();
+        let entries = parse_file(Path::new("main.ini"), &mut read, &mut problems);
+        problems.into_iter().next().map_or(Ok(entries), Err)
     }
 
     fn brief(files: &[(&str, &str)]) -> Vec<String> {

@@ -24,7 +24,25 @@ pub fn parse_text(text: &str) -> Result<Config, ConfigError> {
         true => Ok(text.to_owned()),
         false => Err(io::Error::from(io::ErrorKind::Unsupported)),
     };
-    Draft::parse(main, &mut read)?.finish(None, None)
+    whole(|problems| Draft::parse(main, &mut read, problems).finish(None, None, problems))
+}
+
+/// What reads the files, with everything that is wrong with them.
+fn whole<T>(read: impl FnOnce(&mut Vec<ConfigError>) -> T) -> Result<T, ConfigError> {
+    let mut problems = Vec::new();
+    let read = read(&mut problems);
+    problems.into_iter().next().map_or(Ok(read), Err)
+}
+
+/// A configuration looked at line by line.
+#[derive(Debug)]
+pub struct Examined {
+    /// What of it could be understood; to be run only if there are no problems.
+    pub config: Config,
+    /// All that is wrong, in the order in which it was found.
+    pub problems: Vec<ConfigError>,
+    /// The lines, in their order; the later one for a key counts.
+    pub entries: Vec<Entry>,
 }
 
 impl Config {
@@ -34,7 +52,23 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong. At start-up fatal.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Draft::parse(path, &mut read_file)?.finish(None, Some(&mut read_file))
+        let read = |problems: &mut Vec<_>| {
+            Draft::parse(path, &mut read_file, problems).finish(
+                None,
+                Some(&mut read_file),
+                problems,
+            )
+        };
+        whole(read)
+    }
+
+    /// As [`Self::load`], but goes on after what is wrong, to find all of it.
+    pub fn examine(path: &Path) -> Examined {
+        let mut problems = Vec::new();
+        let draft = Draft::parse(path, &mut read_file, &mut problems);
+        let entries = draft.entries.clone();
+        let config = draft.finish(None, Some(&mut read_file), &mut problems);
+        Examined { config, problems, entries }
     }
 
     /// Reads the same file again. What is read at start only keeps its value; [`Changes::ignored_until_restart`] names
@@ -44,7 +78,7 @@ impl Config {
     /// The first thing that is wrong; then `self` stays in force, whole.
     pub fn reload(&self) -> Result<(Self, Changes), ConfigError> {
         let path = self.settings.conffile.as_ref().unwrap_or(&self.path);
-        let draft = Draft::parse(path, &mut read_file)?;
+        let draft = whole(|problems| Draft::parse(path, &mut read_file, problems))?;
         let ignored: Vec<&'static str> = SETTINGS
             .iter()
             .filter(|setting| {
@@ -52,7 +86,8 @@ impl Config {
             })
             .map(|setting| setting.key)
             .collect();
-        let new = draft.finish(Some(&self.settings), Some(&mut read_file))?;
+        let boot = Some(&self.settings);
+        let new = whole(|problems| draft.finish(boot, Some(&mut read_file), problems))?;
         let changes = Changes { ignored_until_restart: ignored, ..changes(self, &new) };
         Ok((new, changes))
     }
@@ -79,12 +114,14 @@ impl Config {
         if !setting.changeable {
             return Ok(self.clone());
         }
-        check(&changed, None)?;
+        whole(|problems| check(&changed, &|_| None, problems))?;
         self.check_monitors(&changed)?;
         let mut new = Self { settings: changed, ..self.clone() };
         if new.settings.auth_file != self.settings.auth_file {
             let list = match &new.settings.auth_file {
-                Some(file) => read_userlist(file, None, &mut read_file)?,
+                Some(file) => {
+                    whole(|problems| read_userlist(file, None, &mut read_file, problems))?
+                }
                 None => Userlist::default(),
             };
             new.userlist = Arc::new(list);
@@ -94,7 +131,10 @@ impl Config {
             (auth_type, auth_hba_file, auth_ident_file)
         };
         if rules(&new.settings) != rules(&self.settings) {
-            let (hba, notes) = read_hba(&new.settings, &|_| None, &mut read_file)?;
+            let read = |problems: &mut Vec<_>| {
+                read_hba(&new.settings, &|_| None, &mut read_file, problems)
+            };
+            let (hba, notes) = whole(read)?;
             new.hba = Arc::new(hba);
             new.notes.retain(|note| !HBA_KEYS.contains(&note.key.as_str()));
             new.notes.extend(notes);
@@ -130,16 +170,20 @@ fn read_userlist(
     file: &Path,
     asked_at: Option<Place>,
     read: ReadFile<'_>,
-) -> Result<Userlist, ConfigError> {
-    userlist::parse(&read_named(file, asked_at, read)?, file)
+    problems: &mut Vec<ConfigError>,
+) -> Userlist {
+    let text = read_named(file, asked_at, read, problems);
+    text.map(|text| userlist::parse(&text, file, problems)).unwrap_or_default()
 }
 
 fn read_named(
     file: &Path,
     asked_at: Option<Place>,
     read: ReadFile<'_>,
-) -> Result<String, ConfigError> {
-    read(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), asked_at, source })
+    problems: &mut Vec<ConfigError>,
+) -> Option<String> {
+    let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), asked_at, source };
+    read(file).map_err(|source| problems.push(unreadable(source))).ok()
 }
 
 /// The settings under which notes about `auth_hba_file` and `auth_ident_file` stand.
@@ -150,18 +194,20 @@ fn read_hba(
     settings: &Settings,
     place: &dyn Fn(&str) -> Option<Place>,
     read: ReadFile<'_>,
-) -> Result<(Hba, Vec<Note>), ConfigError> {
+    problems: &mut Vec<ConfigError>,
+) -> (Hba, Vec<Note>) {
     let (AuthType::Hba, Some(file)) = (settings.auth_type, &settings.auth_hba_file) else {
-        return Ok(Default::default());
+        return Default::default();
     };
     let (maps, mut notes) = match &settings.auth_ident_file {
         None => Default::default(),
         Some(file) => {
-            let text = read_named(file, place("auth_ident_file"), &mut *read)?;
-            ident::parse(&text, file)
+            let text = read_named(file, place("auth_ident_file"), &mut *read, problems);
+            text.map(|text| ident::parse(&text, file)).unwrap_or_default()
         }
     };
-    let text = read_named(file, place("auth_hba_file"), &mut *read)?;
+    let text = read_named(file, place("auth_hba_file"), &mut *read, problems);
+    let Some(text) = text else { return Default::default() };
     let (hba, of_rules) = hba::parse(&text, file, maps, read);
     notes.extend(of_rules);
     if settings.client_tls.ca_file.is_none() {
@@ -176,7 +222,7 @@ fn read_hba(
             ),
         }));
     }
-    Ok((hba, notes))
+    (hba, notes)
 }
 
 /// The file with its settings understood, and the other sections still to come: they need the settings.
@@ -191,12 +237,19 @@ impl<'a> Draft<'a> {
     fn parse(
         path: &'a Path,
         read: &mut dyn FnMut(&Path) -> io::Result<String>,
-    ) -> Result<Self, ConfigError> {
-        let entries = ini::parse_file(path, read)?;
+        problems: &mut Vec<ConfigError>,
+    ) -> Self {
+        let entries = ini::parse_file(path, read, problems);
         let mut settings = Settings::default();
         let mut notes = BTreeMap::new();
         for entry in entries.iter().filter(|entry| entry.section == Section::Pgbouncer) {
-            let setting = read_setting(entry, &mut settings)?;
+            let setting = match read_setting(entry, &mut settings) {
+                Ok(setting) => setting,
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            };
             // A later line for the key wins, so it also decides about the note.
             notes.remove(setting.key);
             if let Some(sentence) = remark(setting, &entry.value) {
@@ -205,7 +258,7 @@ impl<'a> Draft<'a> {
                 notes.insert(setting.key, Note { file, line: at.line, key, sentence });
             }
         }
-        Ok(Self { path, entries, settings, notes: notes.into_values().collect() })
+        Self { path, entries, settings, notes: notes.into_values().collect() }
     }
 
     /// `boot`: settings of the running process, of which those that are read at start only stay. Without `read` no
@@ -214,19 +267,21 @@ impl<'a> Draft<'a> {
         mut self,
         boot: Option<&Settings>,
         read: Option<ReadFile<'_>>,
-    ) -> Result<Config, ConfigError> {
+        problems: &mut Vec<ConfigError>,
+    ) -> Config {
         if let Some(boot) = boot {
             let unchangeable = SETTINGS.iter().filter(|setting| !setting.changeable);
             unchangeable.for_each(|setting| setting.copy(boot, &mut self.settings));
         }
-        check(&self.settings, self.place("auth_dbname"))?;
+        check(&self.settings, &|key| self.place(key), problems);
         let (mut userlist, mut hba) = Default::default();
         if let Some(read) = read {
             if let Some(file) = &self.settings.auth_file {
-                userlist = read_userlist(file, self.place("auth_file"), &mut *read)?;
+                let at = self.place("auth_file");
+                userlist = read_userlist(file, at, &mut *read, problems);
             }
             let notes;
-            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), read)?;
+            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), read, problems);
             self.notes.extend(notes);
         }
         let mut config = Config {
@@ -241,10 +296,12 @@ impl<'a> Draft<'a> {
             notes: self.notes,
         };
         for entry in &self.entries {
-            config.add(entry)?;
+            if let Err(of_entry) = config.add(entry) {
+                problems.extend(of_entry);
+            }
         }
         config.notes.sort_by(|a, b| (&a.file, a.line, &a.key).cmp(&(&b.file, b.line, &b.key)));
-        Ok(config)
+        config
     }
 
     /// Where a setting stands: its last line counts.
@@ -256,7 +313,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Config {
-    fn add(&mut self, entry: &Entry) -> Result<(), ConfigError> {
+    fn add(&mut self, entry: &Entry) -> Result<(), Vec<ConfigError>> {
         match entry.section {
             Section::Pgbouncer => {}
             Section::Databases => {
@@ -281,7 +338,7 @@ impl Config {
                 self.users.insert(entry.key.clone(), user);
             }
             Section::Peers => {
-                let (id, peer) = users::read_peer(entry)?;
+                let (id, peer) = users::read_peer(entry).map_err(|one| vec![one])?;
                 if self.settings.peer_id == 0 && self.peers.is_empty() {
                     let (file, line) = (entry.at.file.to_path_buf(), entry.at.line);
                     let sentence = "[peers] has no effect without peer_id in [pgbouncer], this process's own number";
@@ -323,30 +380,34 @@ fn remark(setting: &Setting, value: &str) -> Option<String> {
 }
 
 /// What must fit together within `[pgbouncer]`.
-fn check(settings: &Settings, auth_dbname_at: Option<Place>) -> Result<(), ConfigError> {
+fn check(
+    settings: &Settings,
+    place: &dyn Fn(&str) -> Option<Place>,
+    problems: &mut Vec<ConfigError>,
+) {
     let tls = &settings.client_tls;
     if tls.mode != SslMode::Disable && (tls.key_file.is_none() || tls.cert_file.is_none()) {
-        return Err(ConfigError::ClientTlsWithoutCertificate);
+        let at = place("client_tls_sslmode");
+        problems.push(ConfigError::ClientTlsWithoutCertificate { at });
     }
-    let requires = |auth_type, setting| Err(ConfigError::AuthTypeRequires { auth_type, setting });
-    match settings.auth_type {
+    let missing = match settings.auth_type {
         AuthType::Cert if tls.mode != SslMode::VerifyFull => {
-            return requires("cert", "client_tls_sslmode=verify-full");
+            Some(("cert", "client_tls_sslmode=verify-full"))
         }
-        AuthType::Cert if tls.ca_file.is_none() => return requires("cert", "client_tls_ca_file"),
-        AuthType::Hba if settings.auth_hba_file.is_none() => {
-            return requires("hba", "auth_hba_file");
-        }
+        AuthType::Cert if tls.ca_file.is_none() => Some(("cert", "client_tls_ca_file")),
+        AuthType::Hba if settings.auth_hba_file.is_none() => Some(("hba", "auth_hba_file")),
         AuthType::Ldap if settings.auth_ldap_options.is_none() => {
-            return requires("ldap", "auth_ldap_options");
+            Some(("ldap", "auth_ldap_options"))
         }
-        _ => {}
+        _ => None,
+    };
+    if let Some((auth_type, setting)) = missing {
+        let at = place("auth_type");
+        problems.push(ConfigError::AuthTypeRequires { at, auth_type, setting });
     }
-    match &settings.auth_dbname {
-        Some(name) if is_reserved(name) => {
-            Err(ConfigError::ReservedAuthDatabase { at: auth_dbname_at, name: name.clone() })
-        }
-        _ => Ok(()),
+    if let Some(name) = settings.auth_dbname.as_ref().filter(|name| is_reserved(name)) {
+        let (at, name) = (place("auth_dbname"), name.clone());
+        problems.push(ConfigError::ReservedAuthDatabase { at, name });
     }
 }
 
@@ -393,6 +454,44 @@ mod tests {
             "unknown parameter: pgbouncer/listen_prot in configuration (parse_text:3); did you mean \"listen_port\"?"
         );
         assert!(refusal("[pgbouncer]\nwibble=1").ends_with("(parse_text:2)"));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_found_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let users = write(&directory, "users", "\"ann\" \"x\"\nbob\n\"carl\"\n");
+        let text = format!(
+            "before = 1\n[pgbouncer]\npol_mode = x\nnonsense\nlisten_port = http\nauth_file = {}\n\
+             auth_type = cert\n[database]\nswallowed = 1\n[databases]\n\
+             a = host=x pool_size=many pool_mode=txn\nb = host=x,y port=1,2,3\npgbouncer = host=x\n\
+             [users]\nann = pool_mode=x nobody=1\n[peers]\n0 = host=a\n%include nowhere.ini\n",
+            users.display()
+        );
+        let examined = Config::examine(&write(&directory, "main.ini", &text));
+        let told: Vec<String> = examined.problems.iter().map(ConfigError::to_string).collect();
+        let words = [
+            "before",
+            "syntax error",
+            "[database]",
+            "nowhere.ini",
+            "pol_mode",
+            "listen_port",
+            "auth_type=cert",
+            "users:2",
+            "users:3",
+            "pool_size",
+            "pool_mode of databases/a",
+            "databases/b",
+            "reserved",
+            "pool_mode of users/ann",
+            "nobody",
+            "peer_id",
+        ];
+        assert_eq!(told.len(), words.len(), "{told:#?}");
+        for (told, words) in told.iter().zip(words) {
+            assert!(told.contains(words), "{words:?} is not in {told:?}");
+        }
+        assert_eq!(examined.config.userlist.users.len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! allowed. Reading files is [`load`]'s alone; all the rest is text to values. Nothing here acts on a setting.
 
 pub mod connstr;
-mod databases;
+pub mod databases;
 mod discover;
 pub mod error;
 pub mod hba;
@@ -19,8 +19,9 @@ pub mod reload;
 pub mod settings;
 pub mod tls;
 mod tokens;
+mod told;
 pub mod userlist;
-mod users;
+pub mod users;
 mod values;
 
 pub use discover::api_url;
@@ -28,6 +29,7 @@ pub use error::{ConfigError, Place, SetError};
 pub use hba::Hba;
 pub use hosts::KnownHosts;
 pub use ldap::LdapOptions;
-pub use load::parse_text;
+pub use load::{Examined, parse_text};
 pub use model::*;
 pub use reload::{Changes, Fate, changes, fate};
+pub use told::Told;

@@ -1012,7 +1012,7 @@ impl Setting {
     }
 
     /// A value of it as it may be told, in a message about it.
-    pub(super) fn told(&self, text: &str) -> String {
+    pub fn told(&self, text: &str) -> String {
         match self.key {
             "auth_ldap_options" => "(not shown: a password may be in it)".to_owned(),
             _ => text.to_owned(),

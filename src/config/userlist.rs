@@ -41,25 +41,27 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Reads the text of an `auth_file`. Of two lines for a name the later one counts.
-///
-/// # Errors
-/// [`ConfigError::BrokenAuthFile`] at the first line that is not understood. pgbouncer keeps the users so far; half a
-/// list would lock out whoever stands below the slip, so pgweir takes the whole file or nothing.
-pub fn parse(text: &str, file: &Path) -> Result<Userlist, ConfigError> {
+/// Reads the text of an `auth_file`. Of two lines for a name the later one counts. Lines that are not understood are told
+/// in `problems` ([`ConfigError::BrokenAuthFile`]). pgbouncer keeps the users so far; half a list would lock out whoever
+/// stands below the slip, so pgweir takes the whole file or nothing.
+pub fn parse(text: &str, file: &Path, problems: &mut Vec<ConfigError>) -> Userlist {
     let mut list = Userlist::default();
     for (line, number) in text.split('\n').zip(1..) {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(';') {
             continue;
         }
-        let (name, secret) = entry(line).map_err(|fault| ConfigError::BrokenAuthFile {
-            at: Place { file: file.into(), line: number },
-            fault,
-        })?;
-        list.users.insert(name, SecretText::new(secret));
+        match entry(line) {
+            Ok((name, secret)) => {
+                list.users.insert(name, SecretText::new(secret));
+            }
+            Err(fault) => {
+                let at = Place { file: file.into(), line: number };
+                problems.push(ConfigError::BrokenAuthFile { at, fault });
+            }
+        }
     }
-    Ok(list)
+    list
 }
 
 fn entry(line: &str) -> Result<(String, String), Fault> {
@@ -95,7 +97,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<(String, String)>, String> {
-        let list = parse(text, Path::new("users.txt")).map_err(|error| error.to_string())?;
+        let mut problems = Vec::new();
+        let list = parse(text, Path::new("users.txt"), &mut problems);
+        if let Some(problem) = problems.first() {
+            return Err(problem.to_string());
+        }
         let users = list.users.into_iter();
         Ok(users.map(|(name, secret)| (name, secret.reveal().to_owned())).collect())
     }

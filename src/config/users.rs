@@ -9,7 +9,8 @@ use super::values::Value;
 /// Bytes of a name, as in pgbouncer.
 const MAX_NAME: usize = 127;
 
-const USER_KEYS: [&str; 10] = [
+/// The keys of a user.
+pub const KEYS: [&str; 10] = [
     "pool_mode",
     "pool_size",
     "reserve_pool_size",
@@ -22,32 +23,38 @@ const USER_KEYS: [&str; 10] = [
     "client_idle_timeout",
 ];
 /// Reads one entry of `[users]`.
-pub(super) fn read_user(entry: &Entry) -> Result<User, ConfigError> {
+///
+/// # Errors
+/// All that is wrong with it, at least one.
+pub(super) fn read_user(entry: &Entry) -> Result<User, Vec<ConfigError>> {
     if entry.key.len() > MAX_NAME {
         let (at, name) = (entry.at.clone(), entry.key.clone());
-        return Err(ConfigError::NameTooLong { at, name, limit: MAX_NAME });
+        return Err(vec![ConfigError::NameTooLong { at, name, limit: MAX_NAME }]);
     }
     let mut user = User::default();
-    for (key, value) in pairs(entry)? {
-        match key.as_str() {
-            "pool_mode" => user.pool_mode = Some(parameter(entry, &key, &value, PoolMode::read)?),
-            "pool_size" => user.pool_size = pool_size(entry, &key, &value)?,
-            "reserve_pool_size" => user.reserve_pool_size = count(entry, &key, &value)?,
-            "max_user_connections" => user.max_user_connections = limit(entry, &key, &value)?,
-            "max_user_client_connections" => {
-                user.max_user_client_connections = limit(entry, &key, &value)?;
-            }
-            "query_wait_timeout" => user.query_wait_timeout = wait(entry, &key, &value)?,
-            "query_timeout" => user.query_timeout = seconds(entry, &key, &value)?,
-            "idle_transaction_timeout" => {
-                user.idle_transaction_timeout = seconds(entry, &key, &value)?;
-            }
-            "transaction_timeout" => user.transaction_timeout = seconds(entry, &key, &value)?,
-            "client_idle_timeout" => user.client_idle_timeout = seconds(entry, &key, &value)?,
-            _ => return Err(unknown(entry, &key, USER_KEYS)),
+    let pairs = pairs(entry).map_err(|problem| vec![problem])?;
+    let problems = pairs.iter().filter_map(|(key, value)| set(&mut user, entry, key, value).err());
+    let problems: Vec<_> = problems.collect();
+    if problems.is_empty() { Ok(user) } else { Err(problems) }
+}
+
+fn set(user: &mut User, entry: &Entry, key: &str, value: &str) -> Result<(), ConfigError> {
+    match key {
+        "pool_mode" => user.pool_mode = Some(parameter(entry, key, value, PoolMode::read)?),
+        "pool_size" => user.pool_size = pool_size(entry, key, value)?,
+        "reserve_pool_size" => user.reserve_pool_size = count(entry, key, value)?,
+        "max_user_connections" => user.max_user_connections = limit(entry, key, value)?,
+        "max_user_client_connections" => {
+            user.max_user_client_connections = limit(entry, key, value)?;
         }
+        "query_wait_timeout" => user.query_wait_timeout = wait(entry, key, value)?,
+        "query_timeout" => user.query_timeout = seconds(entry, key, value)?,
+        "idle_transaction_timeout" => user.idle_transaction_timeout = seconds(entry, key, value)?,
+        "transaction_timeout" => user.transaction_timeout = seconds(entry, key, value)?,
+        "client_idle_timeout" => user.client_idle_timeout = seconds(entry, key, value)?,
+        _ => return Err(unknown(entry, key, KEYS)),
     }
-    Ok(user)
+    Ok(())
 }
 
 /// Reads one entry of `[peers]`: its `peer_id`, and what it is.
