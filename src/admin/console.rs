@@ -19,6 +19,7 @@ use super::show::stats::{Period, Stats, StatsRow};
 use super::show::{self, Show};
 use super::table::Table;
 use crate::net::clock;
+use crate::report;
 use crate::worker::console::{self, Asker, Form, Outcome};
 
 /// See the module's words.
@@ -199,12 +200,12 @@ impl Console {
         let now = clock::now();
         Answer::Table(match what {
             Show::ActiveSockets => show::sockets::table(connections::active_sockets(shared, now)),
-            Show::Clients => show::clients::table(connections::clients(shared, now)),
+            Show::Clients => show::clients::table(report::connections::clients(shared, now)),
             Show::Config => show::config::table(gather::config(shared)),
             Show::Databases => show::databases::table(gather::databases(shared)),
             Show::DnsHosts => show::dns::hosts(gather::names(shared)),
             Show::DnsZones => show::dns::zones(),
-            Show::Events => show::events::table(gather::events(&self.control)),
+            Show::Events => show::events::table(report::events::events(self.control.topology())),
             Show::Help => {
                 let notice = NoticeResponse::new(Severity::Notice, SUCCESS, "Console usage");
                 return Answer::Done("SHOW".to_owned(), Some(notice.detail(&show::help::detail())));
@@ -213,7 +214,7 @@ impl Console {
             Show::Mem => show::mem::table(gather::mem(shared)),
             Show::Peers => show::peers::table(gather::peers(shared)),
             Show::PeerPools => show::peers::pools(gather::peers(shared)),
-            Show::Pools => show::pools::table(gather::pools(shared, now)),
+            Show::Pools => show::pools::table(report::pools::pools(shared, now)),
             Show::Routes => show::routes::table(gather::routes(shared)),
             Show::Servers => show::servers::table(connections::servers(shared, now)),
             Show::Sockets => show::sockets::table(connections::sockets(shared, now)),
@@ -221,7 +222,9 @@ impl Console {
             Show::Stats => show::stats::table(self.stats()),
             Show::StatsAverages => show::stats_averages::table(self.stats()),
             Show::StatsTotals => show::stats_totals::table(self.stats()),
-            Show::Topology => show::topology::table(gather::topology(&self.control)),
+            Show::Topology => {
+                show::topology::table(report::topology::hosts(self.control.topology()))
+            }
             Show::Totals => show::totals::table(&self.totals()),
             Show::Users => show::users::table(gather::users(shared)),
             Show::Version => show::version::table(self.version),

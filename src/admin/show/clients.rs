@@ -1,34 +1,9 @@
 //! SHOW CLIENTS: one row per client connection.
 
 use super::super::table::{Column, ColumnType, Table};
-use super::connection::{COLUMNS, Connection};
-use super::topology::lsn;
-
-/// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// Holds a server.
-    Active,
-    /// Logged in and wants nothing.
-    Idle,
-    /// Waits for a server.
-    Waiting,
-    /// A cancel request that is being sent.
-    ActiveCancel,
-    /// A cancel request that waits to be sent.
-    WaitingCancel,
-}
-
-/// A client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientRow {
-    /// What it does.
-    pub state: ClientState,
-    /// The position that a replica must have for its reads (`causal_reads`).
-    pub waits_for: Option<u64>,
-    /// All else.
-    pub connection: Connection,
-}
+use super::connection::COLUMNS;
+use crate::report::connections::{ClientRow, ClientState};
+use crate::report::topology::lsn;
 
 /// pgbouncer's columns, and one of ours behind them.
 const ALL: [Column; COLUMNS.len() + 1] = {
@@ -58,9 +33,9 @@ pub fn table(rows: Vec<ClientRow>) -> Table {
 #[cfg(test)]
 mod tests {
     use super::super::connection::testing::example;
-    use super::super::connection::{Endpoint, Replication};
     use super::super::testing::{assert_columns, assert_row, row};
     use super::*;
+    use crate::report::connections::{Connection, Endpoint, Replication};
 
     #[test]
     fn columns_and_values_are_pgbouncers() {

@@ -1,0 +1,7 @@
+//! What is going on, in rows of plain data: gathered here once, for whoever shows it (the console's tables, the JSON of the
+//! HTTP side). How a row looks is theirs.
+
+pub mod connections;
+pub mod events;
+pub mod pools;
+pub mod topology;
