@@ -1,5 +1,6 @@
 //! The console as workers see it: a query in, the bytes of its answer out.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::parse::{Command, parse};
 use super::show::stats::{Period, Stats, StatsRow};
 use super::show::{self, Show};
 use super::table::Table;
+use crate::config::settings::{self, Setting};
 use crate::net::clock;
 use crate::report;
 use crate::worker::console::{self, Asker, Form, Outcome};
@@ -90,7 +92,7 @@ impl Console {
         }
         match command.in_pgbouncers_words() {
             Some(words) => tracing::info!("{words} command issued"),
-            None => tracing::info!("{} {}", asker.label, query.trim().trim_end_matches(';')),
+            None => tracing::info!("{} {}", asker.label, told(&command, query)),
         }
         self.command(asker, command).await.map_err(|refused| {
             let code = match refused {
@@ -251,6 +253,17 @@ impl Console {
 
 /// `successful_completion`, which notices without a better code bear.
 const SUCCESS: SqlState = SqlState::SUCCESSFUL_COMPLETION;
+
+/// A command as the log may have it: without secrets.
+fn told<'a>(command: &Command, query: &'a str) -> Cow<'a, str> {
+    match command {
+        Command::Set { key, value } if settings::find(key).is_some_and(Setting::is_secret) => {
+            let told = settings::find(key).map(|setting| setting.told(value)).unwrap_or_default();
+            format!("SET {key} = {told}").into()
+        }
+        _ => query.trim().trim_end_matches(';').into(),
+    }
+}
 
 /// Whether there is nothing in a query but blanks and semicolons.
 fn is_empty(query: &str) -> bool {

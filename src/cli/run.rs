@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +21,7 @@ use crate::admin::console::Console;
 use crate::admin::control::{self, Control, ShutdownMode};
 use crate::admin::marks::Marks;
 use crate::admin::show::version;
-use crate::config::{Config, HostAddr, Settings};
+use crate::config::{Config, HostAddr, HttpAddr, Settings};
 use crate::metrics::Metrics;
 use crate::net::clock;
 use crate::net::listen;
@@ -31,7 +30,7 @@ use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
 use crate::topology::snapshot::Wanted;
-use crate::web::{self, Web};
+use crate::web::{self, Pooler, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
 use crate::worker::overdue;
@@ -151,7 +150,7 @@ async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(
     if doors.is_empty() {
         doors = open_doors(&settings).await?;
     }
-    let webs = open_webs(&settings).await?;
+    let webs = open_webs(&settings)?;
 
     let metrics = Metrics::new(VERSION);
     let tracked = Tracked::new(&settings.track_extra_parameters);
@@ -185,14 +184,10 @@ async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(
     let workers = Workers::start(count as usize, doors.collect(), &shared)?;
     let dealer = Dealer::new(workers.all().to_vec(), workers.next().clone(), &shared);
     let dealer = Arc::new(Mutex::new(dealer));
-    for listener in webs {
-        let (web, stop) = (web_of(&shared, &topology, &dealer), stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = web::serve(listener, web, stop).await {
-                tracing::error!("http_listen: {error}");
-            }
-        });
-    }
+    let web = match webs.is_empty() {
+        true => None,
+        false => Some(web::start(webs, web_of(&shared, &topology, &dealer), stop.clone())?),
+    };
     tasks.spawn(rounds(shared.clone(), dealer.clone(), stop.clone()));
     tasks.spawn(control.clone().discover(stop.clone()));
     tasks.spawn(statistics(shared.clone(), marks, stop.clone()));
@@ -211,6 +206,9 @@ async fn serve(config: Config, log: Arc<Log>, arguments: &Arguments) -> Result<(
     close_doors.cancel();
     tasks.close();
     let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
+    if let Some(web) = web {
+        let _ = tokio::task::spawn_blocking(move || web.join()).await;
+    }
     // The workers' threads are joined; the runtime has to go on meanwhile, for what they ask of it.
     let ending = shared.clone();
     let _ = tokio::task::spawn_blocking(move || workers.stop(&ending)).await;
@@ -309,20 +307,23 @@ async fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
     if doors.is_empty() { Err(StartError::NowhereToListen) } else { Ok(doors) }
 }
 
-async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
-    let mut listeners = Vec::new();
+fn open_webs(settings: &Settings) -> Result<Vec<web::Door>, StartError> {
+    let mut doors = Vec::new();
     for address in &settings.http_listen {
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("http_listen: cannot listen on {address}: {error}"),
-            )
-        })?;
+        let door = match address {
+            HttpAddr::Tcp(address) => {
+                listen::tcp(*address, settings.listen_backlog, false).map(web::Door::Tcp)
+            }
+            HttpAddr::Unix(path) => {
+                listen::unix_at(path.clone(), settings.http_socket_mode, None).map(web::Door::Unix)
+            }
+        };
+        doors.push(
+            door.map_err(|error| io::Error::new(error.kind(), format!("http_listen: {error}")))?,
+        );
         tracing::info!("serving http on {address}");
-        listeners.push(listener);
     }
-    Ok(listeners)
+    Ok(doors)
 }
 
 /// What recurs: the janitor's rounds and the dealer's. All go by one tick: each wakes a process that has nothing to do.
@@ -379,8 +380,8 @@ async fn statistics(shared: Arc<Shared>, marks: Arc<Marks>, stop: CancellationTo
 }
 
 fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>) -> Web {
-    let (levels, ready, topology, dealer) =
-        (shared.clone(), shared.clone(), topology.clone(), dealer.clone());
+    let pooler = Pooler::new(shared.clone(), topology.clone(), VERSION);
+    let (levels, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
     let metrics = shared.metrics.clone();
     let before_scrape = move || {
         for pool in levels.services.pools() {
@@ -392,16 +393,7 @@ fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>
         topology.refresh_metrics();
         dealer.blocking_lock().publish(&levels);
     };
-    let readiness = move || {
-        if ready.closing.load(Ordering::Acquire) {
-            return Err("shutting down".to_owned());
-        }
-        if ready.all_paused.load(Ordering::Acquire) {
-            return Err("paused".to_owned());
-        }
-        Ok(())
-    };
-    Web { metrics, before_scrape: Arc::new(before_scrape), readiness: Arc::new(readiness) }
+    Web { metrics, before_scrape: Arc::new(before_scrape), source: Arc::new(pooler) }
 }
 
 /// The signals, caught from the beginning.

@@ -191,6 +191,13 @@ pub enum ConfigError {
     },
     /// TLS for clients without a certificate.
     ClientTlsWithoutCertificate,
+    /// `http_auth_token` and `http_auth_token_file`: which of them counts?
+    TwoHttpTokens,
+    /// `http_auth_token_file` without a token in it.
+    NoHttpToken {
+        /// The file.
+        file: PathBuf,
+    },
     /// `auth_type` needs another setting, or another value of it.
     AuthTypeRequires {
         /// The value of `auth_type`.
@@ -329,6 +336,16 @@ impl fmt::Display for ConfigError {
                 "To allow TLS connections from clients, client_tls_key_file and client_tls_cert_file \
                  must be set.",
             ),
+            Self::TwoHttpTokens => f.write_str(
+                "http_auth_token and http_auth_token_file are both set; take one of them away",
+            ),
+            Self::NoHttpToken { file } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "http_auth_token_file {file}: there is to be one token in it, without blanks"
+                )
+            }
             Self::AuthTypeRequires { auth_type, setting } => {
                 write!(f, "auth_type={auth_type} requires {setting}")
             }

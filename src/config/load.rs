@@ -9,7 +9,7 @@ use super::databases::{self, is_reserved};
 use super::error::{ConfigError, Place, SetError};
 use super::hba::{self, Hba, HbaMethod, ReadFile};
 use super::ini::{self, Entry, Section};
-use super::model::{AuthType, Config, Note, Settings, SslMode, Userlist};
+use super::model::{AuthType, Config, Note, SecretText, Settings, SslMode, Userlist};
 use super::reload::{Changes, changes};
 use super::settings::{self, SETTINGS, Setting, State};
 use super::{ident, tls, userlist, users};
@@ -89,6 +89,12 @@ impl Config {
             };
             new.userlist = Arc::new(list);
         }
+        let token = |settings: &Settings| {
+            (settings.http_auth_token.clone(), settings.http_auth_token_file.clone())
+        };
+        if token(&new.settings) != token(&self.settings) {
+            new.http_token = read_http_token(&new.settings, None, &mut read_file)?;
+        }
         let rules = |settings: &Settings| {
             let Settings { auth_type, auth_hba_file, auth_ident_file, .. } = settings.clone();
             (auth_type, auth_hba_file, auth_ident_file)
@@ -140,6 +146,23 @@ fn read_named(
     read: ReadFile<'_>,
 ) -> Result<String, ConfigError> {
     read(file).map_err(|source| ConfigError::Unreadable { file: file.to_owned(), asked_at, source })
+}
+
+/// What `http_auth_token` or `http_auth_token_file` says. A file without a token would leave the door open unseen.
+fn read_http_token(
+    settings: &Settings,
+    asked_at: Option<Place>,
+    read: ReadFile<'_>,
+) -> Result<Option<SecretText>, ConfigError> {
+    let Some(file) = &settings.http_auth_token_file else {
+        return Ok(settings.http_auth_token.clone());
+    };
+    let text = read_named(file, asked_at, read)?;
+    let token = text.trim();
+    match token.is_empty() || token.contains(char::is_whitespace) {
+        true => Err(ConfigError::NoHttpToken { file: file.clone() }),
+        false => Ok(Some(SecretText::new(token.to_owned()))),
+    }
 }
 
 /// The settings under which notes about `auth_hba_file` and `auth_ident_file` stand.
@@ -221,13 +244,15 @@ impl<'a> Draft<'a> {
         }
         check(&self.settings, self.place("auth_dbname"))?;
         let (mut userlist, mut hba) = Default::default();
+        let mut http_token = self.settings.http_auth_token.clone();
         if let Some(read) = read {
             if let Some(file) = &self.settings.auth_file {
                 userlist = read_userlist(file, self.place("auth_file"), &mut *read)?;
             }
             let notes;
-            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), read)?;
+            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), &mut *read)?;
             self.notes.extend(notes);
+            http_token = read_http_token(&self.settings, self.place("http_auth_token_file"), read)?;
         }
         let mut config = Config {
             path: self.path.to_owned(),
@@ -237,6 +262,7 @@ impl<'a> Draft<'a> {
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
             userlist: Arc::new(userlist),
+            http_token,
             hba: Arc::new(hba),
             notes: self.notes,
         };
@@ -327,6 +353,9 @@ fn check(settings: &Settings, auth_dbname_at: Option<Place>) -> Result<(), Confi
     let tls = &settings.client_tls;
     if tls.mode != SslMode::Disable && (tls.key_file.is_none() || tls.cert_file.is_none()) {
         return Err(ConfigError::ClientTlsWithoutCertificate);
+    }
+    if settings.http_auth_token.is_some() && settings.http_auth_token_file.is_some() {
+        return Err(ConfigError::TwoHttpTokens);
     }
     let requires = |auth_type, setting| Err(ConfigError::AuthTypeRequires { auth_type, setting });
     match settings.auth_type {

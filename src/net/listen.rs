@@ -67,7 +67,14 @@ pub struct SocketFile(Option<PathBuf>);
 /// # Errors
 /// Another process listens there, or the system's.
 pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
-    let path = dir.join(format!(".s.PGSQL.{port}"));
+    unix_at(dir.join(format!(".s.PGSQL.{port}")), mode, group)
+}
+
+/// The same, by the whole name of the socket.
+///
+/// # Errors
+/// As [`unix`].
+pub fn unix_at(path: PathBuf, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
         return abstract_unix(name);
     }

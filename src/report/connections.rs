@@ -94,6 +94,19 @@ pub enum ClientState {
     WaitingCancel,
 }
 
+impl ClientState {
+    /// pgbouncer's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::ActiveCancel => "active_cancel_req",
+            Self::WaitingCancel => "waiting_cancel_req",
+        }
+    }
+}
+
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRow {

@@ -3,5 +3,7 @@
 
 pub mod connections;
 pub mod events;
+pub mod overview;
 pub mod pools;
 pub mod topology;
+pub mod warnings;

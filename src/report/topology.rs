@@ -11,6 +11,8 @@ use crate::topology::snapshot::{HostView, Snapshot};
 pub struct HostRow {
     /// The entry of `[databases]`.
     pub database: String,
+    /// Host and port, as `pg1:5432`.
+    pub address: String,
     /// Name, number, or the directory of a unix socket.
     pub host: String,
     /// The port.
@@ -45,7 +47,7 @@ pub fn lsn(lsn: u64) -> String {
 pub struct ClusterRow {
     /// The entry of `[databases]`.
     pub database: String,
-    /// Place and port of the host that may be written to; `None` also while a switchover is under way.
+    /// Address of the host that may be written to; `None` also while a switchover is under way.
     pub primary: Option<String>,
     /// For how long there has been none.
     pub primary_missing: Option<Duration>,
@@ -83,6 +85,7 @@ pub fn hosts(topology: &Topology) -> Vec<HostRow> {
 fn host_row(database: &str, host: &HostView) -> HostRow {
     HostRow {
         database: database.to_owned(),
+        address: host.addr.to_string(),
         host: host.addr.place(),
         port: host.addr.port(),
         role: host.role.name(),

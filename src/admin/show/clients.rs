@@ -2,7 +2,7 @@
 
 use super::super::table::{Column, ColumnType, Table};
 use super::connection::COLUMNS;
-use crate::report::connections::{ClientRow, ClientState};
+use crate::report::connections::ClientRow;
 use crate::report::topology::lsn;
 
 /// pgbouncer's columns, and one of ours behind them.
@@ -16,13 +16,7 @@ const ALL: [Column; COLUMNS.len() + 1] = {
 /// The table.
 pub fn table(rows: Vec<ClientRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
-        let state = match row.state {
-            ClientState::Active => "active",
-            ClientState::Idle => "idle",
-            ClientState::Waiting => "waiting",
-            ClientState::ActiveCancel => "active_cancel_req",
-            ClientState::WaitingCancel => "waiting_cancel_req",
-        };
+        let state = row.state.name();
         let mut values = row.connection.row("C", state);
         values.push(row.waits_for.map(lsn).into());
         values
@@ -35,7 +29,7 @@ mod tests {
     use super::super::connection::testing::example;
     use super::super::testing::{assert_columns, assert_row, row};
     use super::*;
-    use crate::report::connections::{Connection, Endpoint, Replication};
+    use crate::report::connections::{ClientState, Connection, Endpoint, Replication};
 
     #[test]
     fn columns_and_values_are_pgbouncers() {

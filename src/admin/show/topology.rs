@@ -48,6 +48,7 @@ mod tests {
     fn what_is_known_is_shown_and_what_is_not_is_null() {
         let replica = HostRow {
             database: "app".to_owned(),
+            address: "pg2:5432".to_owned(),
             host: "pg2".to_owned(),
             port: 5432,
             role: "replica",
