@@ -520,10 +520,13 @@ mod tests {
 
     #[test]
     fn a_star_listens_on_all_ipv4_addresses() {
-        let list = Vec::<SocketAddr>::read("*:9127, [::1]:80").expect("is a list");
-        assert_eq!(list.show().as_deref(), Some("0.0.0.0:9127,[::1]:80"));
-        assert!(Vec::<SocketAddr>::read("localhost:1").is_err());
-        assert!(Vec::<SocketAddr>::read("*:70000").is_err());
+        let list =
+            Vec::<HttpAddr>::read("*:9127, [::1]:80, unix:/run/x, unix:@y").expect("is a list");
+        assert_eq!(list.show().as_deref(), Some("0.0.0.0:9127,[::1]:80,unix:/run/x,unix:@y"));
+        for other in ["localhost:1", "unix:x", "unix:", "unix:@", "/run/x"] {
+            assert!(Vec::<HttpAddr>::read(other).is_err(), "{other}");
+        }
+        assert!(Vec::<HttpAddr>::read("*:70000").is_err());
     }
 
     #[test]

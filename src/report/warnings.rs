@@ -150,8 +150,11 @@ fn of_pool(pool: &PoolReport) -> Option<Warning> {
     }
     let (waiting, wait) = (row.clients_waiting, seconds(row.max_wait));
     let in_use = row.servers_active + row.servers_tested;
-    let what =
-        format!("{waiting} clients wait for a server, the first for {wait}; {in_use} are in use.");
+    let who = match waiting {
+        1 => "1 client waits".to_owned(),
+        _ => format!("{waiting} clients wait"),
+    };
+    let what = format!("{who} for a server, the first for {wait}; {in_use} are in use.");
     let advice = match in_use {
         0 => "No server could be opened: the log says why connections to it fail.",
         _ => {

@@ -4,7 +4,6 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -14,12 +13,12 @@ use crate::common::home::{Home, Process, as_service};
 use crate::common::wait;
 
 /// A browser with one page.
-pub struct Browser {
+pub(crate) struct Browser {
     socket: WebSocket<TcpStream>,
     session: Option<String>,
     last_id: u64,
     /// What the page reported, in order.
-    pub events: Vec<Value>,
+    pub(crate) events: Vec<Value>,
     _process: Process,
     _home: Home,
 }
@@ -34,7 +33,7 @@ fn program() -> PathBuf {
 
 impl Browser {
     /// Starts it with an empty page.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let home = Home::new();
         let profile = home.folder("chromium");
         let mut command = as_service(program());
@@ -79,7 +78,7 @@ impl Browser {
     }
 
     /// Calls a method and waits for its answer; events that come by are kept.
-    pub fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
         self.last_id += 1;
         let id = self.last_id;
         let mut message = json!({ "id": id, "method": method, "params": params });
@@ -99,14 +98,14 @@ impl Browser {
     }
 
     /// Opens an address and waits until it is loaded.
-    pub fn open(&mut self, url: &str) {
+    pub(crate) fn open(&mut self, url: &str) {
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
         self.wait("document.readyState === 'complete'");
     }
 
     /// The value of a JavaScript expression; promises are awaited.
-    pub fn eval(&mut self, expression: &str) -> Value {
+    pub(crate) fn eval(&mut self, expression: &str) -> Value {
         let params =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let mut answer = self.call("Runtime.evaluate", params);
@@ -115,7 +114,7 @@ impl Browser {
     }
 
     /// The same, as text.
-    pub fn text(&mut self, expression: &str) -> String {
+    pub(crate) fn text(&mut self, expression: &str) -> String {
         match self.eval(expression) {
             Value::String(text) => text,
             other => other.to_string(),
@@ -124,12 +123,12 @@ impl Browser {
 
     /// Waits until an expression is true.
     #[track_caller]
-    pub fn wait(&mut self, condition: &str) {
+    pub(crate) fn wait(&mut self, condition: &str) {
         wait::until(condition, wait::DEADLINE, || self.eval(condition) == true);
     }
 
     /// Presses and releases a key, such as `Tab` or `Enter`.
-    pub fn press(&mut self, key: &str) {
+    pub(crate) fn press(&mut self, key: &str) {
         let code = match key {
             "Tab" => 9,
             "Enter" => 13,
@@ -146,7 +145,7 @@ impl Browser {
     }
 
     /// How wide the window is, and whether the system is set to dark.
-    pub fn look(&mut self, width: u32, dark: bool) {
+    pub(crate) fn look(&mut self, width: u32, dark: bool) {
         let size = json!({
             "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500,
         });
@@ -157,7 +156,7 @@ impl Browser {
     }
 
     /// A picture of the whole page.
-    pub fn picture(&mut self, file: &Path) {
+    pub(crate) fn picture(&mut self, file: &Path) {
         let params = json!({ "format": "png", "captureBeyondViewport": true });
         let answer = self.call("Page.captureScreenshot", params);
         let data = answer["data"].as_str().unwrap();
@@ -166,7 +165,7 @@ impl Browser {
     }
 
     /// Everything that the page complained of: errors, warnings, exceptions.
-    pub fn complaints(&mut self) -> Vec<String> {
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.settle();
         let of = |event: &Value| {
             let params = &event["params"];
@@ -181,7 +180,7 @@ impl Browser {
     }
 
     /// The addresses that the page asked for.
-    pub fn requests(&mut self) -> Vec<String> {
+    pub(crate) fn requests(&mut self) -> Vec<String> {
         self.settle();
         let sent =
             self.events.iter().filter(|event| event["method"] == "Network.requestWillBeSent");
@@ -193,6 +192,3 @@ impl Browser {
         self.call("Runtime.evaluate", json!({ "expression": "0" }));
     }
 }
-
-/// How long a page that looks every two seconds may take for several looks.
-pub const LOOKS: Duration = Duration::from_secs(20);

@@ -50,6 +50,7 @@ function bytes(n) {
   return `${unit === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)} ${units[unit]}`;
 }
 function span(seconds) {
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${Math.round(seconds * 1e6)} µs`;
   if (seconds < 1) return `${seconds < 0.01 ? (seconds * 1e3).toFixed(1) : Math.round(seconds * 1e3)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -79,10 +80,9 @@ const time = (seconds) => seconds === null || seconds === undefined ? "–" : sp
 
 // ---- charts ----
 
-function chart(id, names, { shown, log = false, area = false, about }) {
+function chart(id, names, { shown, drawn = names.length, log = false, area = false, about }) {
   const figure = $(id), peak = make("span", "peak"), now = make("div", "now");
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", `0 0 ${KEPT - 1} 100`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("role", "img");
   const shape = (tag, className) => {
@@ -92,11 +92,12 @@ function chart(id, names, { shown, log = false, area = false, about }) {
     return element;
   };
   const ground = area ? shape("polygon") : null;
-  const lines = names.map((_, i) => shape("polyline", `c${i}`));
+  const lines = names.slice(0, drawn).map((_, i) => shape("polyline", `c${i}`));
   const values = names.map((name, i) => {
     const box = make("span"), value = make("b", "", "–");
-    if (names.length > 1) box.append(make("i", `c${i}`));
-    box.append(value, name);
+    box.append(value);
+    if (drawn > 1) box.append(make("i", `c${i}`));
+    box.append(name);
     now.append(box);
     return value;
   });
@@ -107,17 +108,21 @@ function chart(id, names, { shown, log = false, area = false, about }) {
     const height = (v) => log
       ? 4 + 90 * Math.log(Math.max(v, least) / least) / Math.log((most || 1) / least || 1)
       : 4 + 90 * v / (most || 1);
-    names.forEach((_, line) => {
+    // A minute at least; it grows until it shows all that is kept.
+    const right = Math.min(KEPT - 1, Math.max(30, history.length - 1));
+    svg.setAttribute("viewBox", `0 0 ${right} 100`);
+    const x = (i) => right - history.length + 1 + i;
+    lines.forEach((_, line) => {
       const points = [];
       history.forEach((values, i) => {
-        if (values[line] !== null) points.push(`${KEPT - history.length + i},${(100 - height(values[line])).toFixed(1)}`);
+        if (values[line] !== null) points.push(`${x(i)},${(100 - height(values[line])).toFixed(1)}`);
       });
       lines[line].setAttribute("points", points.join(" "));
       if (ground && line === 0 && points.length) {
-        ground.setAttribute("points", `${KEPT - history.length},100 ${points.join(" ")} ${KEPT - 1},100`);
+        ground.setAttribute("points", `${x(0)},100 ${points.join(" ")} ${right},100`);
       }
-      say(values[line], current[line] === null ? "–" : shown[line](current[line]));
     });
+    names.forEach((_, i) => say(values[i], current[i] === null ? "–" : shown[i](current[i])));
     say(peak, most ? `peak ${shown[0](most)}` : "");
     svg.setAttribute("aria-label", `${about}: now ${names.map((n, i) => `${values[i].textContent} ${n}`).join(", ")}; peak ${shown[0](most)}`);
   };
@@ -125,7 +130,7 @@ function chart(id, names, { shown, log = false, area = false, about }) {
 const charts = {
   rate: chart("chart-rate", ["queries/s", "transactions/s"], { shown: [rate, rate], area: true, about: "Throughput" }),
   latency: chart("chart-latency", ["p50", "p95", "p99"], { shown: [span, span, span], log: true, about: "Query time" }),
-  wait: chart("chart-wait", ["clients"], { shown: [count], area: true, about: "Clients that wait for a server" }),
+  wait: chart("chart-wait", ["clients", "p95 of waits"], { shown: [count, span], drawn: 1, area: true, about: "Clients that wait for a server" }),
   bytes: chart("chart-bytes", ["in/s", "out/s"], { shown: [bytes, bytes], about: "Bytes from and to clients" }),
 };
 
@@ -186,7 +191,7 @@ const showHosts = table("hosts", [
   ["Servers in use", "num", (h) => h.share ? `${h.share.servers_active} of ${h.share.servers_active + h.share.servers_idle}` : "–", (h) => h.share?.servers_active ?? 0],
   ["Transactions/s", "num", (h) => rate(h.tps), (h) => h.tps],
   ["WAL position", "mono wide", (h) => h.lsn ?? "–", (h) => h.lsn ?? ""],
-  ["For", "num wide", (h) => h.since ? span(Math.max(0, h.now - h.since)) : "–", (h) => h.now - h.since],
+  ["Unchanged for", "num wide", (h) => h.since ? span(Math.max(0, h.now - h.since)) : "–", (h) => h.now - h.since],
 ], { column: 0, up: true });
 
 const sizeOf = (p) => p.hosts.some((h) => h.size === null) ? null : p.hosts.reduce((sum, h) => sum + h.size, 0);
@@ -277,7 +282,8 @@ function between(before, after, bounds) {
   const each = (field) => grown(b[field], a[field]) / seconds;
   const buckets = bucketsGrown(b.query_buckets, a.query_buckets);
   const latency = [0.5, 0.95, 0.99].map((part) => quantile(part, buckets, bounds));
-  return { rate: [each("queries"), each("transactions")], latency, bytes: [each("received_bytes"), each("sent_bytes")] };
+  const waits = quantile(0.95, bucketsGrown(b.wait_buckets, a.wait_buckets), bounds);
+  return { rate: [each("queries"), each("transactions")], latency, waits, bytes: [each("received_bytes"), each("sent_bytes")] };
 }
 
 function showTraffic(status) {
@@ -287,7 +293,8 @@ function showTraffic(status) {
   for (const name of ["rate", "latency", "bytes"]) {
     charts[name](steps.map((step) => step[name]), recent ? recent[name] : [null, null, null]);
   }
-  charts.wait(history.slice(-KEPT).map((sample) => [sample.totals.clients_waiting]), [status.totals.clients_waiting]);
+  charts.wait(history.slice(-KEPT).map((sample) => [sample.totals.clients_waiting]),
+    [status.totals.clients_waiting, recent ? recent.waits : null]);
 }
 
 function showWent(topology) {
@@ -298,16 +305,22 @@ function showWent(topology) {
     transactions: grown(h.transactions, first.hosts.get(h.address)?.transactions ?? 0),
   })).filter((h) => h.transactions > 0);
   const all = hosts.reduce((sum, h) => sum + h.transactions, 0);
-  hosts.sort((a, b) => a.address.localeCompare(b.address, "en", { numeric: true }));
+  const order = (h) => h.role === "primary" ? 0 : 1;
+  hosts.sort((a, b) => order(a) - order(b) || a.address.localeCompare(b.address, "en", { numeric: true }));
   hosts = hosts.slice(0, 20);
+  // The colour of the primary is its own, as in the table of hosts.
+  const led = hosts[0]?.role === "primary";
+  const colour = (i) => led || !roles.size ? `c${i === 0 ? 0 : (i - 1) % 4 + 1}` : `c${i % 4 + 1}`;
+  const replicas = hosts.filter((h) => h.role === "replica").reduce((sum, h) => sum + h.transactions, 0);
+  say($("went-share"), `the last five minutes${all && roles.size ? `: ${(100 * replicas / all).toFixed(1)} % on replicas` : ""}`);
   each($("went-bar"), hosts, (h) => h.address, () => make("span"), (part, h, i) => {
-    dress(part, `c${i % 5}`);
+    dress(part, colour(i));
     part.style.flexGrow = String(h.transactions);
   });
   each($("went"), hosts, (h) => h.address,
     () => { const li = make("li"); li.append(make("i"), make("span", "mono"), make("b"), make("small")); return li; },
     (li, h, i) => {
-      dress(li.children[0], `c${i % 5}`);
+      dress(li.children[0], colour(i));
       say(li.children[1], h.address);
       say(li.children[2], `${(100 * h.transactions / all).toFixed(1)} %`);
       say(li.children[3], `${h.role ? `${h.role}, ` : ""}${count(h.transactions)}`);
@@ -353,7 +366,7 @@ function showAllPools(answer, now) {
 function showEvents(answer) {
   each($("events"), answer.events, (e, i) => `${e.time} ${e.database} ${e.host} ${e.event} ${answer.total - i}`,
     (e) => {
-      const li = make("li"), at = make("time", "", `${when(e.time)} UTC`);
+      const li = make("li"), at = make("time", "", when(e.time));
       at.dateTime = new Date(e.time * 1000).toISOString();
       const subject = e.host ? `${e.host} (${e.database})` : e.database;
       const event = e.timeline === null ? e.event : `${e.event}, timeline ${e.timeline}`;
@@ -361,7 +374,7 @@ function showEvents(answer) {
       return li;
     }, () => {});
   $("events-none").hidden = answer.total > 0;
-  say($("events-more"), answer.events.length < answer.total ? `the last ${answer.events.length} of ${count(answer.total)}` : "");
+  say($("events-more"), answer.events.length < answer.total ? `times in UTC; the last ${answer.events.length} of ${count(answer.total)}` : "times in UTC");
 }
 
 // ---- asking ----
