@@ -1,5 +1,6 @@
 //! The HTTP port of a running pgweir: who may ask what, over what, and what the hostile cannot do.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "it measures in real time")]
 
 mod common;
 

@@ -121,10 +121,12 @@ impl Browser {
         }
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression holds; while what it speaks of is not there it does not.
     #[track_caller]
     pub(crate) fn wait(&mut self, condition: &str) {
-        wait::until(condition, wait::DEADLINE, || self.eval(condition) == true);
+        let holds =
+            format!("(() => {{ try {{ return !!({condition}); }} catch {{ return false; }} }})()");
+        wait::until(condition, wait::DEADLINE, || self.eval(&holds) == true);
     }
 
     /// Presses and releases a key, such as `Tab` or `Enter`.
