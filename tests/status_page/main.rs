@@ -317,17 +317,13 @@ fn a_token_is_asked_for_kept_in_the_tab_and_asked_for_again_when_it_is_wrong() {
     browser.wait("document.activeElement.id === 'token'");
     assert_eq!(browser.eval("document.getElementById('main').hidden"), true);
     browser.picture(&picture("token"));
-    let mut enter = |token: &str| {
+    let enter = |browser: &mut Browser, token: &str| {
         browser.eval(&format!("document.getElementById('token').value = {token:?}"));
         browser.press("Enter");
     };
-    enter("open");
+    enter(&mut browser, "open");
     browser.wait("document.getElementById('refused').textContent === 'That is not the token.'");
-    let mut enter = |token: &str| {
-        browser.eval(&format!("document.getElementById('token').value = {token:?}"));
-        browser.press("Enter");
-    };
-    enter("sesame");
+    enter(&mut browser, "sesame");
     browser.wait("!document.getElementById('main').hidden");
     browser.wait("document.getElementById('state').textContent === 'active'");
     browser.call("Page.reload", serde_json::json!({}));
