@@ -1,4 +1,4 @@
-//! What an operator should know now, and do about it: rows in, sentences out. PURE.
+//! What an operator should know now, and do about it: rows in, sentences out.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
