@@ -17,6 +17,8 @@ pub mod topology;
 
 pub mod worker;
 
+pub mod report;
+
 pub mod admin;
 pub mod web;
 

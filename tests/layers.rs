@@ -32,8 +32,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pool", &["session", "routing", "net", "auth", "server", "topology::snapshot"]),
     ("worker", &["session", "routing", "net", "auth", "server", "pool", "topology::snapshot"]),
     // They read snapshots and send commands.
-    ("admin", ABOVE_WORKER),
-    ("web", ABOVE_WORKER),
+    ("report", ABOVE_WORKER),
+    ("admin", ABOVE_REPORT),
+    ("web", ABOVE_REPORT),
     ("vip", ABOVE_WORKER),
     ("peers", ABOVE_WORKER),
     ("cli", EVERYTHING),
@@ -51,6 +52,8 @@ const PURE: &[&str] = &[
 ];
 const ABOVE_WORKER: &[&str] =
     &["session", "routing", "net", "auth", "server", "pool", "topology", "worker"];
+const ABOVE_REPORT: &[&str] =
+    &["session", "routing", "net", "auth", "server", "pool", "topology", "worker", "report"];
 const EVERYTHING: &[&str] = &["*"];
 
 /// What a pure room or file must not even name: whatever acts, waits or knows the time.

@@ -28,6 +28,8 @@ has_libclang() { [ -n "${LIBCLANG_PATH:-}" ] || compgen -G '/usr/lib/llvm-*/lib/
 
 has_jdbc() { [ -n "${PGWEIR_JDBC:-}" ] || [ -e /usr/share/java/postgresql.jar ]; }
 
+has_chromium() { [ -n "${PGWEIR_CHROMIUM:-}" ] || has chromium || has chromium-browser || has google-chrome; }
+
 missing=()
 has make || missing+=(make)
 has cc || missing+=(gcc libc6-dev)        # ring, and the linker
@@ -44,6 +46,8 @@ has node || missing+=(nodejs)
 has npm || missing+=(npm)
 has javac || missing+=(default-jdk-headless)
 has_jdbc || missing+=(libpostgresql-jdbc-java)
+# For tests/status_page, with a font to draw with.
+has_chromium || missing+=(chromium fonts-dejavu-core)
 
 install_by_apt() { # PACKAGE...
     local sudo=()

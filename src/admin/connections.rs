@@ -1,122 +1,19 @@
 //! Collects the rows of the SHOWs that are about connections.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::show::clients::{ClientRow, ClientState};
-use super::show::connection::{Connection, Endpoint};
 use super::show::servers::{ServerRow, ServerState};
 use super::show::sockets::SocketState;
 use crate::pool::Pool;
+use crate::report::connections::{
+    ClientState, Connection, all_clients, all_servers, clients, endpoint, visitor_connection,
+};
 use crate::server::ServerInfo;
 use crate::worker::client::{ClientInfo, Replication};
 use crate::worker::shared::Shared;
-use crate::worker::visitors::{Doing, Visit, Visitor};
-
-/// All servers with the pools they belong to, in order of opening.
-pub(super) fn all_servers(shared: &Shared) -> Vec<(Arc<Pool>, Arc<ServerInfo>)> {
-    let pools = shared.services.pools();
-    let mut servers: Vec<_> = pools
-        .iter()
-        .flat_map(|pool| pool.servers().into_iter().map(|server| (pool.clone(), server)))
-        .collect();
-    servers.sort_by_key(|(_, server)| server.id);
-    servers
-}
-
-pub(super) fn all_clients(shared: &Shared) -> Vec<Arc<ClientInfo>> {
-    let mut clients: Vec<_> = shared.clients.iter().map(|client| Arc::clone(&client)).collect();
-    clients.sort_by_key(|client| client.holder.id);
-    clients
-}
-
-fn endpoint(address: Option<SocketAddr>, unix_port: u16) -> Endpoint {
-    match address {
-        Some(address) => Endpoint::Tcp { addr: address.ip().to_string(), port: address.port() },
-        None => Endpoint::Unix { port: unix_port },
-    }
-}
-
-pub(super) fn clients(shared: &Shared, now: Instant) -> Vec<ClientRow> {
-    let held: HashMap<u64, u64> =
-        all_servers(shared).iter().map(|(_, server)| (server.client(), server.id)).collect();
-    let port = shared.live().config.settings.listen_port;
-    let row = |client: Arc<ClientInfo>| {
-        let link = held.get(&client.holder.id).copied();
-        let state = match (client.is_waiting(), link) {
-            (true, _) => ClientState::Waiting,
-            (false, Some(_)) => ClientState::Active,
-            (false, None) => ClientState::Idle,
-        };
-        let requested = client.last_request();
-        let wait = match state {
-            ClientState::Idle => Duration::ZERO,
-            _ => now.saturating_duration_since(client.accepted + requested),
-        };
-        let connection = Connection {
-            id: client.holder.id,
-            link,
-            user: Some(client.user.to_string()),
-            database: Some(client.service.database.clone()),
-            replication: client.replication,
-            remote: endpoint(client.remote, port),
-            local: endpoint(client.local, port),
-            connect_time: client.accepted_wall,
-            request_time: client.accepted_wall + requested,
-            wait,
-            close_needed: false,
-            remote_pid: client.peer_pid.unwrap_or(0),
-            tls: client.tls.clone(),
-            application_name: client.application_name(),
-            prepared_statements: client.prepared.load(Ordering::Relaxed),
-        };
-        let needs = client.needs.load(Ordering::Relaxed);
-        ClientRow { state, waits_for: (needs > 0).then_some(needs), connection }
-    };
-    let mut rows: Vec<ClientRow> = all_clients(shared).into_iter().map(row).collect();
-    let known: HashSet<u64> = rows.iter().map(|row| row.connection.id).collect();
-    for visitor in shared.visitors.all() {
-        let visit = visitor.visit();
-        let state = match visit.doing {
-            Doing::LoggingIn => continue,
-            Doing::OnConsole => ClientState::Idle,
-            Doing::CancelWaits => ClientState::WaitingCancel,
-            Doing::CancelGoes => ClientState::ActiveCancel,
-        };
-        // In this very moment it may have become a client.
-        if !known.contains(&visitor.id) {
-            let connection = visitor_connection(&visitor, visit, port);
-            rows.push(ClientRow { state, waits_for: None, connection });
-        }
-    }
-    rows.sort_by_key(|row| row.connection.id);
-    rows
-}
-
-fn visitor_connection(visitor: &Visitor, visit: Visit, port: u16) -> Connection {
-    let known = |text: String| (!text.is_empty()).then_some(text);
-    Connection {
-        id: visitor.id,
-        link: None,
-        user: known(visit.user),
-        database: known(visit.database),
-        replication: Replication::None,
-        remote: endpoint(visitor.remote, port),
-        local: endpoint(visitor.local, port),
-        connect_time: visitor.accepted_wall,
-        request_time: visitor.accepted_wall
-            + visit.requested.saturating_duration_since(visitor.accepted),
-        wait: Duration::ZERO,
-        close_needed: false,
-        remote_pid: visitor.peer_pid.unwrap_or(0),
-        tls: visit.tls,
-        application_name: visit.application_name,
-        prepared_statements: 0,
-    }
-}
+use crate::worker::visitors::Doing;
 
 /// Clients, those that log in, and servers.
 pub(super) fn sockets(shared: &Shared, now: Instant) -> Vec<(SocketState, Connection)> {

@@ -1,5 +1,6 @@
 //! The console as workers see it: a query in, the bytes of its answer out.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use super::parse::{Command, parse};
 use super::show::stats::{Period, Stats, StatsRow};
 use super::show::{self, Show};
 use super::table::Table;
+use crate::config::settings::{self, Setting};
 use crate::net::clock;
+use crate::report;
 use crate::worker::console::{self, Asker, Form, Outcome};
 
 /// See the module's words.
@@ -95,9 +98,7 @@ impl Console {
         }
         match command.in_pgbouncers_words() {
             Some(words) => tracing::info!("{words} command issued"),
-            None => {
-                tracing::info!(of = %asker.label, "{}", query.trim().trim_end_matches(';'));
-            }
+            None => tracing::info!(of = %asker.label, "{}", told(&command, query)),
         }
         self.command(asker, command).await.map_err(|refused| {
             let code = match refused {
@@ -211,12 +212,12 @@ impl Console {
         let now = clock::now();
         Answer::Table(match what {
             Show::ActiveSockets => show::sockets::table(connections::active_sockets(shared, now)),
-            Show::Clients => show::clients::table(connections::clients(shared, now)),
+            Show::Clients => show::clients::table(report::connections::clients(shared, now)),
             Show::Config => show::config::table(gather::config(shared)),
             Show::Databases => show::databases::table(gather::databases(shared)),
             Show::DnsHosts => show::dns::hosts(gather::names(shared)),
             Show::DnsZones => show::dns::zones(),
-            Show::Events => show::events::table(gather::events(&self.control)),
+            Show::Events => show::events::table(report::events::events(self.control.topology())),
             Show::Help => {
                 let notice = NoticeResponse::new(Severity::Notice, SUCCESS, "Console usage");
                 return Answer::Done("SHOW".to_owned(), Some(notice.detail(&show::help::detail())));
@@ -225,7 +226,7 @@ impl Console {
             Show::Mem => show::mem::table(gather::mem(shared)),
             Show::Peers => show::peers::table(gather::peers(shared)),
             Show::PeerPools => show::peers::pools(gather::peers(shared)),
-            Show::Pools => show::pools::table(gather::pools(shared, now)),
+            Show::Pools => show::pools::table(report::pools::pools(shared, now)),
             Show::Routes => show::routes::table(gather::routes(shared)),
             Show::Servers => show::servers::table(connections::servers(shared, now)),
             Show::Sockets => show::sockets::table(connections::sockets(shared, now)),
@@ -233,7 +234,9 @@ impl Console {
             Show::Stats => show::stats::table(self.stats()),
             Show::StatsAverages => show::stats_averages::table(self.stats()),
             Show::StatsTotals => show::stats_totals::table(self.stats()),
-            Show::Topology => show::topology::table(gather::topology(&self.control)),
+            Show::Topology => {
+                show::topology::table(report::topology::hosts(self.control.topology()))
+            }
             Show::Totals => show::totals::table(&self.totals()),
             Show::Users => show::users::table(gather::users(shared)),
             Show::Version => show::version::table(self.version),
@@ -260,6 +263,17 @@ impl Console {
 
 /// `successful_completion`, which notices without a better code bear.
 const SUCCESS: SqlState = SqlState::SUCCESSFUL_COMPLETION;
+
+/// A command as the log may have it: without secrets.
+fn told<'a>(command: &Command, query: &'a str) -> Cow<'a, str> {
+    match command {
+        Command::Set { key, value } if settings::find(key).is_some_and(Setting::is_secret) => {
+            let told = settings::find(key).map(|setting| setting.told(value)).unwrap_or_default();
+            format!("SET {key} = {told}").into()
+        }
+        _ => query.trim().trim_end_matches(';').into(),
+    }
+}
 
 /// Whether there is nothing in a query but blanks and semicolons.
 fn is_empty(query: &str) -> bool {

@@ -182,7 +182,11 @@ pub fn with_tls(config: Config) -> Result<Live, TlsError> {
         }
     };
     let crowd = Crowd::of(&config.userlist);
-    Ok(Live { config: Arc::new(config), crowd, server_tls, client_tls })
+    let http_tls = tls::http_config(
+        settings.http_tls_key_file.as_deref(),
+        settings.http_tls_cert_file.as_deref(),
+    )?;
+    Ok(Live { config: Arc::new(config), crowd, server_tls, client_tls, http_tls })
 }
 
 /// What the monitors watch: the entries that follow roles.
@@ -349,8 +353,7 @@ impl Control {
         let new = base.replaced_by(config);
         let as_before = |config: Config| {
             let crowd = Crowd::of(&config.userlist);
-            let (server_tls, client_tls) = (old.server_tls.clone(), old.client_tls.clone());
-            Live { config: Arc::new(config), crowd, server_tls, client_tls }
+            Live { config: Arc::new(config), crowd, ..(*old).clone() }
         };
         let (live, applied) = if of_tls {
             match with_tls(new.joined()) {

@@ -4,100 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
-use super::connections::{all_clients, all_servers};
 use super::control::Control;
 use super::explain;
 use super::show::config::ConfigRow;
 use super::show::databases::DatabaseRow;
 use super::show::dns::DnsRow;
-use super::show::events::EventRow;
 use super::show::lists::ListRow;
 use super::show::mem::MemRow;
 use super::show::peers::PeerRow;
-use super::show::pools::PoolRow;
 use super::show::routes::{ExplainRow, RouteRow};
 use super::show::state::PoolerState;
-use super::show::topology::TopologyRow;
 use super::show::users::UserRow;
-use crate::config::{Config, Database, HostAddr, LoadBalanceHosts, Peer, SecretText};
+use crate::config::{Config, Database, HostAddr, Peer, SecretText};
 use crate::pool::Pool;
+use crate::report::connections::all_servers;
+use crate::report::pools::balance_name;
 use crate::server::{Connection, ServerInfo};
 use crate::session::prepared::Statement;
-use crate::topology::events::Event;
 use crate::worker::client::ClientInfo;
 use crate::worker::peers;
 use crate::worker::reads::Why;
-use crate::worker::service::Service;
 use crate::worker::shared::Shared;
 use crate::worker::thread::Client;
-use crate::worker::visitors::{Doing, Visit, Visitor};
-
-fn balance_name(database: &Database) -> Option<&'static str> {
-    (database.hosts.len() > 1 && database.target_session_attrs.is_none()).then_some(match database
-        .load_balance_hosts
-    {
-        LoadBalanceHosts::RoundRobin => "round-robin",
-        LoadBalanceHosts::Disable => "disable",
-    })
-}
-
-/// One row per database and server user, over all their hosts.
-pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
-    let clients = all_clients(shared);
-    let services = shared.services.all();
-    let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit()).collect();
-    let cancels = |service: &Service, doing| {
-        let own = |visit: &&Visit| {
-            visit.doing == doing && visit.database == service.database && visit.user == service.user
-        };
-        small(visits.iter().filter(own).count())
-    };
-    let row = |service: &Arc<Service>| {
-        let own = || clients.iter().filter(|client| Arc::ptr_eq(&client.service, service));
-        let waiting = own().filter(|client| client.is_waiting()).count();
-        let offer = service.offer();
-        let quiet = PoolRow::quiet(&service.database, &service.user, offer.mode.name());
-        let mut row = PoolRow {
-            clients_active: small(own().count() - waiting),
-            clients_waiting: small(waiting),
-            cancels_active: cancels(service, Doing::CancelGoes),
-            cancels_waiting: cancels(service, Doing::CancelWaits),
-            load_balance_hosts: balance_name(&offer.database),
-            ..quiet
-        };
-        for pool in service.pools() {
-            let levels = pool.levels();
-            let used = small(pool.unchecked(now).len());
-            let servers = pool.servers();
-            let tested = small(servers.iter().filter(|server| server.is_tested()).count());
-            row.servers_active += levels.servers_active.saturating_sub(tested);
-            row.servers_tested += tested;
-            row.servers_used += used;
-            row.servers_idle += levels.servers_idle.saturating_sub(used);
-            row.servers_login += levels.servers_login;
-            row.servers_active_cancel += servers.iter().map(|server| server.cancels()).sum::<u32>();
-            row.servers_being_canceled += small(
-                servers
-                    .iter()
-                    .filter(|server| server.client() == 0 && server.cancels() > 0)
-                    .count(),
-            );
-            row.max_wait = row.max_wait.max(levels.max_wait);
-        }
-        row
-    };
-    let on_console = visits.iter().filter(|visit| visit.doing == Doing::OnConsole).count();
-    let mut rows: Vec<_> =
-        services.iter().map(row).chain([PoolRow::console(small(on_console))]).collect();
-    rows.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
-    rows
-}
-
-fn small(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
+use crate::worker::visitors::{Doing, Visitor};
 
 pub(super) fn databases(shared: &Shared) -> Vec<DatabaseRow> {
     let live = shared.live();
@@ -208,40 +138,6 @@ pub(super) fn state(shared: &Shared) -> PoolerState {
     } else {
         PoolerState::Active
     }
-}
-
-pub(super) fn topology(control: &Control) -> Vec<TopologyRow> {
-    let mut rows = Vec::new();
-    for (database, snapshot) in control.topology().snapshots() {
-        for host in &snapshot.hosts {
-            rows.push(TopologyRow {
-                database: database.clone(),
-                host: host.addr.place(),
-                port: host.addr.port(),
-                role: host.role.name(),
-                state: if host.up { "up" } else { "down" },
-                timeline: host.timeline,
-                lsn: host.lsn,
-                lag_bytes: host.lag_bytes,
-                lag: host.lag,
-                since: host.since,
-                last_error: host.last_error.as_ref().map(ToString::to_string),
-            });
-        }
-    }
-    rows
-}
-
-pub(super) fn events(control: &Control) -> Vec<EventRow> {
-    let row = |event: Event| EventRow {
-        time: event.at,
-        host: event.host.map(|host| host.to_string()),
-        event: event.what.name(),
-        timeline: event.what.timeline(),
-        detail: event.what.detail(),
-        database: event.database,
-    };
-    control.topology().events().into_iter().map(row).collect()
 }
 
 pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {

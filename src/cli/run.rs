@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use dashmap::DashMap;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +23,7 @@ use crate::admin::console::Console;
 use crate::admin::control::{self, Control, ShutdownMode};
 use crate::admin::marks::Marks;
 use crate::admin::show::version;
-use crate::config::{Config, HostAddr, Settings};
+use crate::config::{Config, HostAddr, HttpAddr, Settings};
 use crate::metrics::Metrics;
 use crate::net::clock;
 use crate::net::listen::{self, UnixSocket};
@@ -33,7 +32,7 @@ use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
 use crate::topology::snapshot::Wanted;
-use crate::web::{self, Web};
+use crate::web::{self, Pooler, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
 use crate::worker::overdue;
@@ -173,7 +172,7 @@ async fn serve(
     }
     let mut webs = match &takeover {
         Some(_) => Vec::new(),
-        None => open_webs(&settings).await?,
+        None => open_webs(&settings)?,
     };
 
     let metrics = Metrics::new(VERSION);
@@ -192,7 +191,7 @@ async fn serve(
         takeover.adopt_state(&shared);
         takeover.ready()?;
         pidfile = write_pidfile()?;
-        webs = open_webs_soon(&settings).await?;
+        webs = open_webs_soon(&settings)?;
     }
     let _ = shared.handover.control.set(tokio::runtime::Handle::current());
     shared.begin_minimum();
@@ -217,22 +216,23 @@ async fn serve(
     let dealer = Dealer::new(workers.all().to_vec(), workers.next().clone(), &shared);
     let dealer = Arc::new(Mutex::new(dealer));
     let webs_end = stop.child_token();
-    for listener in webs {
-        let web = web_of(&shared, &topology, &dealer);
-        tasks.spawn(serve_web(listener, web, webs_end.clone()));
-    }
+    let web = match webs.is_empty() {
+        true => None,
+        false => Some(web::start(webs, web_of(&shared, &topology, &dealer), webs_end.clone())?),
+    };
     let open_again = {
         let (shared, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
-        let (settings, tasks) = (settings.clone(), tasks.clone());
+        let settings = settings.clone();
         move |until: CancellationToken| {
-            let web = web_of(&shared, &topology, &dealer);
-            let (settings, tracker) = (settings.clone(), tasks.clone());
-            tasks.spawn(async move {
-                match open_webs_soon(&settings).await {
-                    Ok(webs) => webs.into_iter().for_each(|listener| {
-                        tracker.spawn(serve_web(listener, web.clone(), until.clone()));
-                    }),
-                    Err(error) => tracing::error!("{error}"),
+            let (web, settings) = (web_of(&shared, &topology, &dealer), settings.clone());
+            // It may take a moment, in which the thread sleeps.
+            std::thread::spawn(move || {
+                let begun = open_webs_soon(&settings).and_then(|doors| match doors.is_empty() {
+                    true => Ok(()),
+                    false => web::start(doors, web, until).map(drop).map_err(StartError::from),
+                });
+                if let Err(error) = begun {
+                    tracing::error!("{error}");
                 }
             });
         }
@@ -265,6 +265,9 @@ async fn serve(
     close_doors.cancel();
     tasks.close();
     let _ = tokio::time::timeout(LAST_MOMENT, tasks.wait()).await;
+    if let Some(web) = web {
+        let _ = tokio::task::spawn_blocking(move || web.join()).await;
+    }
     // The workers' threads are joined; the runtime has to go on meanwhile, for what they ask of it.
     let ending = shared.clone();
     let _ = tokio::task::spawn_blocking(move || workers.stop(&ending)).await;
@@ -376,40 +379,37 @@ async fn open_doors(
     if doors.is_empty() { Err(StartError::NowhereToListen) } else { Ok(doors) }
 }
 
-async fn open_webs(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
-    let mut listeners = Vec::new();
+fn open_webs(settings: &Settings) -> Result<Vec<web::Door>, StartError> {
+    let mut doors = Vec::new();
     for address in &settings.http_listen {
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("http_listen: cannot listen on {address}: {error}"),
-            )
-        })?;
+        let door = match address {
+            HttpAddr::Tcp(address) => {
+                listen::tcp(*address, settings.listen_backlog, false).map(web::Door::Tcp)
+            }
+            HttpAddr::Unix(path) => {
+                listen::unix_at(path.clone(), settings.http_socket_mode, None).map(web::Door::Unix)
+            }
+        };
+        doors.push(
+            door.map_err(|error| io::Error::new(error.kind(), format!("http_listen: {error}")))?,
+        );
         tracing::info!("serving http on {address}");
-        listeners.push(listener);
     }
-    Ok(listeners)
+    Ok(doors)
 }
 
-/// As [`open_webs`], where another process is about to let go of them.
-async fn open_webs_soon(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
+/// As [`open_webs`], where another process is about to let go of them. Blocks meanwhile.
+fn open_webs_soon(settings: &Settings) -> Result<Vec<web::Door>, StartError> {
     let end = clock::now() + LAST_MOMENT;
     loop {
-        match open_webs(settings).await {
+        match open_webs(settings) {
             Err(StartError::System(error))
                 if error.kind() == io::ErrorKind::AddrInUse && clock::now() < end =>
             {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                std::thread::sleep(std::time::Duration::from_millis(20));
             }
             other => return other,
         }
-    }
-}
-
-async fn serve_web(listener: TcpListener, web: Web, until: CancellationToken) {
-    if let Err(error) = web::serve(listener, web, until).await {
-        tracing::error!("http_listen: {error}");
     }
 }
 
@@ -474,8 +474,8 @@ async fn statistics(shared: Arc<Shared>, marks: Arc<Marks>, stop: CancellationTo
 }
 
 fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>) -> Web {
-    let (levels, ready, topology, dealer) =
-        (shared.clone(), shared.clone(), topology.clone(), dealer.clone());
+    let pooler = Pooler::new(shared.clone(), topology.clone(), VERSION);
+    let (levels, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
     let metrics = shared.metrics.clone();
     let before_scrape = move || {
         for pool in levels.services.pools() {
@@ -487,16 +487,7 @@ fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>
         topology.refresh_metrics();
         dealer.blocking_lock().publish(&levels);
     };
-    let readiness = move || {
-        if ready.closing.load(Ordering::Acquire) {
-            return Err("shutting down".to_owned());
-        }
-        if ready.all_paused.load(Ordering::Acquire) {
-            return Err("paused".to_owned());
-        }
-        Ok(())
-    };
-    Web { metrics, before_scrape: Arc::new(before_scrape), readiness: Arc::new(readiness) }
+    Web { metrics, before_scrape: Arc::new(before_scrape), source: Arc::new(pooler) }
 }
 
 /// The signals, caught from the beginning.

@@ -194,6 +194,18 @@ pub enum ConfigError {
         /// Where TLS is asked for; `None` after a `SET`.
         at: Option<Place>,
     },
+    /// `http_auth_token` and `http_auth_token_file`: which of them counts?
+    TwoHttpTokens {
+        /// Where the file is named; `None` after a `SET`.
+        at: Option<Place>,
+    },
+    /// `http_auth_token_file` without a token in it.
+    NoHttpToken {
+        /// Where it is named; `None` after a `SET`.
+        at: Option<Place>,
+        /// The file.
+        file: PathBuf,
+    },
     /// `auth_type` needs another setting, or another value of it.
     AuthTypeRequires {
         /// Where `auth_type` stands; `None` after a `SET`.
@@ -334,6 +346,16 @@ impl fmt::Display for ConfigError {
                 "To allow TLS connections from clients, client_tls_key_file and client_tls_cert_file \
                  must be set.",
             ),
+            Self::TwoHttpTokens { at: _ } => f.write_str(
+                "http_auth_token and http_auth_token_file are both set; take one of them away",
+            ),
+            Self::NoHttpToken { at: _, file } => {
+                let file = file.display();
+                write!(
+                    f,
+                    "http_auth_token_file {file}: there is to be one token in it, without blanks"
+                )
+            }
             Self::AuthTypeRequires { at: _, auth_type, setting } => {
                 write!(f, "auth_type={auth_type} requires {setting}")
             }

@@ -9,7 +9,7 @@ use super::databases::{self, is_reserved};
 use super::error::{ConfigError, Place, SetError};
 use super::hba::{self, Hba, HbaMethod, ReadFile};
 use super::ini::{self, Entry, Section};
-use super::model::{AuthType, Config, Note, Settings, SslMode, Userlist};
+use super::model::{AuthType, Config, Note, SecretText, Settings, SslMode, Userlist};
 use super::reload::{Changes, changes};
 use super::settings::{self, SETTINGS, Setting, State};
 use super::{ident, tls, userlist, users};
@@ -126,6 +126,13 @@ impl Config {
             };
             new.userlist = Arc::new(list);
         }
+        let token = |settings: &Settings| {
+            (settings.http_auth_token.clone(), settings.http_auth_token_file.clone())
+        };
+        if token(&new.settings) != token(&self.settings) {
+            new.http_token =
+                whole(|problems| read_http_token(&new.settings, None, &mut read_file, problems))?;
+        }
         let rules = |settings: &Settings| {
             let Settings { auth_type, auth_hba_file, auth_ident_file, .. } = settings.clone();
             (auth_type, auth_hba_file, auth_ident_file)
@@ -184,6 +191,25 @@ fn read_named(
 ) -> Option<String> {
     let unreadable = |source| ConfigError::Unreadable { file: file.to_owned(), asked_at, source };
     read(file).map_err(|source| problems.push(unreadable(source))).ok()
+}
+
+/// What `http_auth_token` or `http_auth_token_file` says. A file without a token would leave the door open unseen.
+fn read_http_token(
+    settings: &Settings,
+    at: Option<Place>,
+    read: ReadFile<'_>,
+    problems: &mut Vec<ConfigError>,
+) -> Option<SecretText> {
+    let Some(file) = &settings.http_auth_token_file else {
+        return settings.http_auth_token.clone();
+    };
+    let text = read_named(file, at.clone(), read, problems)?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        problems.push(ConfigError::NoHttpToken { at, file: file.clone() });
+        return None;
+    }
+    Some(SecretText::new(token.to_owned()))
 }
 
 /// The settings under which notes about `auth_hba_file` and `auth_ident_file` stand.
@@ -275,14 +301,17 @@ impl<'a> Draft<'a> {
         }
         check(&self.settings, &|key| self.place(key), problems);
         let (mut userlist, mut hba) = Default::default();
+        let mut http_token = self.settings.http_auth_token.clone();
         if let Some(read) = read {
             if let Some(file) = &self.settings.auth_file {
                 let at = self.place("auth_file");
                 userlist = read_userlist(file, at, &mut *read, problems);
             }
             let notes;
-            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), read, problems);
+            (hba, notes) = read_hba(&self.settings, &|key| self.place(key), &mut *read, problems);
             self.notes.extend(notes);
+            let at = self.place("http_auth_token_file");
+            http_token = read_http_token(&self.settings, at, read, problems);
         }
         let mut config = Config {
             path: self.path.to_owned(),
@@ -292,6 +321,7 @@ impl<'a> Draft<'a> {
             users: BTreeMap::new(),
             peers: BTreeMap::new(),
             userlist: Arc::new(userlist),
+            http_token,
             hba: Arc::new(hba),
             notes: self.notes,
         };
@@ -389,6 +419,9 @@ fn check(
     if tls.mode != SslMode::Disable && (tls.key_file.is_none() || tls.cert_file.is_none()) {
         let at = place("client_tls_sslmode");
         problems.push(ConfigError::ClientTlsWithoutCertificate { at });
+    }
+    if settings.http_auth_token.is_some() && settings.http_auth_token_file.is_some() {
+        problems.push(ConfigError::TwoHttpTokens { at: place("http_auth_token_file") });
     }
     let missing = match settings.auth_type {
         AuthType::Cert if tls.mode != SslMode::VerifyFull => {

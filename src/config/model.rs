@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::hba::Hba;
 use super::ldap::LdapOptions;
 use super::tls::{Ciphers, Ciphers13, Curves, Protocols};
+use super::values;
 
 /// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub peers: BTreeMap<u16, Peer>,
     /// The content of `auth_file`.
     pub userlist: Arc<Userlist>,
+    /// What whoever asks over HTTP must show: `http_auth_token`, or the content of `http_auth_token_file`.
+    pub http_token: Option<SecretText>,
     /// The content of `auth_hba_file` and `auth_ident_file`; empty unless `auth_type = hba`.
     pub hba: Arc<Hba>,
     /// What the files ask for and pgweir does not do, and lines that it skips: for the log and for `pgweir check`.
@@ -281,8 +284,12 @@ pub struct Settings {
     // pgweir's own.
     /// Worker threads; `None`: one per core.
     pub workers: Option<u32>,
-    /// Where /metrics and the probes are served (`address:port`).
-    pub http_listen: Vec<SocketAddr>,
+    pub http_listen: Vec<HttpAddr>,
+    pub http_socket_mode: u32,
+    pub http_auth_token: Option<SecretText>,
+    pub http_auth_token_file: Option<PathBuf>,
+    pub http_tls_key_file: Option<PathBuf>,
+    pub http_tls_cert_file: Option<PathBuf>,
     pub topology_interval: Duration,
     pub discover_interval: Duration,
     pub topology_timeout: Duration,
@@ -298,6 +305,32 @@ pub struct Settings {
     pub slow_start: Option<Duration>,
     /// `zone`
     pub zone: Option<String>,
+}
+
+/// Where HTTP is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpAddr {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix-domain socket, by its whole name; one that begins with `@` is abstract.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for HttpAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl ReplicaLag {
+    /// What a probe may be asked: bytes as with Patroni, or a number with its unit of memory (`10MB`) or of time (`10s`).
+    pub fn of_probe(text: &str) -> Option<Self> {
+        let bytes = values::bytes(text).map(Self::Bytes);
+        bytes.or_else(|| values::seconds(text).map(Self::Time))
+    }
 }
 
 /// Another pooler, to which cancel requests are passed on that are for its clients.

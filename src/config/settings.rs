@@ -65,6 +65,7 @@ pub enum State {
 pub struct Field {
     read: fn(&mut Settings, &str) -> Result<(), Allowed>,
     show: fn(&Settings) -> Option<String>,
+    differs: fn(&Settings, &Settings) -> bool,
     copy: fn(&Settings, &mut Settings),
 }
 
@@ -87,6 +88,7 @@ macro_rules! field {
                 Ok(())
             },
             show: |settings| $show(&settings.$($name).+),
+            differs: |a, b| a.$($name).+ != b.$($name).+,
             copy: |from, to| to.$($name).+ = from.$($name).+.clone(),
         }
     };
@@ -770,7 +772,42 @@ pub static SETTINGS: &[Setting] = &[
         Kind::List,
         Some(""),
         field!(http_listen),
-        "Where /metrics and the probes are served: `address:port`, comma separated; `*:9127` is every IPv4 address. Empty: nowhere.",
+        "Where /metrics, the probes, the JSON API and the status page are served: `address:port` or `unix:/path`, comma separated; `*:9127` is every IPv4 address, `unix:@name` an abstract socket. Empty: nowhere. See docs/http.md.",
+    )),
+    own(boot(
+        "http_socket_mode",
+        Kind::Mode,
+        Some("0660"),
+        field!(http_socket_mode, values::file_mode, values::show_file_mode),
+        "Permissions of the Unix-domain sockets of http_listen.",
+    )),
+    own(live(
+        "http_auth_token",
+        Kind::Text,
+        None,
+        field!(http_auth_token),
+        "Over HTTP whoever asks for more than the probes and the empty page must show it (`Authorization: Bearer …`). Never shown. Not given: nobody has to.",
+    )),
+    own(live(
+        "http_auth_token_file",
+        Kind::Path,
+        None,
+        field!(http_auth_token_file),
+        "The file that has it instead, in its one line; read at start and at each reload.",
+    )),
+    own(live(
+        "http_tls_key_file",
+        Kind::Path,
+        None,
+        field!(http_tls_key_file),
+        "Private key (PEM) for HTTPS. With it and a certificate all TCP addresses of http_listen speak TLS, and nothing else.",
+    )),
+    own(live(
+        "http_tls_cert_file",
+        Kind::Path,
+        None,
+        field!(http_tls_cert_file),
+        "Certificate chain (PEM) for HTTPS.",
     )),
     own(live(
         "topology_interval",
@@ -1011,18 +1048,23 @@ impl Setting {
         }
     }
 
+    /// Whether its values are nobody's business but the file's.
+    pub fn is_secret(&self) -> bool {
+        ["auth_ldap_options", "http_auth_token"].contains(&self.key)
+    }
+
     /// A value of it as it may be told, in a message about it.
     pub fn told(&self, text: &str) -> String {
-        match self.key {
-            "auth_ldap_options" => "(not shown: a password may be in it)".to_owned(),
-            _ => text.to_owned(),
+        match self.is_secret() {
+            true => "(not shown: a secret may be in it)".to_owned(),
+            false => text.to_owned(),
         }
     }
 
     /// Whether two configurations differ in it.
     pub fn differs(&self, a: &Settings, b: &Settings) -> bool {
         match &self.state {
-            State::Effective(field) => (field.show)(a) != (field.show)(b),
+            State::Effective(field) => (field.differs)(a, b),
             State::WithoutEffect(_) => false,
         }
     }
@@ -1205,6 +1247,11 @@ fn blank() -> Settings {
         stats_users: Default::default(),
         workers: Default::default(),
         http_listen: Default::default(),
+        http_socket_mode: Default::default(),
+        http_auth_token: Default::default(),
+        http_auth_token_file: Default::default(),
+        http_tls_key_file: Default::default(),
+        http_tls_cert_file: Default::default(),
         topology_interval: Default::default(),
         discover_interval: Default::default(),
         topology_timeout: Default::default(),

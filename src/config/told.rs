@@ -138,6 +138,14 @@ impl ConfigError {
                 Told::new(place.as_ref(), "TLS with clients needs a certificate".to_owned())
                     .advice("set client_tls_key_file and client_tls_cert_file")
             }
+            Self::TwoHttpTokens { at: place } => {
+                let what = "http_auth_token and http_auth_token_file are both set";
+                Told::new(place.as_ref(), what.to_owned()).advice("take one of them away")
+            }
+            Self::NoHttpToken { at: place, file } => {
+                let what = format!("http_auth_token_file {} has no token", file.display());
+                Told::new(place.as_ref(), what).allowed("one word")
+            }
             Self::AuthTypeRequires { at: place, auth_type, setting } => {
                 Told::new(place.as_ref(), format!("auth_type={auth_type} requires {setting}"))
                     .advice(format!("set {setting}"))

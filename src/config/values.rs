@@ -1,14 +1,14 @@
 //! The types of settings: text to value and back. Numbers are written as in C, times in seconds with decimals.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::ldap::LdapOptions;
 use super::model::{
-    AuthType, CausalReads, LoadBalanceHosts, LogFormat, PoolMode, PrepareUnnamed, ReplicaFallback,
-    ReplicaLag, RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
+    AuthType, CausalReads, HttpAddr, LoadBalanceHosts, LogFormat, PoolMode, PrepareUnnamed,
+    ReplicaFallback, ReplicaLag, RouteReads, SecretText, SplitBrain, SslMode, SyslogFacility,
+    TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -219,20 +219,39 @@ impl Value for Vec<String> {
     }
 }
 
-impl Value for Vec<SocketAddr> {
+/// Blank is `None`. What it is is not shown, only that there is one.
+impl Value for Option<SecretText> {
     fn read(text: &str) -> Result<Self, Allowed> {
-        let address = |word: &str| match word.strip_prefix("*:") {
-            Some(port) => format!("0.0.0.0:{port}").parse(),
-            None => word.parse(),
+        Ok((!text.is_empty()).then(|| SecretText::new(text.to_owned())))
+    }
+
+    fn show(&self) -> Option<String> {
+        self.as_ref().map(|_| "(not shown)".to_owned())
+    }
+}
+
+impl Value for Vec<HttpAddr> {
+    fn read(text: &str) -> Result<Self, Allowed> {
+        let address = |word: &str| {
+            if let Some(path) = word.strip_prefix("unix:") {
+                let named = path.len() > 1 && path.starts_with(['/', '@']);
+                return named.then(|| HttpAddr::Unix(PathBuf::from(path)));
+            }
+            let tcp = match word.strip_prefix("*:") {
+                Some(port) => format!("0.0.0.0:{port}").parse(),
+                None => word.parse(),
+            };
+            tcp.ok().map(HttpAddr::Tcp)
         };
-        words(text).map(address).collect::<Result<_, _>>().map_err(|_| {
-            "a comma-separated list of address:port, such as 127.0.0.1:9127, [::1]:9127 or *:9127"
+        words(text).map(address).collect::<Option<_>>().ok_or_else(|| {
+            "a comma-separated list of address:port or unix:/path, such as 127.0.0.1:9127, [::1]:9127, *:9127 or \
+             unix:/run/pgweir/http"
                 .to_owned()
         })
     }
 
     fn show(&self) -> Option<String> {
-        let words: Vec<String> = self.iter().map(SocketAddr::to_string).collect();
+        let words: Vec<String> = self.iter().map(HttpAddr::to_string).collect();
         Some(words.join(","))
     }
 }
@@ -503,10 +522,13 @@ mod tests {
 
     #[test]
     fn a_star_listens_on_all_ipv4_addresses() {
-        let list = Vec::<SocketAddr>::read("*:9127, [::1]:80").expect("is a list");
-        assert_eq!(list.show().as_deref(), Some("0.0.0.0:9127,[::1]:80"));
-        assert!(Vec::<SocketAddr>::read("localhost:1").is_err());
-        assert!(Vec::<SocketAddr>::read("*:70000").is_err());
+        let list =
+            Vec::<HttpAddr>::read("*:9127, [::1]:80, unix:/run/x, unix:@y").expect("is a list");
+        assert_eq!(list.show().as_deref(), Some("0.0.0.0:9127,[::1]:80,unix:/run/x,unix:@y"));
+        for other in ["localhost:1", "unix:x", "unix:", "unix:@", "/run/x"] {
+            assert!(Vec::<HttpAddr>::read(other).is_err(), "{other}");
+        }
+        assert!(Vec::<HttpAddr>::read("*:70000").is_err());
     }
 
     #[test]

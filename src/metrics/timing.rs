@@ -43,6 +43,11 @@ impl Timing {
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
+    /// How many durations fell into each bucket of [`BOUNDS_US`], and behind them how many were longer.
+    pub fn buckets(&self) -> [u64; BUCKETS] {
+        self.read().buckets
+    }
+
     /// How many durations were recorded.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()

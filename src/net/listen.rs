@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -67,7 +67,14 @@ pub struct SocketFile(Option<PathBuf>);
 /// # Errors
 /// Another process listens there, or the system's.
 pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
-    let path = unix_path(dir, port);
+    unix_at(unix_path(dir, port), mode, group)
+}
+
+/// The same, by the whole name of the socket.
+///
+/// # Errors
+/// As [`unix`].
+pub fn unix_at(path: PathBuf, mode: u32, group: Option<&str>) -> io::Result<UnixSocket> {
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix('@')) {
         return abstract_unix(name);
     }
@@ -81,8 +88,12 @@ pub fn unix(dir: &Path, port: u16, mode: u32, group: Option<&str>) -> io::Result
             format!("unix socket {} is in use, cannot continue", path.display()),
         ));
     }
-    match std::fs::remove_file(&path) {
-        Ok(()) => {}
+    match std::fs::symlink_metadata(&path) {
+        // One that an earlier process has left.
+        Ok(found) if found.file_type().is_socket() => {
+            std::fs::remove_file(&path).map_err(with_path)?;
+        }
+        Ok(_) => return Err(with_path(io::Error::other("there is a file that is no socket"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(with_path(error)),
     }
@@ -186,6 +197,23 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_no_socket_stays_and_a_socket_that_was_left_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, socket) = (folder.path().join("file"), folder.path().join("socket"));
+        std::fs::write(&file, "precious").unwrap();
+        let refused = unix_at(file.clone(), 0o600, None).unwrap_err().to_string();
+        assert!(refused.contains("no socket"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+
+        drop(UnixListener::bind(&socket).unwrap()); // leaves its file
+        let again = unix_at(socket.clone(), 0o600, None).unwrap();
+        assert!(UnixStream::connect(&socket).is_ok());
+        assert!(unix_at(socket.clone(), 0o600, None).unwrap_err().to_string().contains("in use"));
+        drop(again);
+        assert!(!socket.exists());
+    }
 
     #[test]
     fn a_group_is_found_by_its_whole_name_or_is_its_number() {

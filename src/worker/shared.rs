@@ -39,6 +39,8 @@ pub struct Live {
     pub server_tls: Tls,
     /// TLS towards clients; `None` when it is off.
     pub client_tls: Option<Acceptor>,
+    /// TLS over HTTP; `None` when it is off.
+    pub http_tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// See the module's words.

@@ -1,34 +1,9 @@
 //! SHOW CLIENTS: one row per client connection.
 
 use super::super::table::{Column, ColumnType, Table};
-use super::connection::{COLUMNS, Connection};
-use super::topology::lsn;
-
-/// What a client does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientState {
-    /// Holds a server.
-    Active,
-    /// Logged in and wants nothing.
-    Idle,
-    /// Waits for a server.
-    Waiting,
-    /// A cancel request that is being sent.
-    ActiveCancel,
-    /// A cancel request that waits to be sent.
-    WaitingCancel,
-}
-
-/// A client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientRow {
-    /// What it does.
-    pub state: ClientState,
-    /// The position that a replica must have for its reads (`causal_reads`).
-    pub waits_for: Option<u64>,
-    /// All else.
-    pub connection: Connection,
-}
+use super::connection::COLUMNS;
+use crate::report::connections::ClientRow;
+use crate::report::topology::lsn;
 
 /// pgbouncer's columns, and one of ours behind them.
 const ALL: [Column; COLUMNS.len() + 1] = {
@@ -41,13 +16,7 @@ const ALL: [Column; COLUMNS.len() + 1] = {
 /// The table.
 pub fn table(rows: Vec<ClientRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
-        let state = match row.state {
-            ClientState::Active => "active",
-            ClientState::Idle => "idle",
-            ClientState::Waiting => "waiting",
-            ClientState::ActiveCancel => "active_cancel_req",
-            ClientState::WaitingCancel => "waiting_cancel_req",
-        };
+        let state = row.state.name();
         let mut values = row.connection.row("C", state);
         values.push(row.waits_for.map(lsn).into());
         values
@@ -61,6 +30,7 @@ mod tests {
     use super::super::connection::testing::example;
     use super::super::testing::{assert_columns, assert_row, row};
     use super::*;
+    use crate::report::connections::{ClientState, Connection, Endpoint};
     use crate::worker::client::Replication;
 
     #[test]

@@ -1,8 +1,9 @@
 //! What SHOW CLIENTS and SHOW SERVERS have in common: all but the state.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::table::{Column, ColumnType, Value};
+use crate::report::connections::{Connection, Endpoint};
 use crate::worker::client::Replication;
 
 /// The columns of both.
@@ -30,26 +31,6 @@ pub(super) const COLUMNS: &[Column] = &[
     ("id", ColumnType::Int4),
 ];
 
-/// One end of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Endpoint {
-    /// TCP.
-    Tcp {
-        /// The address as a number.
-        addr: String,
-        /// The port.
-        port: u16,
-    },
-    /// A unix socket.
-    Unix {
-        /// The port in its file name.
-        port: u16,
-    },
-    /// Not known (any more).
-    #[default]
-    Unknown,
-}
-
 impl Endpoint {
     fn values(&self) -> [Value; 2] {
         match self {
@@ -58,41 +39,6 @@ impl Endpoint {
             Self::Unknown => ["".into(), Value::int4(0)],
         }
     }
-}
-
-/// A client's or a server's connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Connection {
-    /// From one count for clients and servers, never used again; KILL_CLIENT takes it.
-    pub id: u64,
-    /// The other side's id, while a client holds a server.
-    pub link: Option<u64>,
-    /// `None` before it is known.
-    pub user: Option<String>,
-    /// The entry of `[databases]`; `None` before it is known.
-    pub database: Option<String>,
-    /// Whether it replicates.
-    pub replication: Replication,
-    /// The far end.
-    pub remote: Endpoint,
-    /// Our end.
-    pub local: Endpoint,
-    /// When it was accepted or opened.
-    pub connect_time: SystemTime,
-    /// When the last request came.
-    pub request_time: SystemTime,
-    /// For how long the request under way has been waiting or running; zero without one.
-    pub wait: Duration,
-    /// Closed at its next release.
-    pub close_needed: bool,
-    /// The process at the far end of a unix socket, or the backend; 0 when not known.
-    pub remote_pid: u32,
-    /// Like `TLSv1.3/TLS_AES_256_GCM_SHA384`; empty without TLS.
-    pub tls: String,
-    /// Empty when there is none.
-    pub application_name: String,
-    /// Statements prepared by this client, or on this server.
-    pub prepared_statements: u32,
 }
 
 impl Connection {
@@ -185,6 +131,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 pub(super) mod testing {
+    use std::time::Duration;
+
     use super::*;
 
     /// A client of the database `app`, and what its row says but for type and state.
@@ -211,6 +159,8 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> String {

@@ -1,26 +1,8 @@
 //! SHOW EVENTS: the last changes of the hosts, oldest first. Not in pgbouncer.
 
-use std::time::SystemTime;
-
 use super::super::table::{Column, ColumnType, Table, Value};
 use super::connection::timestamp;
-
-/// Something that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventRow {
-    /// When.
-    pub time: SystemTime,
-    /// The entry of `[databases]`.
-    pub database: String,
-    /// The host with its port, if it was one.
-    pub host: Option<String>,
-    /// What: a host's new role or `down`, or a word or two.
-    pub event: &'static str,
-    /// The timeline it is about.
-    pub timeline: Option<u32>,
-    /// In a sentence.
-    pub detail: String,
-}
+use crate::report::events::EventRow;
 
 const COLUMNS: &[Column] = &[
     ("time", ColumnType::Text),

@@ -1,74 +1,7 @@
 //! SHOW POOLS: one row per pool.
 
-use std::time::Duration;
-
 use super::super::table::{Column, ColumnType, Table, Value};
-
-/// A pool: pgbouncer's is a pair of database and user, so pools of several hosts are added up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PoolRow {
-    /// The entry of `[databases]`.
-    pub database: String,
-    /// The user on the servers.
-    pub user: String,
-    /// Clients that hold a server or want nothing.
-    pub clients_active: u32,
-    /// Clients that wait for a server.
-    pub clients_waiting: u32,
-    /// Cancel requests that are being sent.
-    pub cancels_active: u32,
-    /// Cancel requests that wait to be sent.
-    pub cancels_waiting: u32,
-    /// Servers held by a client.
-    pub servers_active: u32,
-    /// Connections that send a cancel request.
-    pub servers_active_cancel: u32,
-    /// Servers kept back until the cancel requests to them are done.
-    pub servers_being_canceled: u32,
-    /// Free servers.
-    pub servers_idle: u32,
-    /// Free servers to be checked before their next use.
-    pub servers_used: u32,
-    /// Servers being reset or checked.
-    pub servers_tested: u32,
-    /// Servers being opened.
-    pub servers_login: u32,
-    /// How long the first client in the queue has waited.
-    pub max_wait: Duration,
-    /// `session`, `transaction` or `statement`.
-    pub pool_mode: &'static str,
-    /// `disable` or `round-robin`; `None` unless the entry names several hosts.
-    pub load_balance_hosts: Option<&'static str>,
-}
-
-impl PoolRow {
-    /// A pool in which nothing is going on.
-    pub fn quiet(database: &str, user: &str, pool_mode: &'static str) -> Self {
-        Self {
-            database: database.to_owned(),
-            user: user.to_owned(),
-            clients_active: 0,
-            clients_waiting: 0,
-            cancels_active: 0,
-            cancels_waiting: 0,
-            servers_active: 0,
-            servers_active_cancel: 0,
-            servers_being_canceled: 0,
-            servers_idle: 0,
-            servers_used: 0,
-            servers_tested: 0,
-            servers_login: 0,
-            max_wait: Duration::ZERO,
-            pool_mode,
-            load_balance_hosts: None,
-        }
-    }
-
-    /// The console's own row, as pgbouncer shows it.
-    pub fn console(clients: u32) -> Self {
-        Self { clients_active: clients, ..Self::quiet("pgbouncer", "pgbouncer", "statement") }
-    }
-}
+use crate::report::pools::PoolRow;
 
 const COLUMNS: &[Column] = &[
     ("database", ColumnType::Text),
@@ -118,6 +51,8 @@ pub fn table(rows: Vec<PoolRow>) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::testing::{assert_columns, assert_row};
     use super::*;
 

@@ -1,7 +1,8 @@
 //! SHOW SERVERS: one row per server connection.
 
 use super::super::table::Table;
-use super::connection::{COLUMNS, Connection};
+use super::connection::COLUMNS;
+use crate::report::connections::Connection;
 
 /// What a server connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! SHOW SOCKETS and SHOW ACTIVE_SOCKETS: every connection, those that log in and those on the console included.
 
 use super::super::table::{Column, ColumnType, Table, Value};
-use super::connection::{COLUMNS, Connection};
+use super::connection::COLUMNS;
+use crate::report::connections::Connection;
 
 /// Which side a connection is on, and what it does there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,36 +1,8 @@
 //! SHOW TOPOLOGY: what the monitors know of each host of each database. Not in pgbouncer.
 
-use std::time::{Duration, SystemTime};
-
 use super::super::table::{Column, ColumnType, Table, Value};
 use super::connection::timestamp;
-
-/// A host as one database entry sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopologyRow {
-    /// The entry of `[databases]`.
-    pub database: String,
-    /// Name, number, or the directory of a unix socket.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// `primary`, `replica`, `deposed` or `unknown`.
-    pub role: &'static str,
-    /// `up` or `down`, or more exactly what is wrong.
-    pub state: &'static str,
-    /// The timeline it is on.
-    pub timeline: Option<u32>,
-    /// How far it has written (a primary) or replayed (a replica).
-    pub lsn: Option<u64>,
-    /// WAL between it and the primary.
-    pub lag_bytes: Option<u64>,
-    /// How long ago the primary was where it is now.
-    pub lag: Option<Duration>,
-    /// When role or state last changed.
-    pub since: SystemTime,
-    /// Why it could not be asked, the last time that happened.
-    pub last_error: Option<String>,
-}
+use crate::report::topology::{HostRow, lsn};
 
 const COLUMNS: &[Column] = &[
     ("database", ColumnType::Text),
@@ -47,7 +19,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The table.
-pub fn table(rows: Vec<TopologyRow>) -> Table {
+pub fn table(rows: Vec<HostRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
         vec![
             row.database.into(),
@@ -66,21 +38,17 @@ pub fn table(rows: Vec<TopologyRow>) -> Table {
     Table::new(COLUMNS, rows)
 }
 
-/// As PostgreSQL writes a `pg_lsn`.
-pub(super) fn lsn(lsn: u64) -> String {
-    format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{assert_columns, assert_row};
     use super::*;
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn what_is_known_is_shown_and_what_is_not_is_null() {
-        let replica = TopologyRow {
+        let replica = HostRow {
             database: "app".to_owned(),
+            address: "pg2:5432".to_owned(),
             host: "pg2".to_owned(),
             port: 5432,
             role: "replica",
@@ -91,8 +59,9 @@ mod tests {
             lag: Some(Duration::from_millis(1250)),
             since: UNIX_EPOCH + Duration::from_secs(1_795_521_293),
             last_error: None,
+            fit_for_reads: true,
         };
-        let down = TopologyRow {
+        let down = HostRow {
             host: "pg3".to_owned(),
             role: "unknown",
             state: "down",

@@ -15,7 +15,7 @@ use super::error::TlsError;
 use super::trust;
 use crate::config::TlsSettings;
 
-/// `client_tls_*` or `server_tls_*`.
+/// `client_tls_*`, `server_tls_*` or `http_tls_*`.
 pub(super) struct Side<'a> {
     pub(super) name: &'static str,
     pub(super) settings: &'a TlsSettings,

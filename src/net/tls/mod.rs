@@ -17,7 +17,7 @@ mod tests;
 mod trust;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::ring;
@@ -90,6 +90,37 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
         settings.ciphers.suites.is_some() || settings.ciphers13.suites.is_some();
     resumption(&mut config);
     Ok(Acceptor { config: Arc::new(config), end_point })
+}
+
+/// What browsers and scrapers are met with (`http_tls_key_file`, `http_tls_cert_file`); `None` if neither is set.
+///
+/// # Errors
+/// As [`acceptor`].
+pub fn http_config(
+    key_file: Option<&Path>,
+    cert_file: Option<&Path>,
+) -> Result<Option<Arc<rustls::ServerConfig>>, TlsError> {
+    let settings = TlsSettings {
+        mode: SslMode::Require,
+        key_file: key_file.map(Path::to_owned),
+        cert_file: cert_file.map(Path::to_owned),
+        ca_file: None,
+        protocols: Default::default(),
+        ciphers: Default::default(),
+        ciphers13: Default::default(),
+        ecdhcurve: Default::default(),
+    };
+    let side = Side { name: "http", settings: &settings };
+    let Some(identity) = side.identity()? else { return Ok(None) };
+    let provider = Arc::new(ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect(SUITES_FOR_ALL)
+        .with_no_client_auth()
+        .with_cert_resolver(side.certified(identity, &provider)?);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    resumption(&mut config);
+    Ok(Some(Arc::new(config)))
 }
 
 /// Clients may resume their sessions, from tickets that only this configuration can read: a reload ends them, so that

@@ -1,0 +1,101 @@
+//! What the monitors know of each host of each database, as SHOW TOPOLOGY has it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::topology::Topology;
+use crate::topology::snapshot::{HostView, Snapshot};
+
+/// A host as one database entry sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRow {
+    /// The entry of `[databases]`.
+    pub database: String,
+    /// Host and port, as `pg1:5432`.
+    pub address: String,
+    /// Name, number, or the directory of a unix socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// `primary`, `replica`, `deposed` or `unknown`.
+    pub role: &'static str,
+    /// `up` or `down`, or more exactly what is wrong.
+    pub state: &'static str,
+    /// The timeline it is on.
+    pub timeline: Option<u32>,
+    /// How far it has written (a primary) or replayed (a replica).
+    pub lsn: Option<u64>,
+    /// WAL between it and the primary.
+    pub lag_bytes: Option<u64>,
+    /// How long ago the primary was where it is now.
+    pub lag: Option<Duration>,
+    /// When role or state last changed.
+    pub since: SystemTime,
+    /// Why it could not be asked, the last time that happened.
+    pub last_error: Option<String>,
+    /// Whether it is a replica that reads may be sent to.
+    pub fit_for_reads: bool,
+}
+
+/// As PostgreSQL writes a `pg_lsn`.
+pub fn lsn(lsn: u64) -> String {
+    format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF)
+}
+
+/// A database entry that follows roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterRow {
+    /// The entry of `[databases]`.
+    pub database: String,
+    /// Address of the host that may be written to; `None` also while a switchover is under way.
+    pub primary: Option<String>,
+    /// For how long there has been none.
+    pub primary_missing: Option<Duration>,
+    /// A switchover was announced.
+    pub switching_over: bool,
+    /// Several hosts say that they are the primary, and none is believed.
+    pub split_brain: bool,
+    /// In the entry's order.
+    pub hosts: Vec<HostRow>,
+}
+
+/// All entries that follow roles, in the file's order.
+pub fn clusters(topology: &Topology, now: Instant) -> Vec<ClusterRow> {
+    let row = |(database, snapshot): (String, Arc<Snapshot>)| ClusterRow {
+        primary: snapshot.primary().map(|host| host.addr.to_string()),
+        primary_missing: snapshot
+            .primary_missing_since
+            .map(|since| now.saturating_duration_since(since)),
+        switching_over: snapshot.switching_over,
+        split_brain: snapshot.split_brain,
+        hosts: snapshot.hosts.iter().map(|host| host_row(&database, host)).collect(),
+        database,
+    };
+    topology.snapshots().into_iter().map(row).collect()
+}
+
+/// All hosts of all entries.
+pub fn hosts(topology: &Topology) -> Vec<HostRow> {
+    let of_entry = |(database, snapshot): (String, Arc<Snapshot>)| -> Vec<HostRow> {
+        snapshot.hosts.iter().map(|host| host_row(&database, host)).collect()
+    };
+    topology.snapshots().into_iter().flat_map(of_entry).collect()
+}
+
+fn host_row(database: &str, host: &HostView) -> HostRow {
+    HostRow {
+        database: database.to_owned(),
+        address: host.addr.to_string(),
+        host: host.addr.place(),
+        port: host.addr.port(),
+        role: host.role.name(),
+        state: if host.up { "up" } else { "down" },
+        timeline: host.timeline,
+        lsn: host.lsn,
+        lag_bytes: host.lag_bytes,
+        lag: host.lag,
+        since: host.since,
+        last_error: host.last_error.as_ref().map(ToString::to_string),
+        fit_for_reads: host.usable_as_replica,
+    }
+}
