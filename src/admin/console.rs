@@ -227,6 +227,10 @@ impl Console {
             Show::Peers => show::peers::table(gather::peers(shared)),
             Show::PeerPools => show::peers::pools(gather::peers(shared)),
             Show::Pools => show::pools::table(report::pools::pools(shared, now)),
+            Show::Why => {
+                let hosts = report::topology::hosts(self.control.topology());
+                show::why::table(report::why::waiting(shared, &hosts, now))
+            }
             Show::Routes => show::routes::table(gather::routes(shared)),
             Show::Servers => show::servers::table(connections::servers(shared, now)),
             Show::Sockets => show::sockets::table(connections::sockets(shared, now)),

@@ -233,7 +233,10 @@ impl Pool {
             }
             let failing = state.has_none() && state.retry_at().is_some_and(|at| now < at);
             if failing && !lock_rules(self).watched && self.welcome().is_some() {
-                let reason = super::lock(&self.failing).clone().unwrap_or_default();
+                let reason = super::lock(&self.failing)
+                    .as_ref()
+                    .map(|failing| failing.told.clone())
+                    .unwrap_or_default();
                 return Err(AttachError::Failing { pool: self.name.to_string(), reason });
             }
             // Another worker may have given one back since the caller's `try_attach`.

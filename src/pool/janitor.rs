@@ -50,8 +50,11 @@ impl Pool {
             let mut state = self.state();
             (state.expire(now, limit), state.attached(), state.waiting(), state.has_none())
         };
-        let failing =
-            if expired.is_empty() || !has_none { None } else { super::lock(&self.failing).clone() };
+        let failing = if expired.is_empty() || !has_none {
+            None
+        } else {
+            super::lock(&self.failing).as_ref().map(|failing| failing.told.clone())
+        };
         for (waiter, waited) in expired {
             let _ = waiter.send(Err(AttachError::WaitedTooLong {
                 pool: self.name.to_string(),

@@ -31,6 +31,15 @@ pub struct Grant {
     pub owner: Owner,
 }
 
+/// How far an account is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections, those being opened included.
+    pub count: u32,
+    /// How many there may be.
+    pub limit: u32,
+}
+
 #[derive(Debug, Default)]
 struct Account {
     /// `None`: no limit.
@@ -203,6 +212,16 @@ impl Book {
     /// What stands in the way of a claim; `None` if the member has none.
     pub fn blocked(&self, member: Member) -> Option<Full> {
         self.claims.contains(&member).then(|| self.full(member)).flatten()
+    }
+
+    /// How full a member's accounts are, those that are full: its database's, its user's.
+    pub fn usage(&self, member: Member) -> (Option<Usage>, Option<Usage>) {
+        let Some(owner) = self.members.get(&member) else { return (None, None) };
+        let usage = |account: Option<&Account>| {
+            let account = account.filter(|account| account.is_full())?;
+            Some(Usage { count: account.count, limit: account.limit? })
+        };
+        (usage(self.databases.get(&owner.database)), usage(self.users.get(&owner.user)))
     }
 
     /// All that share a member's database, itself included.

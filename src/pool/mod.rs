@@ -15,6 +15,7 @@
 //! - `keep` — servers that are kept for clients which were told their process ids
 //! - `janitor` — what time alone brings about: expiry, ageing, retries
 //! - `control` — PAUSE, RECONNECT, a host that is gone
+//! - `queue` — who waits, and what for
 //! - `log` — what the log says of server connections
 //! - `load` — how busy a pool is, for whoever chooses among several
 //! - `holder` — how a client that holds a server is reached from outside
@@ -33,6 +34,7 @@ pub mod log;
 mod open;
 pub mod own;
 pub mod places;
+pub mod queue;
 pub mod state;
 
 use std::collections::HashMap;
@@ -49,6 +51,7 @@ use self::holder::Holders;
 use self::load::PoolLoad;
 use self::log::{Label, Lines};
 use self::places::{Membership, Place, Places};
+use self::queue::Failing;
 use self::state::{Sizes, State};
 use crate::config::{HostAddr, LoadBalanceHosts};
 use crate::metrics::{PoolLevels, PoolMetrics};
@@ -151,8 +154,8 @@ pub struct Pool {
     state: Mutex<State<Idle, Waiter>>,
     servers: Mutex<HashMap<u64, Server>>,
     welcome: Mutex<Option<Arc<Welcome>>>,
-    /// Why the last attempt to open a connection failed, as a client may know it.
-    failing: Mutex<Option<String>>,
+    /// Why the last attempt to open a connection failed.
+    failing: Mutex<Option<Failing>>,
     /// Failed attempts since the last success.
     failures: AtomicUsize,
     next_target: AtomicUsize,

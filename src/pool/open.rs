@@ -10,6 +10,7 @@ use super::attach::{Lease, Waiter};
 use super::error::AttachError;
 use super::log::{Label, Lines};
 use super::places::Place;
+use super::queue::Failing;
 use super::state::{Need, State};
 use super::{Idle, Pool, PoolRules, Server, lock};
 use crate::config::LoadBalanceHosts;
@@ -200,7 +201,8 @@ impl Pool {
 
     fn opening_failed(self: &Arc<Self>, rules: &PoolRules, error: &OpenError) {
         self.metrics.servers_failed.increment(1);
-        *lock(&self.failing) = Some(error.client_message());
+        *lock(&self.failing) =
+            Some(Failing { told: error.client_message(), full: error.to_string() });
         if rules.balance == LoadBalanceHosts::Disable {
             self.next_target.fetch_add(1, Ordering::Relaxed);
         }

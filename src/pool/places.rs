@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Instant;
 
-use super::limits::{Book, Grant, Member, Owner};
+use super::limits::{Book, Grant, Member, Owner, Usage};
 use super::{Pool, lock};
 
 /// All places of the process. See the module's words.
@@ -102,6 +102,11 @@ impl Membership {
     /// Whether this pool's connections are more than a lowered limit allows.
     pub(super) fn is_over(&self) -> bool {
         self.places.tight.load(Ordering::Relaxed) && lock(&self.places.book).is_over(&self.owner)
+    }
+
+    /// How full the accounts are that are full: the database's, the user's.
+    pub(super) fn usage(&self) -> (Option<Usage>, Option<Usage>) {
+        lock(&self.places.book).usage(self.member)
     }
 
     fn place(&self) -> Place {

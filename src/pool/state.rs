@@ -189,6 +189,11 @@ impl<C, W> State<C, W> {
         u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)
     }
 
+    /// Who waits and since when, first come first.
+    pub fn queue(&self) -> impl Iterator<Item = (&W, Instant)> {
+        self.waiting.iter().map(|waiting| (&waiting.waiter, waiting.since))
+    }
+
     /// Since when the first in the queue waits.
     pub fn first_waits_since(&self) -> Option<Instant> {
         self.waiting.front().map(|first| first.since)

@@ -7,3 +7,4 @@ pub mod overview;
 pub mod pools;
 pub mod topology;
 pub mod warnings;
+pub mod why;

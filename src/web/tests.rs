@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::report::connections::{ClientState, Connection, Endpoint, Replication};
+use crate::report::connections::{ClientState, Connection, Endpoint};
 use crate::report::pools::{HostShare, PoolRow};
 use crate::report::topology::HostRow;
+use crate::worker::client::Replication;
 
 /// A pooler with a primary and a replica, a pool, and some clients.
 struct Fake {

@@ -111,6 +111,11 @@ impl Clock {
         Self::unpack(self.phase.load(Ordering::Relaxed)).0
     }
 
+    /// What it is about, and since when.
+    pub fn phase_since(&self) -> (Phase, Duration) {
+        Self::unpack(self.phase.load(Ordering::Relaxed))
+    }
+
     fn unpack(packed: u64) -> (Phase, Duration) {
         let index = usize::try_from(packed & ((1 << BITS) - 1)).unwrap_or(0);
         let phase = Phase::ALL.get(index).copied().unwrap_or(Phase::Idle);

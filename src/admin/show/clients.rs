@@ -26,7 +26,6 @@ pub fn table(rows: Vec<ClientRow>) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connection::Endpoint;
     use super::super::connection::testing::example;
     use super::super::testing::{assert_columns, assert_row, row};
     use super::*;

@@ -1,7 +1,7 @@
 //! SHOW: from rows of plain data to tables.
 //!
 //! One file per SHOW. Columns, types and order are pgbouncer 1.25.2's, because people's scripts
-//! and monitoring count on them; TOPOLOGY, EVENTS and ROUTES are ours. The functions are pure: whoever holds the
+//! and monitoring count on them; TOPOLOGY, EVENTS, ROUTES and WHY are ours. The functions are pure: whoever holds the
 //! pools gathers the rows, in the order in which they shall appear.
 
 pub mod client_setting;
@@ -27,6 +27,7 @@ pub mod topology;
 pub mod totals;
 pub mod users;
 pub mod version;
+pub mod why;
 
 pub use client_setting::ClientSetting;
 
@@ -81,12 +82,14 @@ pub enum Show {
     Users,
     /// [`version`]
     Version,
+    /// [`why`]
+    Why,
     /// [`client_setting`]
     ClientSetting(ClientSetting),
 }
 
 /// The names after SHOW, which HELP lists too. Those of [`ClientSetting`] are not for people.
-const NAMES: [(&str, Show); 24] = [
+const NAMES: [(&str, Show); 25] = [
     ("HELP", Show::Help),
     ("CONFIG", Show::Config),
     ("DATABASES", Show::Databases),
@@ -111,6 +114,7 @@ const NAMES: [(&str, Show); 24] = [
     ("TOPOLOGY", Show::Topology),
     ("EVENTS", Show::Events),
     ("ROUTES", Show::Routes),
+    ("WHY", Show::Why),
 ];
 
 impl Show {
