@@ -1,6 +1,6 @@
 //! Collects the rows of each SHOW from whoever holds them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -45,9 +45,17 @@ fn balance_name(database: &Database) -> Option<&'static str> {
 
 /// One row per database and server user, over all their hosts.
 pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
-    let clients = all_clients(shared);
     let services = shared.services.all();
-    let visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit()).collect();
+    // Clients of each service, and how many of them wait; by its place in memory, while `services` holds it.
+    let mut clients: HashMap<*const Service, (u32, u32)> = HashMap::new();
+    for client in all_clients(shared) {
+        let (all, waiting) = clients.entry(Arc::as_ptr(&client.service)).or_default();
+        *all += 1;
+        *waiting += u32::from(client.is_waiting());
+    }
+    let mut visits: Vec<_> = shared.visitors.all().iter().map(|visitor| visitor.visit()).collect();
+    let on_console = visits.iter().filter(|visit| visit.doing == Doing::OnConsole).count();
+    visits.retain(|visit| matches!(visit.doing, Doing::CancelGoes | Doing::CancelWaits));
     let cancels = |service: &Service, doing| {
         let own = |visit: &&Visit| {
             visit.doing == doing && visit.database == service.database && visit.user == service.user
@@ -55,13 +63,12 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         small(visits.iter().filter(own).count())
     };
     let row = |service: &Arc<Service>| {
-        let own = || clients.iter().filter(|client| Arc::ptr_eq(&client.service, service));
-        let waiting = own().filter(|client| client.is_waiting()).count();
+        let (all, waiting) = clients.get(&Arc::as_ptr(service)).copied().unwrap_or_default();
         let offer = service.offer();
         let quiet = PoolRow::quiet(&service.database, &service.user, offer.mode.name());
         let mut row = PoolRow {
-            clients_active: small(own().count() - waiting),
-            clients_waiting: small(waiting),
+            clients_active: all.saturating_sub(waiting),
+            clients_waiting: waiting,
             cancels_active: cancels(service, Doing::CancelGoes),
             cancels_waiting: cancels(service, Doing::CancelWaits),
             load_balance_hosts: balance_name(&offer.database),
@@ -88,7 +95,6 @@ pub(super) fn pools(shared: &Shared, now: Instant) -> Vec<PoolRow> {
         }
         row
     };
-    let on_console = visits.iter().filter(|visit| visit.doing == Doing::OnConsole).count();
     let mut rows: Vec<_> =
         services.iter().map(row).chain([PoolRow::console(small(on_console))]).collect();
     rows.sort_by(|a, b| (&a.database, &a.user).cmp(&(&b.database, &b.user)));
@@ -163,6 +169,11 @@ pub(super) fn users(shared: &Shared) -> Vec<UserRow> {
 }
 
 pub(super) fn lists(shared: &Shared) -> ListRow {
+    lists_beside(shared, databases(shared).len())
+}
+
+/// The same, by whom the rows of SHOW DATABASES have been counted.
+pub(super) fn lists_beside(shared: &Shared, databases: usize) -> ListRow {
     let known = shared.clients.len();
     let visits: Vec<_> =
         shared.visitors.all().iter().map(|visitor| visitor.visit().doing).collect();
@@ -170,7 +181,7 @@ pub(super) fn lists(shared: &Shared) -> ListRow {
     let (on_console, logging_in) = (doing(Doing::OnConsole), doing(Doing::LoggingIn));
     let names = names(shared).len();
     ListRow {
-        databases: databases(shared).len(),
+        databases,
         users: users(shared).len(),
         peers: shared.live().config.peers.len(),
         pools: shared.services.all().len(),

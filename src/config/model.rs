@@ -271,6 +271,8 @@ pub struct Settings {
     pub workers: Option<u32>,
     /// Where /metrics and the probes are served (`address:port`).
     pub http_listen: Vec<SocketAddr>,
+    /// Setting `metrics_compat`.
+    pub metrics_compat: MetricsCompat,
     pub topology_interval: Duration,
     pub discover_interval: Duration,
     pub topology_timeout: Duration,
@@ -459,6 +461,16 @@ pub enum CausalReads {
     Off,
     /// A client's reads see its own writes.
     Session,
+}
+
+/// Setting `metrics_compat`: by whose names metrics are shown besides our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsCompat {
+    /// Those of pgbouncer's exporter.
+    #[default]
+    PgbouncerExporter,
+    /// Nobody's.
+    Off,
 }
 
 /// Setting `split_brain`: what to do when several hosts say that they are the primary on one timeline.

@@ -8,8 +8,8 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, CAUSAL_READS, POOL_MODES, PREPARE_UNNAMED, REPLICA_FALLBACK,
-    ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
+    self, AUTH_TYPES, Allowed, CAUSAL_READS, METRICS_COMPAT, POOL_MODES, PREPARE_UNNAMED,
+    REPLICA_FALLBACK, ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
 };
 
 /// One setting.
@@ -759,6 +759,13 @@ pub static SETTINGS: &[Setting] = &[
         "Where /metrics and the probes are served: `address:port`, comma separated; `*:9127` is every IPv4 address. Empty: nowhere.",
     )),
     own(live(
+        "metrics_compat",
+        Kind::Choice(METRICS_COMPAT),
+        Some("pgbouncer_exporter"),
+        field!(metrics_compat),
+        "pgbouncer_exporter: /metrics also shows the metrics of pgbouncer's exporter (prometheus-community), by its names. off: only pgweir's own.",
+    )),
+    own(live(
         "topology_interval",
         Kind::Time,
         Some("1"),
@@ -1189,6 +1196,7 @@ fn blank() -> Settings {
         stats_users: Default::default(),
         workers: Default::default(),
         http_listen: Default::default(),
+        metrics_compat: Default::default(),
         topology_interval: Default::default(),
         discover_interval: Default::default(),
         topology_timeout: Default::default(),

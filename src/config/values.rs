@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::ldap::LdapOptions;
 use super::model::{
-    AuthType, CausalReads, LoadBalanceHosts, PoolMode, PrepareUnnamed, ReplicaFallback, ReplicaLag,
-    RouteReads, SplitBrain, SslMode, SyslogFacility, TargetSessionAttrs,
+    AuthType, CausalReads, LoadBalanceHosts, MetricsCompat, PoolMode, PrepareUnnamed,
+    ReplicaFallback, ReplicaLag, RouteReads, SplitBrain, SslMode, SyslogFacility,
+    TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -311,6 +312,10 @@ choice!(ReplicaFallback, REPLICA_FALLBACK,
 choice!(CausalReads, CAUSAL_READS,
     "off" => Self::Off,
     "session" => Self::Session,
+);
+choice!(MetricsCompat, METRICS_COMPAT,
+    "pgbouncer_exporter" => Self::PgbouncerExporter,
+    "off" => Self::Off,
 );
 choice!(SplitBrain, SPLIT_BRAIN,
     "refuse" => Self::Refuse,

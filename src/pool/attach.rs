@@ -169,6 +169,13 @@ impl Future for Attaching {
     }
 }
 
+impl Attaching {
+    /// Whose queue it is.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
 impl Drop for Attaching {
     fn drop(&mut self) {
         self.pool.state().leave(self.ticket);

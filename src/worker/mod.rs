@@ -22,6 +22,7 @@
 //! - `client`, `shared` — what others may know of a client; what all workers share
 //! - `visitors` — who logs in, or is on the console
 //! - `seats` — clients per database and per user
+//! - `levels` — how full everything is, for a scrape
 
 pub mod access;
 mod broken;
@@ -32,6 +33,7 @@ pub mod deal;
 mod derivations;
 mod directory;
 pub mod doors;
+pub mod levels;
 mod login;
 pub mod offer;
 pub mod overdue;

@@ -19,6 +19,19 @@ pub enum ClientState {
     WaitingCancel,
 }
 
+impl ClientState {
+    /// As pgbouncer calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Idle => "idle",
+            Self::Waiting => "waiting",
+            Self::ActiveCancel => "active_cancel_req",
+            Self::WaitingCancel => "waiting_cancel_req",
+        }
+    }
+}
+
 /// A client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRow {
@@ -41,14 +54,7 @@ const ALL: [Column; COLUMNS.len() + 1] = {
 /// The table.
 pub fn table(rows: Vec<ClientRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
-        let state = match row.state {
-            ClientState::Active => "active",
-            ClientState::Idle => "idle",
-            ClientState::Waiting => "waiting",
-            ClientState::ActiveCancel => "active_cancel_req",
-            ClientState::WaitingCancel => "waiting_cancel_req",
-        };
-        let mut values = row.connection.row("C", state);
+        let mut values = row.connection.row("C", row.state.name());
         values.push(row.waits_for.map(lsn).into());
         values
     });

@@ -165,7 +165,6 @@ impl Guest<'_> {
                 (response, reason)
             }
             End::Denied(response, failure, reason) => {
-                process.login(LoginResult::Denied);
                 process.login_denied(failure);
                 tracing::info!("{} {reason}", self.label);
                 let reason = response.message();

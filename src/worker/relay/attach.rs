@@ -177,9 +177,16 @@ impl Relay {
                 }
             }
         };
-        let Some(Waiting { intent, since, held, .. }) = self.waiting.take() else {
+        let Some(Waiting { intent, since, held, wait }) = self.waiting.take() else {
             return Ok(false);
         };
+        if let (Wait::InQueue(attaching), Err(error)) = (&wait, &outcome)
+            && !matches!(error, AttachError::HostGone)
+        {
+            let time = self.now.saturating_duration_since(since);
+            attaching.pool().metrics().wait_failed(time);
+        }
+        drop(wait);
         match outcome {
             Ok(lease) => {
                 self.served();
