@@ -149,7 +149,6 @@ mod tests {
         pool.transaction_time.record(Duration::from_millis(3));
         pool.query_time.record(Duration::from_millis(1));
         pool.query_time.record(Duration::from_millis(2));
-        pool.waits.increment(2);
         pool.wait_ended(Duration::from_millis(7));
         pool.wait_failed(Duration::from_secs(120));
         pool.received_bytes.increment(512);

@@ -88,9 +88,9 @@ table! {
     POOL_ASSIGNMENTS = Counter, None, "pgweir_pool_assignments_total", ["database", "user", "host"],
         "Times a server was given to a client.";
     POOL_WAITS = Counter, None, "pgweir_pool_waits_total", ["database", "user", "host"],
-        "Times a client had to queue for a server.";
+        "Requests that had to queue for a server.";
     POOL_WAITS_FAILED = Counter, None, "pgweir_pool_waits_failed_total", ["database", "user", "host"],
-        "Waits that ended without a server: query_wait_timeout, or servers that cannot be reached or refuse.";
+        "Waits that ended without a server: query_wait_timeout, servers that cannot be reached or refuse, or the client left.";
     POOL_WAIT_SECONDS = Histogram, Seconds, "pgweir_pool_wait_seconds", ["database", "user", "host"],
         "Time a client spent in the queue before it got a server or gave up.";
     POOL_TRANSACTION_SECONDS = Histogram, Seconds, "pgweir_pool_transaction_seconds", ["database", "user", "host"],

@@ -254,7 +254,6 @@ impl Pool {
             let ticket = state.enqueue(Waiter { client, answer: sender }, now);
             break (ticket, state.can_serve_more(now));
         };
-        self.metrics.waits.increment(1);
         if more {
             Self::open_more(self);
         }

@@ -21,8 +21,6 @@ pub struct PoolMetrics {
     servers_failed: Total,
     /// Times a server was given to a client.
     pub assignments: Total,
-    /// Times a client had to queue.
-    pub waits: Total,
     waits_failed: Total,
     /// Named statements prepared by clients.
     pub client_parses: Total,
@@ -85,6 +83,8 @@ impl PoolMetrics {
         let query_time = with.timing(&names::POOL_QUERY_SECONDS, &pool);
         with.count_of(&names::POOL_TRANSACTIONS, &pool, &transaction_time);
         with.count_of(&names::POOL_QUERIES, &pool, &query_time);
+        let wait_time = with.timing(&names::POOL_WAIT_SECONDS, &pool);
+        with.count_of(&names::POOL_WAITS, &pool, &wait_time);
         Self {
             received_bytes: with.total(&names::POOL_RECEIVED_BYTES, &pool),
             sent_bytes: with.total(&names::POOL_SENT_BYTES, &pool),
@@ -92,13 +92,12 @@ impl PoolMetrics {
             servers_closed: with.total(&names::POOL_SERVERS_CLOSED, &pool),
             servers_failed: with.total(&names::POOL_SERVERS_FAILED, &pool),
             assignments: with.total(&names::POOL_ASSIGNMENTS, &pool),
-            waits: with.total(&names::POOL_WAITS, &pool),
             waits_failed: with.total(&names::POOL_WAITS_FAILED, &pool),
             client_parses: with.total(&names::PREPARED_CLIENT_PARSES, &pool),
             server_parses: with.total(&names::PREPARED_SERVER_PARSES, &pool),
             binds: with.total(&names::PREPARED_BINDS, &pool),
             evictions: with.total(&names::PREPARED_EVICTIONS, &pool),
-            wait_time: with.timing(&names::POOL_WAIT_SECONDS, &pool),
+            wait_time,
             first_byte_time: with.timing(&names::POOL_FIRST_BYTE_SECONDS, &pool),
             transaction_time,
             query_time,
@@ -121,7 +120,7 @@ impl PoolMetrics {
         self.wait_time.record(time);
     }
 
-    /// A client got none, so long after it asked for one.
+    /// A client that queued got none, so long after it asked for one: it was refused, or left.
     pub fn wait_failed(&self, time: Duration) {
         self.waits_failed.increment(1);
         self.wait_time.record(time);

@@ -182,7 +182,9 @@ impl Relay {
 
     /// The client is gone: what becomes of its server.
     fn part(&mut self) {
-        self.waiting = None;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.abandon(self.now);
+        }
         self.kept = None;
         let Some(mut lease) = self.lease.take() else { return };
         // What it sent before it left still goes to the server: it may be a COMMIT.
