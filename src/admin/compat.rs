@@ -35,7 +35,8 @@ pub fn appendix(control: Arc<Control>, marks: Arc<Marks>, version: &'static str)
         }
         let mut page = Page { out };
         page.one("up", 1.0);
-        page.rows("version_info", &[version::line(version)], |line| vec![line], |_| 1.0);
+        let said = text::labels(&["version"], &[&version::line(version)]);
+        page.rows("version_info", &[()], &[said], |()| 1.0);
         page.one("config_max_client_connections", settings.max_client_conn.into());
         let per_user = settings.max_user_connections.unwrap_or(0);
         page.one("config_max_user_connections", per_user.into());
@@ -46,7 +47,8 @@ pub fn appendix(control: Arc<Control>, marks: Arc<Marks>, version: &'static str)
         page.lists(&gather::lists_beside(shared, databases.len()));
         page.databases(&databases);
         let periods = marks.periods(&shared.services, now);
-        page.stats(&periods.into_iter().map(|(name, period)| (name, period.current)).collect());
+        let totals = periods.into_iter().map(|(name, period)| (name, period.current));
+        page.stats(&totals.collect::<Vec<_>>());
         page.pools(&pools);
         page.clients(&connections::clients(shared, now));
         if let Some(process) = process::Reading::take() {
@@ -62,39 +64,17 @@ struct Page<'a> {
 impl Page<'_> {
     /// A metric without labels.
     fn one(&mut self, name: &str, value: f64) {
-        self.rows(name, &[()], |()| vec![], |()| value);
+        self.rows(name, &[()], &[String::new()], |()| value);
     }
 
-    /// A metric with a sample for each row.
-    fn rows<T>(
-        &mut self,
-        name: &str,
-        rows: &[T],
-        labels: impl Fn(&T) -> Vec<&str>,
-        value: impl Fn(&T) -> f64,
-    ) {
-        let labels: Vec<_> = rows.iter().map(|row| Self::labels(name, &labels(row))).collect();
-        self.labelled(name, rows, &labels, value);
-    }
-
-    /// The same, with labels that other metrics have as well.
-    fn labelled<T>(
-        &mut self,
-        name: &str,
-        rows: &[T],
-        labels: &[String],
-        value: impl Fn(&T) -> f64,
-    ) {
-        // A name that is not in the table is a slip, which the test in tests/compat.rs finds.
+    /// A metric with a sample for each row, under the labels in the same place.
+    fn rows<T>(&mut self, name: &str, rows: &[T], labels: &[String], value: impl Fn(&T) -> f64) {
+        // A name that is not in the table is a slip, which tests/metrics.rs finds.
         let Some(metric) = compat::find(name).filter(|_| !rows.is_empty()) else { return };
         text::head(self.out, metric);
         for (row, labels) in rows.iter().zip(labels) {
             text::line(self.out, metric.name, labels, value(row));
         }
-    }
-
-    fn labels(name: &str, values: &[&str]) -> String {
-        compat::find(name).map_or_else(String::new, |metric| text::labels(metric.labels, values))
     }
 
     fn lists(&mut self, lists: &ListRow) {
@@ -122,7 +102,7 @@ impl Page<'_> {
             let (host, user) = (optional(&row.host), optional(&row.force_user));
             let mode = row.pool_mode.unwrap_or_default();
             let values = [&row.name, host.as_str(), &port, &row.database, &user, mode];
-            Self::labels("databases_pool_size", &values)
+            text::labels(compat::DATABASE, &values)
         };
         let labels: Vec<_> = rows.iter().map(labels).collect();
         type Column = fn(&DatabaseRow) -> f64;
@@ -135,14 +115,12 @@ impl Page<'_> {
             ("databases_disabled", |row| u8::from(row.disabled).into()),
         ];
         for (name, column) in columns {
-            self.labelled(name, rows, &labels, column);
+            self.rows(name, rows, &labels, column);
         }
     }
 
-    fn stats(&mut self, rows: &Vec<(String, Stats)>) {
-        let name = |(name, _): &(String, Stats)| {
-            Self::labels("stats_totals_queries_total", &[name.as_str()])
-        };
+    fn stats(&mut self, rows: &[(String, Stats)]) {
+        let name = |(name, _): &(String, Stats)| text::labels(compat::STATS, &[name.as_str()]);
         let labels: Vec<_> = rows.iter().map(name).collect();
         let seconds = |us: u64| us as f64 / 1e6;
         type Column = fn(&Stats) -> u64;
@@ -159,7 +137,7 @@ impl Page<'_> {
         ];
         for (name, column) in counts {
             let value = |(_, stats): &(String, Stats)| column(stats) as f64;
-            self.labelled(&format!("stats_totals_{name}"), rows, &labels, value);
+            self.rows(&format!("stats_totals_{name}"), rows, &labels, value);
         }
         let times: [(&str, Column); 3] = [
             ("queries_duration_seconds_total", |stats| stats.query_us),
@@ -168,14 +146,12 @@ impl Page<'_> {
         ];
         for (name, column) in times {
             let value = |(_, stats): &(String, Stats)| seconds(column(stats));
-            self.labelled(&format!("stats_totals_{name}"), rows, &labels, value);
+            self.rows(&format!("stats_totals_{name}"), rows, &labels, value);
         }
     }
 
     fn pools(&mut self, rows: &[PoolRow]) {
-        let labels = |row: &PoolRow| {
-            Self::labels("pools_client_active_connections", &[&row.database, &row.user])
-        };
+        let labels = |row: &PoolRow| text::labels(compat::POOL, &[&row.database, &row.user]);
         let labels: Vec<_> = rows.iter().map(labels).collect();
         type Column = fn(&PoolRow) -> u32;
         let columns: [(&str, Column); 11] = [
@@ -192,18 +168,18 @@ impl Page<'_> {
             ("server_login_connections", |row| row.servers_login),
         ];
         for (name, column) in columns {
-            self.labelled(&format!("pools_{name}"), rows, &labels, |row| column(row).into());
+            self.rows(&format!("pools_{name}"), rows, &labels, |row| column(row).into());
         }
         // Whole seconds, as SHOW POOLS has them: alerts compare with 0.
         let waited = |row: &PoolRow| row.max_wait.as_secs() as f64;
-        self.labelled("pools_client_maxwait_seconds", rows, &labels, waited);
+        self.rows("pools_client_maxwait_seconds", rows, &labels, waited);
     }
 
     fn clients(&mut self, rows: &[ClientRow]) {
         let groups: Vec<_> = grouped(rows).into_iter().collect();
         let labels: Vec<_> =
-            groups.iter().map(|(labels, _)| Self::labels("client_connections", labels)).collect();
-        self.labelled("client_connections", &groups, &labels, |(_, count)| (*count).into());
+            groups.iter().map(|(labels, _)| text::labels(compat::CLIENT, labels)).collect();
+        self.rows("client_connections", &groups, &labels, |(_, count)| (*count).into());
     }
 
     fn process(&mut self, process: &process::Reading) {

@@ -16,10 +16,14 @@ macro_rules! table {
     };
 }
 
-const DATABASE: &[&str] = &["name", "host", "port", "database", "force_user", "pool_mode"];
-const STATS: &[&str] = &["database"];
-const POOL: &[&str] = &["database", "user"];
-const CLIENT: &[&str] = &["database", "user", "application_name", "state"];
+/// The labels of what SHOW DATABASES says.
+pub const DATABASE: &[&str] = &["name", "host", "port", "database", "force_user", "pool_mode"];
+/// Those of STATS_TOTALS.
+pub const STATS: &[&str] = &["database"];
+/// Those of POOLS.
+pub const POOL: &[&str] = &["database", "user"];
+/// Those of CLIENTS.
+pub const CLIENT: &[&str] = &["database", "user", "application_name", "state"];
 
 table! {
     Gauge None "up" &[], "Always 1: who is scraped is up.";

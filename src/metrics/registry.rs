@@ -77,6 +77,12 @@ struct Owned {
     cell: Cell,
 }
 
+impl Owned {
+    fn lives(&self) -> bool {
+        self.lease.strong_count() > 0
+    }
+}
+
 /// One set of label values.
 #[derive(Debug, Default)]
 struct Series {
@@ -88,32 +94,28 @@ struct Series {
 }
 
 impl Series {
-    fn read(&mut self, kind: Kind) -> Option<Value> {
-        let mut sum = None;
+    /// Takes leave of owners that are gone.
+    fn settle(&mut self, kind: Kind) {
         let past = &mut self.past;
-        let add = |to: &mut Option<Value>, value: Value| {
-            *to = Some(to.map_or(value, |to| to.plus(value)));
-        };
         self.owned.retain(|owned| {
-            let gone = owned.lease.strong_count() == 0;
-            if gone && kind == Kind::Gauge {
-                return false;
+            if owned.lives() {
+                return true;
             }
-            // Whoever is gone has counted before it went.
-            fence(Ordering::Acquire);
-            let value = owned.cell.read();
-            if gone {
+            if kind != Kind::Gauge {
+                // Whoever is gone has counted before it went.
+                fence(Ordering::Acquire);
+                let value = owned.cell.read();
                 *past = Some(Box::new(past.as_ref().map_or(value, |past| past.plus(value))));
-            } else {
-                add(&mut sum, value);
             }
-            !gone
+            false
         });
-        if let Some(past) = past {
-            add(&mut sum, **past);
-        }
-        self.shown_last = self.owned.is_empty();
-        sum
+    }
+
+    /// The sum over all owners, past and present.
+    fn read(&self) -> Option<Value> {
+        let past = self.past.as_deref().copied();
+        let values = self.owned.iter().map(|owned| owned.cell.read()).chain(past);
+        values.reduce(Value::plus)
     }
 }
 
@@ -137,9 +139,18 @@ impl Registry {
     pub(super) fn register(&self, metric: &Metric, labels: &Arc<str>, lease: Weak<()>, cell: Cell) {
         let mut families = self.families();
         let family = family(&mut families, metric);
-        let full = family.series.len() >= MOST_SERIES && !family.series.contains_key(labels);
+        let is_new = !family.series.contains_key(labels);
+        if is_new && family.series.len() >= MOST_SERIES {
+            // Nobody may have asked for a long time.
+            family.series.retain(|_, series| series.owned.iter().any(Owned::lives));
+        }
+        let full = is_new && family.series.len() >= MOST_SERIES;
         let labels = if full { others(metric) } else { labels.clone() };
         let series = family.series.entry(labels).or_default();
+        // Now and then, so that owners who come and go do not pile up while nobody asks.
+        if series.owned.len().is_power_of_two() {
+            series.settle(metric.kind);
+        }
         series.shown_last = false;
         series.owned.push(Owned { lease, cell });
     }
@@ -189,15 +200,16 @@ impl Family {
     fn render(&mut self, out: &mut String) {
         let Metric { name, kind, .. } = self.metric;
         self.series.retain(|_, series| {
-            series.owned.iter().any(|owned| kind != Kind::Gauge || owned.lease.strong_count() > 0)
-                || (kind != Kind::Gauge && !series.shown_last)
+            series.settle(kind);
+            let last = series.owned.is_empty();
+            !(last && (kind == Kind::Gauge || std::mem::replace(&mut series.shown_last, last)))
         });
         if self.series.is_empty() && self.rows.is_empty() {
             return;
         }
         text::head(out, &self.metric);
-        for (labels, series) in &mut self.series {
-            match series.read(kind) {
+        for (labels, series) in &self.series {
+            match series.read() {
                 Some(Value::Count(count)) => {
                     text::name(out, name, labels);
                     // Writing to a String cannot fail.
@@ -281,6 +293,27 @@ mod tests {
         assert!(last.contains("pgweir_pool_wait_seconds_count{database=\"app\""), "{last}");
         assert!(last.contains("pgweir_pool_waits_total{database=\"app\""), "{last}");
         assert_eq!(rendered(&registry), "");
+    }
+
+    #[test]
+    fn owners_that_come_and_go_do_not_pile_up_while_nobody_asks() {
+        let registry = Registry::default();
+        for _ in 0..100 {
+            total(&registry, "alice", &Arc::new(())).fetch_add(1, Ordering::Relaxed);
+        }
+        let owners =
+            registry.families()[names::POOL_WAITS.name].series[&labels("alice")].owned.len();
+        assert!(owners <= 2, "{owners} are kept");
+        // Half of these are gone when the bound is met.
+        let lease = Arc::new(());
+        for user in 0..MOST_SERIES {
+            total(&registry, &format!("gone {user}"), &Arc::new(()));
+            total(&registry, &format!("here {user}"), &lease);
+        }
+        let families = registry.families();
+        let family = &families[names::POOL_WAITS.name];
+        assert_eq!(family.series.len(), MOST_SERIES);
+        assert!(!family.series.contains_key(&others(&names::POOL_WAITS)));
     }
 
     #[test]
