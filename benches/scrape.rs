@@ -1,5 +1,6 @@
 //! What `/metrics` costs where there are many pools: `POOLS` (1000) of them, each with a client and a server that have
-//! worked. The time is that of the whole request, as a scraper sees it. Prints, and writes nothing.
+//! worked. The time is that of the whole request, as a scraper sees it, and beside it pgweir's CPU time: on a machine that
+//! has other things to do only that compares. Prints, and writes nothing.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
@@ -44,6 +45,7 @@ fn main() {
             clients.iter_mut().for_each(|client| drop(client.query("SELECT 1").unwrap()));
         }
         let (mut times, mut size, mut samples) = (Vec::new(), 0, 0);
+        let before = cpu(&weir);
         for _ in 0..SCRAPES {
             let begun = Instant::now();
             let (status, body) = http_get(weir.http(), "/metrics");
@@ -52,12 +54,13 @@ fn main() {
             size = body.len();
             samples = body.lines().filter(|line| !line.starts_with('#')).count();
         }
+        let cpu = (cpu(&weir) - before) / SCRAPES as f64;
         times.sort();
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let median = ms(times[SCRAPES / 2]);
         println!(
             "{pools} pools, metrics_compat = {compat}: {median:.1} ms in the median ({:.1} to {:.1}), \
-             {samples} samples, {:.1} MB; bound {BOUND} ms: {}",
+             {cpu:.1} ms of CPU, {samples} samples, {:.1} MB; bound {BOUND} ms: {}",
             ms(times[0]),
             ms(times[SCRAPES - 1]),
             size as f64 / 1e6,
@@ -66,6 +69,18 @@ fn main() {
         drop(clients);
         weir.stop();
     }
+}
+
+/// CPU time that pgweir has used, milliseconds.
+fn cpu(weir: &Weir) -> f64 {
+    let of_process = |text: String| -> f64 {
+        let (_, fields) = text.rsplit_once(')').unwrap();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum()
+    };
+    let stat = format!("/proc/{}/stat", weir.pid().as_raw_nonzero());
+    let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
+    of_process(std::fs::read_to_string(stat).unwrap()) * 1e3 / ticks_per_second
 }
 
 /// A server that lets everybody in and answers every query with nothing; its port.

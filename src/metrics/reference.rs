@@ -15,7 +15,7 @@ pub fn markdown() -> String {
          A histogram `x` is three series: `x_bucket` (durations up to `le` seconds), `x_sum`, `x_count`. Dashboards, \
          recording rules and alerts that use them are in `grafana/`, what to do about an alert in [runbook.md](runbook.md).\n\n\
          **How many series.** A pool is a database entry, a server user and a host; its series go when it goes \
-         (`pool_idle_timeout`, `autodb_idle_timeout`). Nothing that is not authenticated makes one. Of each metric at most \
+         (`pool_idle_timeout`, `autodb_idle_timeout`). A name that a stranger makes up leaves none behind. Of each metric at most \
          {MOST_SERIES} label sets are shown; what is beyond is added up under `(others)`. Each pool costs about a hundred samples.\n\n\
          **Where `host` is a list.** An entry without `target_session_attrs` has one pool over all its hosts: their list, with commas.\n"
     );
