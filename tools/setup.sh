@@ -75,7 +75,7 @@ install_by_apt() { # PACKAGE...
     fi
     "${apt[@]}" "$@" || return
     local service
-    for service in pgbouncer etcd patroni slapd; do
+    for service in pgbouncer etcd patroni slapd prometheus; do
         if [[ " $* " == *" $service"* ]] && [ -d /run/systemd/system ]; then
             "${sudo[@]}" systemctl disable --quiet "$service" || true
         fi
@@ -108,6 +108,11 @@ if ! has_slapd && has apt-get; then
 fi
 if ! has_pam && has apt-get; then
     install_by_apt libpam0g-dev || echo "setup: cannot install libpam0g-dev; going on" >&2
+fi
+
+# For tests/grafana. Without it those tests are skipped, by name.
+if ! has prometheus && has apt-get; then
+    install_by_apt prometheus || echo "setup: cannot install prometheus; going on" >&2
 fi
 
 # Cluster managers, for tests/discovery.rs. What can't be had is named by that test as skipped.

@@ -306,6 +306,12 @@ impl Control {
     /// # Errors
     /// [`Refused::Reload`]; the log says what is wrong.
     pub async fn reload(&self) -> Result<(), Refused> {
+        let reloaded = self.read_again().await;
+        self.shared.metrics.process().reloaded(reloaded.is_ok());
+        reloaded
+    }
+
+    async fn read_again(&self) -> Result<(), Refused> {
         let mut base = self.base().await;
         let old = self.shared.live();
         let read = || -> Result<_, ReloadError> {

@@ -93,6 +93,11 @@ pub(super) fn users(shared: &Shared) -> Vec<UserRow> {
 }
 
 pub(super) fn lists(shared: &Shared) -> ListRow {
+    lists_beside(shared, databases(shared).len())
+}
+
+/// The same, by whom the rows of SHOW DATABASES have been counted.
+pub(super) fn lists_beside(shared: &Shared, databases: usize) -> ListRow {
     let known = shared.clients.len();
     let visits: Vec<_> =
         shared.visitors.all().iter().map(|visitor| visitor.visit().doing).collect();
@@ -100,7 +105,7 @@ pub(super) fn lists(shared: &Shared) -> ListRow {
     let (on_console, logging_in) = (doing(Doing::OnConsole), doing(Doing::LoggingIn));
     let names = names(shared).len();
     ListRow {
-        databases: databases(shared).len(),
+        databases,
         users: users(shared).len(),
         peers: shared.live().config.peers.len(),
         pools: shared.services.all().len(),

@@ -2,7 +2,9 @@
 //!
 //! Four steps: [`parse`] turns a query into a command, [`control`] carries it out or [`gather`] and [`connections`] collect the rows of a
 //! SHOW, [`show`] turns rows of plain data into a table, [`table`] turns a table into bytes. [`console`] joins them.
+//! [`compat`] shows rows to Prometheus.
 
+pub mod compat;
 mod connections;
 pub mod console;
 pub mod control;

@@ -19,6 +19,7 @@ use super::pidfile::PidFile;
 use super::successor::Belongings;
 use super::takeover::{self, Takeover};
 use super::{daemon, systemd, user};
+use crate::admin::compat;
 use crate::admin::console::Console;
 use crate::admin::control::{self, Control, ShutdownMode};
 use crate::admin::marks::Marks;
@@ -35,6 +36,7 @@ use crate::topology::snapshot::Wanted;
 use crate::web::{self, Pooler, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;
+use crate::worker::levels;
 use crate::worker::overdue;
 use crate::worker::service::{self, Services};
 use crate::worker::shared::Shared;
@@ -204,7 +206,8 @@ async fn serve(
     let _ = shared.console.set(Arc::new(Console::new(control.clone(), marks.clone(), VERSION)));
 
     let count = worker_count(&settings);
-    metrics.process().workers.set(f64::from(count));
+    metrics.process().workers.set(count);
+    metrics.append(compat::appendix(control.clone(), marks.clone(), VERSION));
     let (tasks, stop, close_doors) =
         (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
     let doors = doors.into_iter().map(|door| {
@@ -475,17 +478,12 @@ async fn statistics(shared: Arc<Shared>, marks: Arc<Marks>, stop: CancellationTo
 
 fn web_of(shared: &Arc<Shared>, topology: &Topology, dealer: &Arc<Mutex<Dealer>>) -> Web {
     let pooler = Pooler::new(shared.clone(), topology.clone(), VERSION);
-    let (levels, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
+    let (levels_of, topology, dealer) = (shared.clone(), topology.clone(), dealer.clone());
     let metrics = shared.metrics.clone();
     let before_scrape = move || {
-        for pool in levels.services.pools() {
-            pool.metrics().set_levels(&pool.levels());
-        }
-        let process = levels.metrics.process();
-        process.clients.set(f64::from(levels.client_count()));
-        process.clients_limit.set(f64::from(levels.live().config.settings.max_client_conn));
+        levels::refresh(&levels_of);
         topology.refresh_metrics();
-        dealer.blocking_lock().publish(&levels);
+        dealer.blocking_lock().publish(&levels_of);
     };
     Web { metrics, before_scrape: Arc::new(before_scrape), source: Arc::new(pooler) }
 }

@@ -290,6 +290,7 @@ pub struct Settings {
     pub http_auth_token_file: Option<PathBuf>,
     pub http_tls_key_file: Option<PathBuf>,
     pub http_tls_cert_file: Option<PathBuf>,
+    pub metrics_compat: MetricsCompat,
     pub topology_interval: Duration,
     pub discover_interval: Duration,
     pub topology_timeout: Duration,
@@ -504,6 +505,16 @@ pub enum CausalReads {
     Off,
     /// A client's reads see its own writes.
     Session,
+}
+
+/// Setting `metrics_compat`: by whose names metrics are shown besides our own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsCompat {
+    /// Those of pgbouncer's exporter.
+    #[default]
+    PgbouncerExporter,
+    /// Nobody's.
+    Off,
 }
 
 /// Setting `split_brain`: what to do when several hosts say that they are the primary on one timeline.

@@ -8,8 +8,9 @@ use std::fmt;
 use super::model::{Settings, SslMode, TlsSettings};
 use super::nearest::nearest;
 use super::values::{
-    self, AUTH_TYPES, Allowed, CAUSAL_READS, LOG_FORMATS, POOL_MODES, PREPARE_UNNAMED,
-    REPLICA_FALLBACK, ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES, TIME, Value,
+    self, AUTH_TYPES, Allowed, CAUSAL_READS, LOG_FORMATS, METRICS_COMPAT, POOL_MODES,
+    PREPARE_UNNAMED, REPLICA_FALLBACK, ROUTE_READS, SPLIT_BRAIN, SSL_MODES, SYSLOG_FACILITIES,
+    TIME, Value,
 };
 
 /// One setting.
@@ -810,6 +811,13 @@ pub static SETTINGS: &[Setting] = &[
         "Certificate chain (PEM) for HTTPS.",
     )),
     own(live(
+        "metrics_compat",
+        Kind::Choice(METRICS_COMPAT),
+        Some("pgbouncer_exporter"),
+        field!(metrics_compat),
+        "pgbouncer_exporter: /metrics also shows the metrics of pgbouncer's exporter (prometheus-community), by its names. off: only pgweir's own.",
+    )),
+    own(live(
         "topology_interval",
         Kind::Time,
         Some("1"),
@@ -1252,6 +1260,7 @@ fn blank() -> Settings {
         http_auth_token_file: Default::default(),
         http_tls_key_file: Default::default(),
         http_tls_cert_file: Default::default(),
+        metrics_compat: Default::default(),
         topology_interval: Default::default(),
         discover_interval: Default::default(),
         topology_timeout: Default::default(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::ldap::LdapOptions;
 use super::model::{
-    AuthType, CausalReads, HttpAddr, LoadBalanceHosts, LogFormat, PoolMode, PrepareUnnamed,
-    ReplicaFallback, ReplicaLag, RouteReads, SecretText, SplitBrain, SslMode, SyslogFacility,
-    TargetSessionAttrs,
+    AuthType, CausalReads, HttpAddr, LoadBalanceHosts, LogFormat, MetricsCompat, PoolMode,
+    PrepareUnnamed, ReplicaFallback, ReplicaLag, RouteReads, SecretText, SplitBrain, SslMode,
+    SyslogFacility, TargetSessionAttrs,
 };
 
 /// Stands for "no limit" in settings whose type has no room for it; far enough, and safe to add to any instant.
@@ -331,6 +331,10 @@ choice!(ReplicaFallback, REPLICA_FALLBACK,
 choice!(CausalReads, CAUSAL_READS,
     "off" => Self::Off,
     "session" => Self::Session,
+);
+choice!(MetricsCompat, METRICS_COMPAT,
+    "pgbouncer_exporter" => Self::PgbouncerExporter,
+    "off" => Self::Off,
 );
 choice!(SplitBrain, SPLIT_BRAIN,
     "refuse" => Self::Refuse,

@@ -1,60 +1,33 @@
-//! The exporter: one recorder, handed down from `cli`, that resolves handles and renders them all.
-//!
-//! There is no global recorder. Pools come and go with users and databases: when an owner has
-//! gone, its counts and timings are rendered once more (the last of them would be lost otherwise),
-//! its gauges no more, and then the series are forgotten.
+//! The exporter, handed down from `cli`: it resolves handles and renders all of them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
-
-use metrics::{KeyName, Recorder, SharedString};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use metrics_util::MetricKindMask;
+use std::sync::{Arc, OnceLock};
 
 use super::handles::{
-    Handles, HostMetrics, Lease, PoolMetrics, ProcessMetrics, Resolver, RoutingMetrics,
-    TopologyMetrics, WorkerMetrics,
+    HostMetrics, PoolMetrics, ProcessMetrics, Resolver, RoutingMetrics, TopologyMetrics,
+    WorkerMetrics,
 };
-use super::names::{self, Kind, Unit};
-use super::timing::Timings;
+use super::names::Metric;
+use super::process;
+use super::registry::Registry;
+
+/// Writes what another room shows behind our own metrics.
+pub type Appendix = Box<dyn Fn(&mut String) + Send + Sync>;
 
 /// All metrics of the process.
 pub struct Metrics {
-    recorder: PrometheusRecorder,
-    rendered: PrometheusHandle,
-    timings: Timings,
-    /// The handles that live. Held locked while handles are resolved or all is rendered:
-    /// otherwise a series that is just being forgotten could be handed to a new owner.
-    leases: Mutex<Vec<Weak<Lease>>>,
+    registry: Registry,
     process: ProcessMetrics,
+    appendix: OnceLock<Appendix>,
 }
 
 impl Metrics {
     /// An exporter with the process's own handles; `version` is pgweir's.
     #[must_use]
     pub fn new(version: &str) -> Arc<Self> {
-        // No grace at all, because every handle that lives is touched before each rendering.
-        let recorder = PrometheusBuilder::new()
-            .idle_timeout(MetricKindMask::COUNTER | MetricKindMask::GAUGE, Some(Duration::ZERO))
-            .build_recorder();
-        for metric in names::ALL {
-            let (name, help) = (KeyName::from(metric.name), SharedString::from(metric.help));
-            let unit = match metric.unit {
-                Unit::None | Unit::Ratio => None,
-                Unit::Seconds => Some(metrics::Unit::Seconds),
-                Unit::Bytes => Some(metrics::Unit::Bytes),
-            };
-            match metric.kind {
-                Kind::Counter => recorder.describe_counter(name, unit, help),
-                Kind::Gauge => recorder.describe_gauge(name, unit, help),
-                Kind::Histogram => {} // `timing` renders its own
-            }
-        }
-        let timings = Timings::default();
-        let process = ProcessMetrics::resolve(Resolver::new(&recorder, &timings), version);
-        let leases = Mutex::new(vec![Arc::downgrade(process.lease())]);
-        Arc::new(Self { rendered: recorder.handle(), recorder, timings, leases, process })
+        let registry = Registry::default();
+        let process = ProcessMetrics::resolve(Resolver::new(&registry), version);
+        Arc::new(Self { registry, process, appendix: OnceLock::new() })
     }
 
     /// What belongs to the process as a whole.
@@ -64,67 +37,75 @@ impl Metrics {
 
     /// The handles of a pool. `host` as in SHOW TOPOLOGY, e.g. `pg1:5432`.
     pub fn pool(&self, database: &str, user: &str, host: &str) -> PoolMetrics {
-        self.resolve(|with| PoolMetrics::resolve(with, database, user, host))
+        PoolMetrics::resolve(Resolver::new(&self.registry), database, user, host)
     }
 
     /// The handles for the routing decisions of a database entry.
     pub fn routing(&self, database: &str) -> RoutingMetrics {
-        self.resolve(|with| RoutingMetrics::resolve(with, database))
+        RoutingMetrics::resolve(Resolver::new(&self.registry), database)
     }
 
     /// The handles of a database entry's host list.
     pub fn topology(&self, database: &str) -> TopologyMetrics {
-        self.resolve(|with| TopologyMetrics::resolve(with, database))
+        TopologyMetrics::resolve(Resolver::new(&self.registry), database)
     }
 
     /// The handles of one host.
     pub fn host(&self, host: &str) -> HostMetrics {
-        self.resolve(|with| HostMetrics::resolve(with, host))
+        HostMetrics::resolve(Resolver::new(&self.registry), host)
     }
 
     /// The handles of one worker, counted from 0.
     pub fn worker(&self, worker: usize) -> WorkerMetrics {
-        self.resolve(|with| WorkerMetrics::resolve(with, worker))
+        WorkerMetrics::resolve(Resolver::new(&self.registry), worker)
     }
 
-    fn resolve<T: Handles>(&self, make: impl FnOnce(Resolver<'_>) -> T) -> T {
-        let mut leases = self.leases();
-        let handles = make(Resolver::new(&self.recorder, &self.timings));
-        leases.push(Arc::downgrade(handles.lease()));
-        handles
+    /// Levels that nobody owns, taken from the state of things: from now on this metric shows these rows (the values of
+    /// its labels, and its own) and no others.
+    pub fn show_rows<'a>(
+        &self,
+        metric: &Metric,
+        rows: impl IntoIterator<Item = (&'a [&'a str], f64)>,
+    ) {
+        self.registry.replace(metric, rows);
     }
 
-    /// Everything in the Prometheus text format. Set gauges before calling it.
+    /// From now on this is asked what else is to be shown. Once only.
+    pub fn append(&self, appendix: Appendix) {
+        let _ = self.appendix.set(appendix);
+    }
+
+    /// Everything in the Prometheus text format. Set levels before calling it.
     pub fn render(&self) -> String {
-        let mut leases = self.leases();
-        leases.retain(|lease| match lease.upgrade() {
-            Some(lease) => {
-                lease.renew();
-                true
+        if let Some(process) = process::Reading::take() {
+            for (metric, value) in process.rows() {
+                let none: &[&str] = &[];
+                self.show_rows(metric, [(none, value)]);
             }
-            None => false,
-        });
-        let mut text = self.rendered.render();
-        self.timings.render(&mut text);
+        }
+        let mut text = String::new();
+        self.registry.render(&mut text);
+        if let Some(appendix) = self.appendix.get() {
+            appendix(&mut text);
+        }
         text
-    }
-
-    fn leases(&self) -> MutexGuard<'_, Vec<Weak<Lease>>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("leases", &self.leases().len()).finish_non_exhaustive()
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::handles::{
-        AuthFailure, CancelResult, LoginResult, PoolLevels, RouteReason, RouteTarget,
+        AuthFailure, CancelResult, LoginResult, PoolLevels, RouteReason, RouteTarget, TlsVersion,
     };
+    use super::super::names::{self, Kind};
     use super::*;
 
     const POOL: &str = r#"database="app",user="alice",host="pg1:5432""#;
@@ -142,6 +123,9 @@ mod tests {
         let topology = metrics.topology("app");
         let host = metrics.host("pg1:5432");
         let worker = metrics.worker(0);
+        for metric in names::ALL.iter().filter(|metric| names::OF_NOBODY.contains(&metric.name)) {
+            metrics.show_rows(metric, [(["x"].as_slice(), 1.0)]);
+        }
         let text = metrics.render();
         for metric in names::ALL {
             let kind = match metric.kind {
@@ -162,22 +146,31 @@ mod tests {
     fn what_was_counted_is_rendered() {
         let metrics = Metrics::new("1.0");
         let pool = metrics.pool("app", "alice", "pg1:5432");
-        pool.transaction_ended(Duration::from_millis(3));
-        pool.query_ended(Duration::from_millis(1));
-        pool.query_ended(Duration::from_millis(2));
+        pool.transaction_time.record(Duration::from_millis(3));
+        pool.query_time.record(Duration::from_millis(1));
+        pool.query_time.record(Duration::from_millis(2));
         pool.wait_ended(Duration::from_millis(7));
+        pool.wait_failed(Duration::from_secs(120));
         pool.received_bytes.increment(512);
-        pool.servers_opened.increment(1);
+        pool.reached(Duration::from_millis(1));
+        pool.opened(Duration::from_millis(4), Some(TlsVersion::Tls13));
+        pool.open_failed(true);
         let text = metrics.render();
         assert_line(&text, &format!("pgweir_pool_transactions_total{{{POOL}}} 1"));
         assert_line(&text, &format!("pgweir_pool_queries_total{{{POOL}}} 2"));
-        assert_line(&text, &format!("pgweir_pool_waits_total{{{POOL}}} 1"));
+        assert_line(&text, &format!("pgweir_pool_waits_total{{{POOL}}} 2"));
+        assert_line(&text, &format!("pgweir_pool_waits_failed_total{{{POOL}}} 1"));
+        assert_line(&text, &format!("pgweir_pool_wait_seconds_count{{{POOL}}} 2"));
+        assert_line(&text, "pgweir_server_connect_seconds_sum{host=\"pg1:5432\"} 0.001");
+        assert_line(&text, "pgweir_server_login_seconds_sum{host=\"pg1:5432\"} 0.004");
+        assert_line(&text, r#"pgweir_tls_handshakes_total{side="server",version="TLSv1.3"} 1"#);
+        assert_line(&text, r#"pgweir_tls_handshakes_failed_total{side="server"} 1"#);
         assert_line(&text, &format!("pgweir_pool_received_bytes_total{{{POOL}}} 512"));
         assert_line(&text, &format!("pgweir_pool_servers_opened_total{{{POOL}}} 1"));
         assert_line(&text, &format!("pgweir_pool_query_seconds_sum{{{POOL}}} 0.003"));
         assert_line(&text, &format!("pgweir_pool_transaction_seconds_count{{{POOL}}} 1"));
         assert_line(&text, &format!("pgweir_pool_wait_seconds_bucket{{{POOL},le=\"0.01\"}} 1"));
-        assert_eq!((pool.queries.value(), pool.query_time.sum_us()), (2, 3000));
+        assert_eq!((pool.query_time.count(), pool.query_time.sum_us()), (2, 3000));
     }
 
     #[test]
@@ -203,7 +196,7 @@ mod tests {
         ] {
             assert_line(&text, &format!("pgweir_pool_{name}{{{POOL},state=\"{state}\"}} {value}"));
         }
-        assert_line(&text, &format!("pgweir_pool_size{{{POOL}}} inf"));
+        assert_line(&text, &format!("pgweir_pool_size{{{POOL}}} +Inf"));
         assert_line(&text, &format!("pgweir_pool_max_wait_seconds{{{POOL}}} 0.25"));
     }
 
@@ -218,10 +211,16 @@ mod tests {
         topology.primary_changes.increment(1);
         let host = metrics.host("pg2:5432");
         host.set_state(true, false, 7);
+        host.set_role("replica");
         host.set_lag(Some(4096), None);
         metrics.process().login(LoginResult::Ok);
         metrics.process().login_denied(AuthFailure::Password);
         metrics.process().cancel(CancelResult::Sent);
+        metrics.process().reloaded(false);
+        metrics.process().tls_handshake(Some(TlsVersion::Tls12));
+        metrics.process().tls_handshake(None);
+        let worker = metrics.worker(0);
+        worker.set_busy(Duration::from_millis(1500));
         let text = metrics.render();
         for line in [
             r#"pgweir_routing_decisions_total{database="app",target="replica",reason="read_only"} 1"#,
@@ -233,6 +232,8 @@ mod tests {
             r#"pgweir_topology_primary_changes_total{database="app"} 1"#,
             r#"pgweir_host_up{host="pg2:5432"} 1"#,
             r#"pgweir_host_primary{host="pg2:5432"} 0"#,
+            r#"pgweir_host_role{host="pg2:5432",role="replica"} 1"#,
+            r#"pgweir_host_role{host="pg2:5432",role="primary"} 0"#,
             r#"pgweir_host_timeline{host="pg2:5432"} 7"#,
             r#"pgweir_host_lag_bytes{host="pg2:5432"} 4096"#,
             r#"pgweir_host_lag_seconds{host="pg2:5432"} NaN"#,
@@ -241,6 +242,13 @@ mod tests {
             r#"pgweir_auth_failures_total{reason="password"} 1"#,
             r#"pgweir_cancel_requests_total{result="sent"} 1"#,
             r#"pgweir_build_info{version="1.0"} 1"#,
+            r#"pgweir_config_reloads_total{result="failed"} 1"#,
+            r#"pgweir_config_reloads_total{result="ok"} 0"#,
+            "pgweir_config_last_reload_successful 0",
+            r#"pgweir_tls_handshakes_total{side="client",version="TLSv1.2"} 1"#,
+            r#"pgweir_tls_handshakes_failed_total{side="client"} 1"#,
+            "pgweir_tls_certificate_expiry_timestamp_seconds +Inf",
+            r#"pgweir_worker_busy_seconds_total{worker="0"} 1.5"#,
         ] {
             assert_line(&text, line);
         }
@@ -252,7 +260,7 @@ mod tests {
         let pools = [0, 1].map(|_| metrics.pool("app", "alice", "pg1:5432"));
         for round in 1..=3 {
             for pool in &pools {
-                pool.transaction_ended(Duration::from_millis(1));
+                pool.transaction_time.record(Duration::from_millis(1));
             }
             let text = metrics.render();
             let count = 2 * round;
@@ -262,12 +270,19 @@ mod tests {
     }
 
     #[test]
+    fn what_another_room_shows_stands_behind_our_own() {
+        let metrics = Metrics::new("1.0");
+        metrics.append(Box::new(|out| out.push_str("other 1\n")));
+        assert!(metrics.render().ends_with("other 1\n"));
+    }
+
+    #[test]
     fn an_idle_pool_stays_and_a_removed_one_goes_after_its_last_counts_were_shown() {
         let metrics = Metrics::new("1.0");
         let idle = metrics.pool("app", "alice", "pg1:5432");
         let removed = metrics.pool("app", "bob", "pg1:5432");
         metrics.render();
-        removed.transaction_ended(Duration::from_millis(1));
+        removed.transaction_time.record(Duration::from_millis(1));
         drop(removed);
 
         let last = metrics.render();
@@ -277,7 +292,7 @@ mod tests {
         assert!(!last.contains(&format!("pgweir_pool_size{{{bob}}}")), "a gauge of nothing");
         assert!(!metrics.render().contains("bob"));
 
-        idle.transaction_ended(Duration::from_millis(1));
+        idle.transaction_time.record(Duration::from_millis(1));
         let text = metrics.render();
         assert_line(&text, &format!("pgweir_pool_transactions_total{{{POOL}}} 1"));
         assert_line(&text, r#"pgweir_build_info{version="1.0"} 1"#);
@@ -290,7 +305,7 @@ mod tests {
         metrics.render();
         metrics.render();
         let again = metrics.pool("app", "alice", "pg1:5432");
-        again.transaction_ended(Duration::from_millis(1));
+        again.transaction_time.record(Duration::from_millis(1));
         assert_line(&metrics.render(), &format!("pgweir_pool_transactions_total{{{POOL}}} 1"));
     }
 }

@@ -6,17 +6,23 @@
 //! same numbers. Levels (how many clients wait?) are not counted at all but set from the owner's
 //! state just before they are shown.
 //!
-//! What is *measured* belongs to the other rooms; what it is *called* is in [`names`].
+//! What is *measured* belongs to the other rooms; what it is *called* is in [`names`], and once more in [`compat`], as
+//! pgbouncer's exporter calls it.
 
+pub mod compat;
 pub mod exporter;
 pub mod handles;
 pub mod names;
+pub mod process;
+pub mod reference;
+mod registry;
+pub mod text;
 pub mod timing;
 
 pub use exporter::Metrics;
 pub use handles::{
     AuthFailure, CancelResult, HostMetrics, LoginResult, MoveReason, PoolLevels, PoolMetrics,
-    ProcessMetrics, RouteReason, RouteTarget, RoutingMetrics, TopologyMetrics, Total,
+    ProcessMetrics, RouteReason, RouteTarget, RoutingMetrics, TlsVersion, TopologyMetrics, Total,
     WorkerMetrics,
 };
 pub use timing::Timing;

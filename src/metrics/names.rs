@@ -1,8 +1,9 @@
-//! Every metric pgweir exports: the one list that handles, documentation, dashboard and alerts come from.
+//! Every metric pgweir exports under its own names: the one list that handles, docs/metrics.md, dashboards and alerts
+//! come from.
 //!
-//! Names follow the Prometheus conventions: `pgweir_` first, base units (seconds, bytes) as a
-//! suffix, `_total` on counters and on nothing else. A label takes few values, known in advance or
-//! set by the configuration; nothing that a client can invent becomes a label.
+//! Names follow the Prometheus conventions: `pgweir_` first (what any process has is called as in any other program:
+//! `process_`), base units (seconds, bytes) as a suffix, `_total` on counters and on nothing else. A label takes few
+//! values, known in advance or set by the configuration; nothing that a client can invent becomes a label.
 
 /// How a metric's value moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,6 @@ pub enum Unit {
     Seconds,
     /// Bytes.
     Bytes,
-    /// A part of a whole, 0 to 1.
-    Ratio,
 }
 
 /// One row of the table.
@@ -89,13 +88,45 @@ table! {
     POOL_ASSIGNMENTS = Counter, None, "pgweir_pool_assignments_total", ["database", "user", "host"],
         "Times a server was given to a client.";
     POOL_WAITS = Counter, None, "pgweir_pool_waits_total", ["database", "user", "host"],
-        "Times a client had to queue for a server.";
+        "Requests that had to queue for a server.";
+    POOL_WAITS_FAILED = Counter, None, "pgweir_pool_waits_failed_total", ["database", "user", "host"],
+        "Waits that ended without a server: query_wait_timeout, servers that cannot be reached or refuse, or the client left.";
     POOL_WAIT_SECONDS = Histogram, Seconds, "pgweir_pool_wait_seconds", ["database", "user", "host"],
         "Time a client spent in the queue before it got a server or gave up.";
     POOL_TRANSACTION_SECONDS = Histogram, Seconds, "pgweir_pool_transaction_seconds", ["database", "user", "host"],
         "Time from a transaction's first message to its last answer.";
     POOL_QUERY_SECONDS = Histogram, Seconds, "pgweir_pool_query_seconds", ["database", "user", "host"],
         "Time from a query's first message to its last answer.";
+    POOL_FIRST_BYTE_SECONDS = Histogram, Seconds, "pgweir_pool_first_byte_seconds", ["database", "user", "host"],
+        "Time from a query's first message to the first byte of the server's answer.";
+
+    // Database entries and users, over all their pools.
+    DATABASE_CLIENTS = Gauge, None, "pgweir_database_clients", ["database"],
+        "Clients of the database.";
+    DATABASE_CLIENTS_LIMIT = Gauge, None, "pgweir_database_clients_limit", ["database"],
+        "Most clients the database may have (max_db_client_connections); +Inf when unlimited.";
+    DATABASE_SERVERS = Gauge, None, "pgweir_database_servers", ["database"],
+        "Server connections of the database, over all its pools, those that are being opened included.";
+    DATABASE_SERVERS_LIMIT = Gauge, None, "pgweir_database_servers_limit", ["database"],
+        "Most server connections the database may have (max_db_connections); +Inf when unlimited.";
+    DATABASE_PAUSED = Gauge, None, "pgweir_database_paused", ["database"],
+        "1 while the database is paused (PAUSE, KILL).";
+    DATABASE_DISABLED = Gauge, None, "pgweir_database_disabled", ["database"],
+        "1 while the database takes no new clients (DISABLE).";
+    USER_CLIENTS = Gauge, None, "pgweir_user_clients", ["user"],
+        "Clients that are logged in as the user.";
+    USER_CLIENTS_LIMIT = Gauge, None, "pgweir_user_clients_limit", ["user"],
+        "Most clients the user may have (max_user_client_connections); +Inf when unlimited.";
+    USER_SERVERS = Gauge, None, "pgweir_user_servers", ["user"],
+        "Server connections that are logged in as the user, over all pools.";
+    USER_SERVERS_LIMIT = Gauge, None, "pgweir_user_servers_limit", ["user"],
+        "Most server connections the user may have (max_user_connections); +Inf when unlimited.";
+
+    // Opening server connections. The host is the pool's: a host list where the entry does not follow roles.
+    SERVER_CONNECT_SECONDS = Histogram, Seconds, "pgweir_server_connect_seconds", ["host"],
+        "Time to a socket to the server, looking its name up included.";
+    SERVER_LOGIN_SECONDS = Histogram, Seconds, "pgweir_server_login_seconds", ["host"],
+        "Time from that socket to a server connection that is ready: TLS, authentication, connect_query.";
 
     // Prepared statements.
     PREPARED_CLIENT_PARSES = Counter, None, "pgweir_prepared_client_parses_total", ["database", "user", "host"],
@@ -106,6 +137,8 @@ table! {
         "Binds of named statements.";
     PREPARED_EVICTIONS = Counter, None, "pgweir_prepared_evictions_total", ["database", "user", "host"],
         "Statements closed on a server to make room (max_prepared_statements).";
+    PREPARED_STATEMENTS = Gauge, None, "pgweir_prepared_statements", [],
+        "Definitions in the cache, each kept once however many clients and servers have prepared it.";
 
     // Clients.
     CLIENTS = Gauge, None, "pgweir_clients", [],
@@ -114,14 +147,24 @@ table! {
         "Most client connections allowed (max_client_conn).";
     CLIENT_LOGINS = Counter, None, "pgweir_client_logins_total", ["result"],
         "Client logins by result: ok, denied (authentication), refused (limits, database, protocol), abandoned (left or timed out).";
+    CLIENT_LOGIN_SECONDS = Histogram, Seconds, "pgweir_client_login_seconds", [],
+        "Time from accepting a client to its first ReadyForQuery, for logins that succeed.";
     AUTH_FAILURES = Counter, None, "pgweir_auth_failures_total", ["reason"],
-        "Logins that failed in authentication, by reason.";
+        "Logins that failed in authentication, by reason: password, unknown_user, certificate, peer (the system names somebody else), hba (no line fits, or it says reject), tls_required, lookup (auth_query, directory or PAM failed), protocol.";
     CANCEL_REQUESTS = Counter, None, "pgweir_cancel_requests_total", ["result"],
-        "Cancel requests by result: sent (to the server), idle (nothing to cancel), unknown (no such key), failed (server not reached).";
+        "Cancel requests by result: sent (to the server), idle (nothing to cancel), unknown (no such key), failed (server not reached), timeout (cancel_wait_timeout).";
+
+    // TLS.
+    TLS_HANDSHAKES = Counter, None, "pgweir_tls_handshakes_total", ["side", "version"],
+        "TLS handshakes that succeeded: with clients (side client) and with servers (side server), by version.";
+    TLS_HANDSHAKES_FAILED = Counter, None, "pgweir_tls_handshakes_failed_total", ["side"],
+        "TLS handshakes that failed, on either side; the log says why.";
+    TLS_CERTIFICATE_EXPIRY = Gauge, Seconds, "pgweir_tls_certificate_expiry_timestamp_seconds", [],
+        "When the certificate that clients are shown expires (client_tls_cert_file), as Unix time; +Inf without one.";
 
     // Routing.
     ROUTING_DECISIONS = Counter, None, "pgweir_routing_decisions_total", ["database", "target", "reason"],
-        "Transactions routed, by target (primary, replica) and by what decided it.";
+        "Transactions routed, by target (primary, replica) and by what decided it: hint, read_only (the transaction says so), looks_read_only, attrs (target_session_attrs), default, fallback (no replica is fit), own_writes (no replica has them yet).";
     ROUTING_MOVED = Counter, None, "pgweir_routing_moved_total", ["database", "reason"],
         "Requests that were run again on another host unseen by the client: demoted (no primary any more), refused (a replica cannot run it), conflict (with recovery), lost (the replica ended).";
 
@@ -132,6 +175,8 @@ table! {
         "For how long no primary has been known; 0 while there is one.";
     TOPOLOGY_PRIMARY_CHANGES = Counter, None, "pgweir_topology_primary_changes_total", ["database"],
         "Times another host became the primary.";
+    TOPOLOGY_FAILOVER_SECONDS = Histogram, Seconds, "pgweir_topology_failover_seconds", ["database"],
+        "Time from the loss of a primary until one is known again, the same or another.";
     TOPOLOGY_SPLIT_BRAIN = Gauge, None, "pgweir_topology_split_brain", ["database"],
         "1 while more than one reachable host says that it is the primary.";
     TOPOLOGY_HELD_CLIENTS = Gauge, None, "pgweir_topology_held_clients", ["database"],
@@ -144,6 +189,8 @@ table! {
         "1 while the host answers its monitor.";
     HOST_PRIMARY = Gauge, None, "pgweir_host_primary", ["host"],
         "1 while the host says that it is a primary (not in recovery).";
+    HOST_ROLE = Gauge, None, "pgweir_host_role", ["host", "role"],
+        "1 for what the host is to pgweir, 0 for what it is not: primary, replica, deposed (says that it is a primary and must not be used as one), unknown.";
     HOST_TIMELINE = Gauge, None, "pgweir_host_timeline", ["host"],
         "Timeline the host is on; 0 while unknown.";
     HOST_LAG_BYTES = Gauge, Bytes, "pgweir_host_lag_bytes", ["host"],
@@ -156,11 +203,52 @@ table! {
         "Always 1; the label tells the version that runs.";
     WORKERS = Gauge, None, "pgweir_workers", [],
         "Worker threads.";
-    WORKER_BUSY_RATIO = Gauge, Ratio, "pgweir_worker_busy_ratio", ["worker"],
-        "Part of the time since the last look that the worker was on a core.";
+    WORKER_BUSY_SECONDS = Counter, Seconds, "pgweir_worker_busy_seconds_total", ["worker"],
+        "CPU time of the worker; its rate is the part of a core that it uses.";
     WORKER_CLIENTS = Gauge, None, "pgweir_worker_clients", ["worker"],
         "Clients that live on the worker.";
+    CONFIG_RELOADS = Counter, None, "pgweir_config_reloads_total", ["result"],
+        "Reloads of the configuration by result: ok, failed (nothing has changed; the log says why).";
+    CONFIG_LAST_RELOAD_OK = Gauge, None, "pgweir_config_last_reload_successful", [],
+        "1 unless the last reload failed.";
+    MEMORY_ANONYMOUS = Gauge, Bytes, "pgweir_memory_anonymous_bytes", [],
+        "Resident memory that belongs to no file: what the allocator holds, free or not, and stacks.";
+    MEMORY_SWAPPED = Gauge, Bytes, "pgweir_memory_swapped_bytes", [],
+        "Memory that was swapped out.";
+    MEMORY_PEAK = Gauge, Bytes, "pgweir_memory_peak_bytes", [],
+        "Most resident memory that there ever was.";
+
+    // What any process has.
+    PROCESS_CPU_SECONDS = Counter, Seconds, "process_cpu_seconds_total", [],
+        "CPU time, user and system.";
+    PROCESS_THREADS = Gauge, None, "process_threads", [],
+        "Threads.";
+    PROCESS_OPEN_FDS = Gauge, None, "process_open_fds", [],
+        "Open file descriptors.";
+    PROCESS_MAX_FDS = Gauge, None, "process_max_fds", [],
+        "Most file descriptors that may be open.";
+    PROCESS_RESIDENT_MEMORY = Gauge, Bytes, "process_resident_memory_bytes", [],
+        "Memory that is in RAM.";
+    PROCESS_VIRTUAL_MEMORY = Gauge, Bytes, "process_virtual_memory_bytes", [],
+        "Address space.";
+    PROCESS_START_TIME = Gauge, Seconds, "process_start_time_seconds", [],
+        "When it started, as Unix time.";
 }
+
+/// Those without an owner: their rows are what there is of databases and users.
+#[cfg(test)]
+pub(super) const OF_NOBODY: &[&str] = &[
+    DATABASE_CLIENTS.name,
+    DATABASE_CLIENTS_LIMIT.name,
+    DATABASE_SERVERS.name,
+    DATABASE_SERVERS_LIMIT.name,
+    DATABASE_PAUSED.name,
+    DATABASE_DISABLED.name,
+    USER_CLIENTS.name,
+    USER_CLIENTS_LIMIT.name,
+    USER_SERVERS.name,
+    USER_SERVERS_LIMIT.name,
+];
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +267,8 @@ mod tests {
         let mut seen = BTreeSet::new();
         for metric in ALL {
             assert!(well_formed(metric.name), "{}", metric.name);
-            assert!(metric.name.starts_with("pgweir_"), "{}", metric.name);
+            let ours = ["pgweir_", "process_"].iter().any(|own| metric.name.starts_with(own));
+            assert!(ours, "{}", metric.name);
             assert!(seen.insert(metric.name), "{} is listed twice", metric.name);
         }
     }
@@ -192,9 +281,7 @@ mod tests {
                 None => (metric.name, false),
             };
             assert_eq!(total, metric.kind == Kind::Counter, "{}", metric.name);
-            for (unit, suffix) in
-                [(Unit::Seconds, "_seconds"), (Unit::Bytes, "_bytes"), (Unit::Ratio, "_ratio")]
-            {
+            for (unit, suffix) in [(Unit::Seconds, "_seconds"), (Unit::Bytes, "_bytes")] {
                 assert_eq!(metric.unit == unit, base.ends_with(suffix), "{}", metric.name);
             }
             for exported in ["_sum", "_count", "_bucket", "_info"] {

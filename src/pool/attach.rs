@@ -169,6 +169,13 @@ impl Future for Attaching {
     }
 }
 
+impl Attaching {
+    /// Whose queue it is.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
 impl Drop for Attaching {
     fn drop(&mut self) {
         self.pool.state().leave(self.ticket);
@@ -250,7 +257,6 @@ impl Pool {
             let ticket = state.enqueue(Waiter { client, answer: sender }, now);
             break (ticket, state.can_serve_more(now));
         };
-        self.metrics.waits.increment(1);
         if more {
             Self::open_more(self);
         }

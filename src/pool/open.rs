@@ -14,6 +14,7 @@ use super::queue::Failing;
 use super::state::{Need, State};
 use super::{Idle, Pool, PoolRules, Server, lock};
 use crate::config::LoadBalanceHosts;
+use crate::metrics::TlsVersion;
 use crate::net::{clock, id};
 use crate::server::{self, Connection, OpenError, Target, Welcome};
 
@@ -130,7 +131,6 @@ impl Opening {
         self.pool = None;
         match (opened, self.place.take()) {
             (Ok((connection, welcome)), Some(place)) => {
-                pool.metrics.servers_opened.increment(1);
                 let server = Server { info: connection.info.clone(), place };
                 lock(&pool.servers).insert(connection.info.id, server);
                 *lock(&pool.welcome) = Some(Arc::new(welcome));
@@ -179,16 +179,24 @@ impl Pool {
         told: Option<&str>,
     ) -> Result<(Connection, Welcome), OpenError> {
         let (id, begun) = (id::next(), clock::now());
+        let mut reached = begun;
         let label = |remote| Label::new(id, &self.name, &target.host, remote);
         let mut remote = None;
         let opened = server::open(target, id, |socket| {
             remote = socket.peer_addr();
+            reached = clock::now();
+            self.metrics.reached(reached.saturating_duration_since(begun));
             if lines.connections {
                 label(remote).opened(socket.local_addr());
             }
         });
         let opened = opened.await;
+        let took = clock::now().saturating_duration_since(reached);
+        if let Ok((connection, _)) = &opened {
+            self.metrics.opened(took, TlsVersion::of(&connection.info.tls));
+        }
         if let Err(error) = &opened {
+            self.metrics.open_failed(error.is_of_tls());
             label(remote).failed(error);
             if lines.disconnections {
                 let age = clock::now().saturating_duration_since(begun);
@@ -200,7 +208,6 @@ impl Pool {
     }
 
     fn opening_failed(self: &Arc<Self>, rules: &PoolRules, error: &OpenError) {
-        self.metrics.servers_failed.increment(1);
         *lock(&self.failing) =
             Some(Failing { told: error.client_message(), full: error.to_string() });
         if rules.balance == LoadBalanceHosts::Disable {

@@ -45,7 +45,6 @@ impl Pool {
             Err(error) => return Some(Err(error)),
         };
         std::mem::forget(attempt);
-        self.metrics.servers_opened.increment(1);
         let server = Server { info: connection.info.clone(), place };
         lock(&self.servers).insert(connection.info.id, server);
         self.state().opened();
@@ -80,7 +79,6 @@ impl Lease {
                 return Err(error);
             }
         };
-        pool.metrics().servers_opened.increment(1);
         pool.replace(old.id, &connection.info);
         if let Some(old) = self.swap(connection) {
             pool.dispose(*old, "evicted");

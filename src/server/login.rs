@@ -138,6 +138,14 @@ impl OpenError {
         }
     }
 
+    /// Whether the TLS handshake failed; rustls and its companions say so by this kind.
+    pub fn is_of_tls(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => source.kind() == io::ErrorKind::InvalidData,
+            _ => false,
+        }
+    }
+
     /// What a client may know: names no host.
     pub fn client_message(&self) -> String {
         match self {

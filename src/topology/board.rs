@@ -113,6 +113,7 @@ impl Board {
             let reopen = Arc::new(AtomicBool::new(false));
             let metrics = self.metrics.host(&addr.to_string());
             metrics.set_state(false, false, 0);
+            metrics.set_role(Role::Unknown.name());
             metrics.set_lag(None, None);
             started.push(Host {
                 addr: addr.clone(),
@@ -218,6 +219,7 @@ impl Board {
             matches!(observation, Observation::Answered(answer, _) if !answer.in_recovery);
         if let Some(view) = view {
             host.metrics.set_state(view.up, says_primary, view.timeline.unwrap_or_default());
+            host.metrics.set_role(view.role.name());
             host.metrics.set_lag(view.lag_bytes, view.lag);
         }
     }
@@ -384,14 +386,17 @@ impl Followed {
     fn tell(&mut self, events: &mut Events, now: Instant, wall: SystemTime) -> bool {
         let new = Arc::new(self.cluster.snapshot());
         let old = self.publish.borrow().clone();
+        let missing = old.primary_missing_since;
+        let missing = missing.map(|since| now.saturating_duration_since(since));
         if self.speaks {
-            let missing = old.primary_missing_since;
-            let missing = missing.map(|since| now.saturating_duration_since(since));
             events.note(&self.name, &old, &new, missing, wall);
         }
         self.alarm(&new, now);
         self.set_gauges(&new, now);
         if let Some(primary) = new.primary() {
+            if let (Some(missing), Some(_)) = (missing, &self.last_primary) {
+                self.metrics.failover_time.record(missing);
+            }
             if self.last_primary.as_ref().is_some_and(|last| *last != primary.addr) {
                 self.metrics.primary_changes.increment(1);
             }

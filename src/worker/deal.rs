@@ -75,7 +75,7 @@ impl Dealer {
             let spent = busy.saturating_sub(load.busy).as_secs_f64();
             load.busy = busy;
             load.ratio = if elapsed > 0.0 { (spent / elapsed).min(1.0) } else { 0.0 };
-            load.metrics.busy_ratio.set(load.ratio);
+            load.metrics.set_busy(busy);
         }
         let ratios = self.ratios();
         if let Some(next) = first_with_room(&ratios) {
@@ -96,7 +96,7 @@ impl Dealer {
             }
         }
         for (load, count) in self.loads.iter().zip(counts) {
-            load.metrics.clients.set(f64::from(count));
+            load.metrics.clients.set(count);
         }
     }
 

@@ -23,6 +23,7 @@
 //! - `visitors` — who logs in, or is on the console
 //! - `handover` — an online restart: the sockets of one process go on in another
 //! - `seats` — clients per database and per user
+//! - `levels` — how full everything is, for a scrape
 
 pub mod access;
 mod broken;
@@ -34,6 +35,7 @@ mod derivations;
 mod directory;
 pub mod doors;
 pub mod handover;
+pub mod levels;
 mod login;
 pub mod offer;
 pub mod overdue;

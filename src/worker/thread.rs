@@ -239,7 +239,10 @@ async fn run(
 
 async fn arrive(context: Arc<Context>, login: Pin<Box<impl Future<Output = Option<Box<Client>>>>>) {
     let Some(client) = login.await else { return };
-    context.shared.metrics.process().login(LoginResult::Ok);
+    let process = context.shared.metrics.process();
+    process.login(LoginResult::Ok);
+    let accepted = client.registered.info().accepted;
+    process.login_time.record(clock::now().saturating_duration_since(accepted));
     live(context, client).await;
 }
 

@@ -29,6 +29,8 @@ pub mod pam;
 pub mod postgres;
 #[cfg(target_os = "linux")]
 pub mod process;
+#[cfg(target_os = "linux")]
+pub mod prometheus;
 pub mod psql;
 pub mod raw;
 pub mod scripted;

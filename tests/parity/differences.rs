@@ -500,6 +500,7 @@ pub const RULES: &[Rule] = &[
             (&[], &["c<   row key=failover_timeout*"]),
             (&[], &["c<   row key=http_listen*"]),
             (&[], &["c<   row key=max_replica_lag*"]),
+            (&[], &["c<   row key=metrics_compat*"]),
             (&[], &["c<   row key=prepare_unnamed*"]),
             (&[], &["c<   row key=replica_fallback*"]),
             (&[], &["c<   row key=route_reads*"]),

@@ -16,8 +16,7 @@ const ALL: [Column; COLUMNS.len() + 1] = {
 /// The table.
 pub fn table(rows: Vec<ClientRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
-        let state = row.state.name();
-        let mut values = row.connection.row("C", state);
+        let mut values = row.connection.row("C", row.state.name());
         values.push(row.waits_for.map(lsn).into());
         values
     });

@@ -130,13 +130,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 #[cfg(test)]
-pub(super) mod testing {
+pub(in super::super) mod testing {
     use std::time::Duration;
 
     use super::*;
 
     /// A client of the database `app`, and what its row says but for type and state.
-    pub(in super::super) fn example() -> Connection {
+    pub(in super::super::super) fn example() -> Connection {
         Connection {
             id: 17,
             link: Some(255),

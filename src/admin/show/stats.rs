@@ -41,8 +41,8 @@ impl Stats {
     pub fn of(pool: &PoolMetrics) -> Self {
         Self {
             server_assignments: pool.assignments.value(),
-            transactions: pool.transactions.value(),
-            queries: pool.queries.value(),
+            transactions: pool.transaction_time.count(),
+            queries: pool.query_time.count(),
             received_bytes: pool.received_bytes.value(),
             sent_bytes: pool.sent_bytes.value(),
             transaction_us: pool.transaction_time.sum_us(),
@@ -296,9 +296,9 @@ mod tests {
     fn the_totals_are_what_the_pool_counted() {
         let pool = Metrics::new("1.0").pool("app", "alice", "pg1:5432");
         pool.assignments.increment(1);
-        pool.transaction_ended(Duration::from_micros(600));
-        pool.query_ended(Duration::from_micros(300));
-        pool.query_ended(Duration::from_micros(200));
+        pool.transaction_time.record(Duration::from_micros(600));
+        pool.query_time.record(Duration::from_micros(300));
+        pool.query_time.record(Duration::from_micros(200));
         pool.wait_ended(Duration::from_micros(40));
         pool.received_bytes.increment(5);
         pool.sent_bytes.increment(6);

@@ -41,6 +41,8 @@ pub struct Acceptor {
     pub config: Arc<rustls::ServerConfig>,
     /// What they bind a SCRAM login to: see [`server_end_point`], of our certificate.
     pub end_point: Option<Arc<[u8]>>,
+    /// When our certificate expires, Unix time.
+    pub expires: Option<i64>,
 }
 
 /// What clients are met with. Not for [`SslMode::Disable`].
@@ -83,13 +85,17 @@ pub fn acceptor(settings: &TlsSettings) -> Result<Acceptor, TlsError> {
         });
     };
     let end_point = identity.chain.first().and_then(server_end_point).map(Arc::from);
+    let expires = identity.chain.first().and_then(|certificate| {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        Some(parsed.validity().not_after.timestamp())
+    });
     let mut config = builder.with_cert_resolver(side.certified(identity, &provider)?);
     config.alpn_protocols = vec![ALPN.to_vec()];
     // Whoever wrote a list means its order.
     config.ignore_client_order =
         settings.ciphers.suites.is_some() || settings.ciphers13.suites.is_some();
     resumption(&mut config);
-    Ok(Acceptor { config: Arc::new(config), end_point })
+    Ok(Acceptor { config: Arc::new(config), end_point, expires })
 }
 
 /// What browsers and scrapers are met with (`http_tls_key_file`, `http_tls_cert_file`); `None` if neither is set.

@@ -165,7 +165,6 @@ impl Guest<'_> {
                 (response, reason)
             }
             End::Denied(response, failure, reason) => {
-                process.login(LoginResult::Denied);
                 process.login_denied(failure);
                 tracing::info!(of = %self.label, "{reason}");
                 let reason = response.message();

@@ -11,7 +11,7 @@ use super::Guest;
 use super::end::{End, refused};
 use super::request::{Replication, Request};
 use crate::config::SslMode;
-use crate::metrics::CancelResult;
+use crate::metrics::{CancelResult, TlsVersion};
 use crate::net::stream::{Socket, Stream};
 use crate::net::tls::{ALPN, Acceptor};
 use crate::worker::cancel;
@@ -106,16 +106,20 @@ impl Guest<'_> {
             tracing::info!(of = %self.label, "TLS handshake failed: {error}");
             // One poll, which sends the alert.
             let _ = tokio::time::timeout(Duration::ZERO, handshake).await;
+            self.shared.metrics.process().tls_handshake(None);
             return Err(End::Left);
         }
         match handshake.await {
             Ok(stream) => {
                 self.stream = Stream::Tls(Box::new(stream.into()));
+                let agreed = TlsVersion::of(&self.stream.tls_description());
+                self.shared.metrics.process().tls_handshake(agreed);
                 self.end_point = acceptor.end_point;
                 Ok(())
             }
             Err(error) => {
                 tracing::info!(of = %self.label, "TLS handshake failed: {error}");
+                self.shared.metrics.process().tls_handshake(None);
                 Err(End::Left)
             }
         }

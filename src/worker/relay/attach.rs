@@ -35,6 +35,23 @@ pub(super) struct Waiting {
     wait: Wait,
 }
 
+impl Wait {
+    /// It has come to nothing.
+    fn failed(&self, since: Instant, now: Instant) {
+        if let Self::InQueue(attaching) = self {
+            let time = now.saturating_duration_since(since);
+            attaching.pool().metrics().wait_failed(time);
+        }
+    }
+}
+
+impl Waiting {
+    /// Its client leaves.
+    pub(super) fn abandon(self, now: Instant) {
+        self.wait.failed(self.since, now);
+    }
+}
+
 impl Relay {
     pub(super) fn attach(&mut self, cx: &mut Context<'_>, intent: Intent) -> Result<(), Exit> {
         self.transaction_since = Some(self.now);
@@ -177,9 +194,13 @@ impl Relay {
                 }
             }
         };
-        let Some(Waiting { intent, since, held, .. }) = self.waiting.take() else {
+        let Some(Waiting { intent, since, held, wait }) = self.waiting.take() else {
             return Ok(false);
         };
+        if outcome.as_ref().is_err_and(|error| !matches!(error, AttachError::HostGone)) {
+            wait.failed(since, self.now);
+        }
+        drop(wait);
         match outcome {
             Ok(lease) => {
                 self.served();

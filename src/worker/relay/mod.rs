@@ -98,6 +98,8 @@ pub struct Relay {
     reading: bool,
     transaction_since: Option<Instant>,
     query_since: Option<Instant>,
+    /// Nothing of the answer to that query has come yet.
+    is_first_byte_due: bool,
     now: Instant,
 }
 
@@ -139,6 +141,7 @@ impl Relay {
             reading: false,
             transaction_since: None,
             query_since: None,
+            is_first_byte_due: false,
             now,
         }
     }
@@ -183,7 +186,9 @@ impl Relay {
 
     /// The client is gone: what becomes of its server.
     fn part(&mut self) {
-        self.waiting = None;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.abandon(self.now);
+        }
         self.kept = None;
         let Some(mut lease) = self.lease.take() else { return };
         // What it sent before it left still goes to the server: it may be a COMMIT.
@@ -309,8 +314,8 @@ impl Relay {
                 Ok(false)
             }
             Poll::Ready(Ok(Read::Bytes(count))) => {
-                if self.lease.is_some() {
-                    self.count(|pool| &pool.received_bytes, count);
+                if let Some(lease) = &self.lease {
+                    lease.pool().metrics().received_bytes.increment(count as u64);
                 } else {
                     let count = u32::try_from(count).unwrap_or(u32::MAX);
                     self.uncounted = self.uncounted.saturating_add(count);
@@ -367,6 +372,7 @@ impl Relay {
             let verdict = self.session.client_message(head, have, state, &mut self.out);
             if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
+                self.is_first_byte_due = true;
                 if first && self.lease.is_some() {
                     // In session mode, where a server is held between transactions too.
                     self.transaction_since.get_or_insert(self.now);
@@ -436,18 +442,6 @@ impl Relay {
     fn insert_made(&mut self) {
         self.to_server.insert(&mut self.out.to_server);
         self.to_client.insert(&mut self.out.to_client);
-    }
-
-    // ---------------------------------------------------------------- figures
-
-    fn count(
-        &self,
-        total: impl Fn(&crate::metrics::PoolMetrics) -> &crate::metrics::Total,
-        bytes: usize,
-    ) {
-        if let Some(lease) = &self.lease {
-            total(lease.pool().metrics()).increment(bytes as u64);
-        }
     }
 }
 

@@ -71,7 +71,13 @@ impl Relay {
                 Ok(false)
             }
             Poll::Ready(Ok(Read::Bytes(count))) => {
-                self.count(|pool| &pool.sent_bytes, count);
+                let metrics = lease.pool().metrics();
+                metrics.sent_bytes.increment(count as u64);
+                if std::mem::take(&mut self.is_first_byte_due)
+                    && let Some(since) = self.query_since
+                {
+                    metrics.first_byte_time.record(self.now.saturating_duration_since(since));
+                }
                 self.look_at_server(cx)?;
                 Ok(true)
             }
@@ -192,14 +198,15 @@ impl Relay {
         let Some(lease) = &mut self.lease else { return };
         if let Some(since) = self.query_since.take() {
             let took = self.now.saturating_duration_since(since);
-            lease.pool().metrics().query_ended(took);
+            lease.pool().metrics().query_time.record(took);
             if self.outstanding.is_some() {
                 lease.pool().load().answered(took, self.now);
             }
         }
         let over = then == Then::Release || !self.session.in_transaction();
         if over && let Some(since) = self.transaction_since.take() {
-            lease.pool().metrics().transaction_ended(self.now.saturating_duration_since(since));
+            let took = self.now.saturating_duration_since(since);
+            lease.pool().metrics().transaction_time.record(took);
         }
         self.release = then == Then::Release;
         let phase = match then {
