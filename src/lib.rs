@@ -20,4 +20,6 @@ pub mod worker;
 pub mod admin;
 pub mod web;
 
+pub mod top;
+
 pub mod cli;

@@ -212,9 +212,16 @@ pub(super) fn state(shared: &Shared) -> PoolerState {
 
 pub(super) fn topology(control: &Control) -> Vec<TopologyRow> {
     let mut rows = Vec::new();
+    let pools = control.shared.services.pools();
     for (database, snapshot) in control.topology().snapshots() {
+        let own: Vec<_> = pools.iter().filter(|pool| pool.name().database == database).collect();
         for host in &snapshot.hosts {
+            let name = host.addr.to_string();
+            let there = || own.iter().filter(|pool| pool.name().host == name);
             rows.push(TopologyRow {
+                servers_active: there().map(|pool| pool.levels().servers_active).sum(),
+                servers_idle: there().map(|pool| pool.levels().servers_idle).sum(),
+                transactions: there().map(|pool| pool.metrics().transactions.value()).sum(),
                 database: database.clone(),
                 host: host.addr.place(),
                 port: host.addr.port(),

@@ -19,6 +19,8 @@ mod user;
 
 use std::process::ExitCode;
 
+use clap::{Args, FromArgMatches};
+
 use self::arguments::{Action, Arguments};
 use crate::admin::show::version;
 
@@ -27,6 +29,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the binary does.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    if words.nth(1).is_some_and(|word| word == "top") {
+        return top(words);
+    }
     let parser = lexopt::Parser::from_env();
     // Through a link of that name it is pgbouncer, to whoever reads what it says.
     let name = if arguments::is_pgbouncer(&parser) { arguments::PGBOUNCER } else { "pgweir" };
@@ -66,5 +72,15 @@ pub fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+    }
+}
+
+/// `pgweir top`, which reads its own words.
+fn top(words: std::env::ArgsOs) -> ExitCode {
+    let command = crate::top::Arguments::augment_args(clap::Command::new("pgweir top"));
+    let matches = command.no_binary_name(true).get_matches_from(words);
+    match crate::top::Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => crate::top::main(&arguments),
+        Err(error) => error.exit(),
     }
 }

@@ -30,6 +30,12 @@ pub struct TopologyRow {
     pub since: SystemTime,
     /// Why it could not be asked, the last time that happened.
     pub last_error: Option<String>,
+    /// The entry's connections to it that clients hold.
+    pub servers_active: u32,
+    /// The entry's connections to it that are free.
+    pub servers_idle: u32,
+    /// Transactions of the entry that ended there.
+    pub transactions: u64,
 }
 
 const COLUMNS: &[Column] = &[
@@ -44,6 +50,9 @@ const COLUMNS: &[Column] = &[
     ("lag_ms", ColumnType::Int8),
     ("since", ColumnType::Text),
     ("last_error", ColumnType::Text),
+    ("sv_active", ColumnType::Int4),
+    ("sv_idle", ColumnType::Int4),
+    ("xact_count", ColumnType::Int8),
 ];
 
 /// The table.
@@ -61,6 +70,9 @@ pub fn table(rows: Vec<TopologyRow>) -> Table {
             row.lag.map(|lag| Value::int8(lag.as_millis())).into(),
             timestamp(row.since).into(),
             row.last_error.into(),
+            Value::int4(row.servers_active),
+            Value::int4(row.servers_idle),
+            Value::int8(row.transactions),
         ]
     });
     Table::new(COLUMNS, rows)
@@ -91,6 +103,9 @@ mod tests {
             lag: Some(Duration::from_millis(1250)),
             since: UNIX_EPOCH + Duration::from_secs(1_795_521_293),
             last_error: None,
+            servers_active: 2,
+            servers_idle: 3,
+            transactions: 1234,
         };
         let down = TopologyRow {
             host: "pg3".to_owned(),
@@ -107,7 +122,7 @@ mod tests {
         assert_columns(
             &table,
             "database t, host t, port i, role t, state t, timeline q, lsn t, lag_bytes q, \
-             lag_ms q, since t, last_error t",
+             lag_ms q, since t, last_error t, sv_active i, sv_idle i, xact_count q",
         );
         assert_row(
             &table,
@@ -124,6 +139,9 @@ mod tests {
                 "lag_ms=1250",
                 "since=2026-11-24 11:54:53 UTC",
                 "last_error=-",
+                "sv_active=2",
+                "sv_idle=3",
+                "xact_count=1234",
             ],
         );
         assert_row(
@@ -141,6 +159,9 @@ mod tests {
                 "lag_ms=-",
                 "since=2026-11-24 11:54:53 UTC",
                 "last_error=connection refused",
+                "sv_active=2",
+                "sv_idle=3",
+                "xact_count=1234",
             ],
         );
     }
