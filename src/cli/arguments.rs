@@ -21,6 +21,7 @@ pgweir: connection pooler, load balancer and failover follower for PostgreSQL
 Usage: pgweir [OPTION]... FILE.ini         run
        pgweir run [OPTION]... FILE.ini     the same
        pgweir check FILE.ini               check a configuration and the hosts it follows, and exit
+       pgweir top [FILE.ini|URL]           show a running one live; see pgweir top --help
 
 Options:
   -d, --daemon     go to the background once it serves (needs pidfile)

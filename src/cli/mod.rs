@@ -29,11 +29,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the binary does.
 pub fn main() -> ExitCode {
+    let parser = lexopt::Parser::from_env();
     let mut words = std::env::args_os();
-    if words.nth(1).is_some_and(|word| word == "top") {
+    if !arguments::is_pgbouncer(&parser) && words.nth(1).is_some_and(|word| word == "top") {
         return top(words);
     }
-    let parser = lexopt::Parser::from_env();
     // Through a link of that name it is pgbouncer, to whoever reads what it says.
     let name = if arguments::is_pgbouncer(&parser) { arguments::PGBOUNCER } else { "pgweir" };
     let arguments = match Arguments::parse(parser) {

@@ -17,6 +17,8 @@ use crate::server::query::{self, QueryError};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two attempts to come back.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same where a login is refused: each attempt is a line in somebody's log.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// What the one who looks wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,22 +54,31 @@ pub(super) enum News {
 
 /// Looks as it is wanted, until nobody listens any more.
 pub(super) async fn watch(
+    first: Console,
     target: Target,
     mut wants: watch::Receiver<Wants>,
     news: mpsc::Sender<News>,
 ) {
+    let mut console = Some(first);
     loop {
-        let why = match Console::open(&target).await {
-            Ok(mut console) => match console.look_on(&mut wants, &news).await {
-                None => return,
-                Some(why) => why,
+        let (why, again) = match console.take() {
+            Some(mut console) => match console.look_on(&mut wants, &news).await {
+                None => return console.close(),
+                Some(why) => (why, AGAIN),
             },
-            Err(why) => why,
+            None => match Console::open(&target).await {
+                Ok(opened) => {
+                    console = Some(opened);
+                    continue;
+                }
+                Err(error) if error.doubts_host() => (sentence(&error, &target.user), AGAIN),
+                Err(error) => (sentence(&error, &target.user), REFUSED),
+            },
         };
         if news.send(News::Lost(why)).await.is_err() {
             return;
         }
-        sleep(AGAIN).await;
+        sleep(again).await;
     }
 }
 
@@ -82,11 +93,10 @@ impl Console {
     /// Logs in.
     ///
     /// # Errors
-    /// Why not, in a sentence.
-    pub(super) async fn open(target: &Target) -> Result<Self, String> {
+    /// Why not; [`sentence`] has the words.
+    pub(super) async fn open(target: &Target) -> Result<Self, OpenError> {
         let target = Target { timeout: PATIENCE, ..target.clone() };
-        let opened = login::open(&target, UNNUMBERED, |_| {}).await;
-        let (connection, _) = opened.map_err(|error| sentence(&error, &target.user))?;
+        let (connection, _) = login::open(&target, UNNUMBERED, |_| {}).await?;
         Ok(Self { connection, unknown: BTreeSet::new() })
     }
 
@@ -154,7 +164,7 @@ impl Console {
 }
 
 /// The reason in the words of somebody who wants to look, not of a pooler.
-fn sentence(error: &OpenError, user: &str) -> String {
+pub(super) fn sentence(error: &OpenError, user: &str) -> String {
     let host = error.host();
     match error {
         OpenError::Unreachable { source, .. } => format!("cannot reach {host}: {source}"),

@@ -37,7 +37,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let place = target::find(arguments, &|name| std::env::var(name).ok())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if arguments.once || !std::io::stdout().is_terminal() {
+    let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb");
+    if arguments.once || dumb || !std::io::stdout().is_terminal() {
         let text = runtime.block_on(once::look(place, arguments.interval))?;
         return print(&text);
     }

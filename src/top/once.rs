@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::console::{Console, Wants};
+use super::console::{Console, Wants, sentence};
 use super::model::Model;
 use super::model::figures::{count, time};
 use super::model::grid::Grid;
@@ -21,7 +21,8 @@ const MOST: usize = 20;
 pub(super) async fn look(target: Target, interval: Duration) -> Result<String, String> {
     let wants = Wants { interval, clients: false, servers: false, frozen: false };
     let mut model = Model::new(target.host.to_string());
-    let mut console = Console::open(&target).await?;
+    let mut console =
+        Console::open(&target).await.map_err(|error| sentence(&error, &target.user))?;
     let first = console.look(&wants).await?;
     model.saw(first, clock::now());
     tokio::time::sleep(interval).await;

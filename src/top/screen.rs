@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::interval;
 
-use super::console::{self, News, Wants};
+use super::console::{self, Console, News, Wants};
 use super::draw::{Theme, draw};
 use super::model::Model;
 use super::model::look::Show;
@@ -26,17 +26,19 @@ const POLL: Duration = Duration::from_millis(100);
 /// Runs until `q`, Ctrl-C or a signal.
 ///
 /// # Errors
-/// The terminal's.
+/// The terminal's, or why the first login failed: later ones are tried again and again.
 pub(super) async fn run(target: Target, pace: Duration) -> io::Result<()> {
     let mut ends = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         ends.push(signal(kind)?);
     }
+    let first = Console::open(&target).await;
+    let first = first.map_err(|error| io::Error::other(console::sentence(&error, &target.user)))?;
     let model = Model::new(target.host.to_string());
     let view = View::new(pace);
     let (wants, wanted) = watch::channel(wants(&view));
     let (news_in, news) = mpsc::channel(1);
-    let watching = tokio::spawn(console::watch(target, wanted, news_in));
+    let watching = tokio::spawn(console::watch(first, target, wanted, news_in));
     // Also restores the terminal when we panic.
     let terminal = ratatui::try_init()?;
     let (events, reader) = events();
@@ -97,7 +99,11 @@ impl Screen {
         loop {
             self.draw()?;
             tokio::select! {
-                Some(news) = self.news.recv() => self.heard(news),
+                news = self.news.recv() => match news {
+                    Some(news) => self.heard(news),
+                    // It never ends by itself.
+                    None => return Err(io::Error::other("nobody watches the console any more")),
+                },
                 event = self.events.recv() => match event {
                     Some(event) => if self.happened(&event?) { return Ok(()) },
                     None => return Ok(()),

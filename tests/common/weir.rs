@@ -180,11 +180,7 @@ impl WeirSetup {
         self.write(dir, port, http_port);
         let stderr = dir.join("stderr");
         write_private(&stderr, "");
-        let output = || fs::File::options().append(true).open(&stderr).unwrap();
-        let mut command = self.command(self.program(home));
-        command.arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
-        command.envs(self.environment.iter().cloned());
-        let mut process = Process::start(&mut command, home);
+        let mut process = self.begin(home, dir);
         let what = format!("an answer at port {port}; log: {}", stderr.display());
         let ended = wait::value(&what, wait::DEADLINE, || match process.ended() {
             Some(status) => Some(Some(status)),
@@ -197,6 +193,15 @@ impl WeirSetup {
             return Ok(None);
         }
         Err(Refused { status, log })
+    }
+
+    /// Starts the program on the files in its folder.
+    fn begin(&self, home: &Home, dir: &Path) -> Process {
+        let output = || fs::File::options().append(true).open(dir.join("stderr")).unwrap();
+        let mut command = self.command(self.program(home));
+        command.arg(dir.join("pgweir.ini")).stdout(output()).stderr(output());
+        command.envs(self.environment.iter().cloned());
+        Process::start(&mut command, home)
     }
 
     fn command(&self, program: PathBuf) -> Command {
@@ -425,6 +430,14 @@ impl Weir {
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {
         self.process.wait("pgweir to end")
+    }
+
+    /// Starts it again, after its end, on the same files and ports; waits until it answers.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "it still runs");
+        self.process = self.setup.begin(&self.home, &self.dir);
+        wait::until("an answer", wait::DEADLINE, || answers(self.port));
     }
 
     /// Stops it as SIGINT does, and checks that it ended well.

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{RenderDirection, Sparkline};
 
 use super::{Rows, Theme, fitted};
-use crate::top::model::figures::{count, time};
+use crate::top::model::figures::{count, part, time};
 use crate::top::model::grid::Mark;
 use crate::top::model::history::Rates;
 use crate::top::model::look::{CONSOLE, Show};
@@ -19,6 +19,8 @@ use crate::top::model::{Link, Model};
 
 /// How long it is told that a connection came back.
 const TOLD: Duration = Duration::from_secs(30);
+/// Below this width words move closer together.
+const NARROW: u16 = 90;
 /// From this width on all charts stand side by side.
 const WIDE: u16 = 150;
 /// From this height on there is room for charts of several lines, and more warnings.
@@ -44,14 +46,17 @@ pub(super) fn title(
         Link::Up { .. } if !matches!(look.state(), "" | "active") => {
             (look.state().to_uppercase(), Mark::Bad)
         }
+        // Before pgbouncer 1.19 there is no SHOW STATE.
+        Link::Up { .. } if look.state().is_empty() => ("connected".to_owned(), Mark::Plain),
         Link::Up { .. } => (look.state().to_owned(), Mark::Plain),
     };
     let pace = format!("every {} s ", view.interval().as_secs_f64());
     let right = format!("{state}  {pace}");
-    let room = usize::from(area.width).saturating_sub(right.chars().count());
+    let room = usize::from(area.width).saturating_sub(right.chars().count() + 1);
     let left = format!(" pgweir top  {}  {}", model.place, look.version());
     let line = Line::from(vec![
         Span::styled(fitted(&left, room, false, theme), theme.strong()),
+        Span::raw(" "),
         Span::styled(state, theme.mark(mark)),
         Span::raw("  "),
         Span::styled(pace, theme.faint()),
@@ -59,25 +64,38 @@ pub(super) fn title(
     frame.render_widget(line, area);
 }
 
-/// The pages that have a number.
+/// The pages that have a number; deeper ones have the way that leads there.
 pub(super) fn tabs(frame: &mut Frame<'_>, area: Rect, model: &Model, view: &View, theme: Theme) {
-    let there = Pane::ALL.into_iter().enumerate().filter(|(_, pane)| pane.is_there(&model.look));
-    let there = there.map(|(at, pane)| (at + 2, pane.title(), Page::One(pane)));
     let mut spans = vec![Span::raw(" ")];
-    for (number, name, page) in [(1, "Overview", Page::Overview)].into_iter().chain(there) {
+    if view.is_deep() {
+        let (last, way) =
+            view.way().split_last().map_or((None, &[][..]), |(last, way)| (Some(last), way));
+        for page in way {
+            spans.push(Span::styled(format!("{} > ", name(page)), theme.faint()));
+        }
+        spans.extend(last.map(|page| Span::styled(name(page), theme.chosen())));
+        return frame.render_widget(Line::from(spans), area);
+    }
+    let there = Pane::ALL.into_iter().enumerate().filter(|(_, pane)| pane.is_there(&model.look));
+    let there = there.map(|(at, pane)| (at + 2, Page::One(pane)));
+    let gap = if area.width < NARROW { " " } else { "   " };
+    for (number, page) in [(1, Page::Overview)].into_iter().chain(there) {
         let here = *view.page() == page;
         let style = if here { theme.chosen() } else { theme.faint() };
-        spans.push(Span::styled(format!("{number} {name}"), style));
-        spans.push(Span::raw("  "));
+        spans.push(Span::styled(format!("{number} {}", name(&page)), style));
+        spans.push(Span::raw(gap));
     }
-    let deeper = match view.page() {
-        Page::Pool(name) => Some(format!("Pool {}/{}", name.database, name.user)),
-        Page::Record(record) => Some(format!("{}: one", record.pane.title())),
-        Page::Warnings => Some("Warnings".to_owned()),
-        Page::Overview | Page::One(_) => None,
-    };
-    spans.extend(deeper.map(|name| Span::styled(name, theme.chosen())));
     frame.render_widget(Line::from(spans), area);
+}
+
+fn name(page: &Page) -> String {
+    match page {
+        Page::Overview => "Overview".to_owned(),
+        Page::One(pane) => pane.title().to_owned(),
+        Page::Pool(name) => format!("Pool {}/{}", name.database, name.user),
+        Page::Record(record) => format!("{} {}", record.pane.one(), record.id),
+        Page::Warnings => "Warnings".to_owned(),
+    }
 }
 
 /// Lines that the charts take on a screen of this size.
@@ -156,15 +174,16 @@ pub(super) fn totals(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Th
     let figures = [
         ("clients", format!("{clients}{most}")),
         ("waiting", sum(&["cl_waiting"])),
-        ("servers used", sum(&["sv_active"])),
+        ("servers busy", sum(&["sv_active"])),
         ("idle", sum(&["sv_idle", "sv_used", "sv_tested"])),
         ("pools", pools().count().to_string()),
     ];
+    let on_replicas = model.history.on_replicas(look).map(|share| ("on replicas", part(share)));
     let mut spans = vec![Span::raw(" ")];
-    for (name, figure) in figures {
+    for (name, figure) in figures.into_iter().chain(on_replicas) {
         spans.push(Span::styled(format!("{name} "), theme.faint()));
         spans.push(Span::styled(figure, theme.strong()));
-        spans.push(Span::raw("   "));
+        spans.push(Span::raw(if area.width < NARROW { "  " } else { "   " }));
     }
     frame.render_widget(Line::from(spans), area);
 }

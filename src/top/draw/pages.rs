@@ -24,7 +24,7 @@ pub(super) fn pool(
         None => " this pool is gone".to_owned(),
         Some(row) => {
             let value = |column| row.number(column).unwrap_or(0.0);
-            let size = model.look.pool_size(&name.database, &name.user);
+            let size = model.look.pool_sizes().of(&name.database, &name.user);
             let size = size.map_or_else(String::new, |size| format!(" of {}", count(size)));
             let wait = match value("cl_waiting") {
                 waiting if waiting > 0.0 => {
@@ -33,9 +33,9 @@ pub(super) fn pool(
                 }
                 _ => "nobody waits".to_owned(),
             };
-            let (mode, used) = (row.word("pool_mode"), count(value("sv_active")));
+            let (mode, busy) = (row.word("pool_mode"), count(value("sv_active")));
             format!(
-                " {mode} mode, {used}{size} servers in use, {} idle, {wait}",
+                " {mode} mode, {busy}{size} servers busy, {} idle, {wait}",
                 count(value("sv_idle"))
             )
         }

@@ -40,11 +40,11 @@ pub(super) fn draw(
     // The sign stands in the first column.
     let columns = grid.fit(width.saturating_sub(1));
     let gap = " ".repeat(grid::gap(&columns, width.saturating_sub(1)));
-    frame.render_widget(headings(&columns, &gap, view, (pane, grid), theme), rest.take(1));
+    frame.render_widget(headings(&columns, &gap, grid, theme), rest.take(1));
     let height = usize::from(rest.0.height);
     let chosen = view.chosen(pane, grid);
     // Screen by screen, so that lines stand still while somebody goes through them.
-    let first = if height == 0 { 0 } else { chosen / height * height };
+    let first = chosen.checked_div(height).unwrap_or(0) * height;
     for (at, line) in grid.lines.iter().enumerate().skip(first).take(height) {
         let mut text = line.mark.sign().to_owned();
         for (cell, (column, width)) in columns.iter().enumerate() {
@@ -83,21 +83,14 @@ fn title<'a>(
     ])
 }
 
-fn headings<'a>(
-    columns: &[(usize, usize)],
-    gap: &str,
-    view: &View,
-    (pane, grid): (Pane, &Grid),
-    theme: Theme,
-) -> Line<'a> {
-    let sort = view.sort(pane);
+fn headings<'a>(columns: &[(usize, usize)], gap: &str, grid: &Grid, theme: Theme) -> Line<'a> {
     let mut text = " ".to_owned();
     for (at, (column, width)) in columns.iter().enumerate() {
         let Some(column) = grid.columns.get(*column) else { continue };
         if at > 0 {
             text += gap;
         }
-        let sorted = sort.filter(|sort| sort.by == column.title);
+        let sorted = grid.sorted.filter(|sort| sort.by == column.title);
         let arrow = sorted.map_or_else(String::new, |sort| theme.arrow(sort.descending).into());
         text += &fitted(&format!("{}{arrow}", column.title), *width, column.right, theme);
     }

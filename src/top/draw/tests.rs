@@ -92,7 +92,7 @@ fn the_overview_fits_80_by_24_and_says_what_matters() {
     assert_line(&lines[1..2], &["1 Overview", "2 Hosts", "3 Pools", "8 Events"]);
     assert!(!lines[1].contains("7 Reads"), "{}", lines[1]);
     assert_line(&lines, &["xact/s", "1,234", "per xact", "1.0 ms"]);
-    assert_line(&lines, &["clients 42 of 100", "waiting 3", "servers used 45"]);
+    assert_line(&lines, &["clients 42 of 100", "waiting 3", "servers busy 45", "on replicas 100%"]);
     assert_line(&lines, &["!3 clients wait in app/bob, the longest for 2.0 s"]);
     assert_line(&lines, &["pg1:5432", "primary", "up", "3"]);
     assert_line(&lines, &["pg2:5432", "replica", "40 ms", "1,234", "100%"]);

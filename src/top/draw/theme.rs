@@ -21,7 +21,7 @@ impl Theme {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(given);
         let locale = locale.unwrap_or_default().to_lowercase();
         Self {
-            colour: given("NO_COLOR").is_none() && given("TERM").is_none_or(|term| term != "dumb"),
+            colour: given("NO_COLOR").is_none(),
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
         }
     }
@@ -133,7 +133,6 @@ mod tests {
         );
         assert!(!of(&[("NO_COLOR", "1")]).colour);
         assert!(of(&[("NO_COLOR", "")]).colour, "an empty one counts for nothing");
-        assert!(!of(&[("TERM", "dumb")]).colour);
     }
 
     #[test]

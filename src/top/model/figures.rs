@@ -2,7 +2,8 @@
 
 /// A count or a rate: `0`, `0.5`, `42`, `1,234`, `56.8k`, `1.2M`.
 pub fn count(number: f64) -> String {
-    match number {
+    // The sum of nothing is a negative zero.
+    match number + 0.0 {
         n if n < 9.95 && n.fract() != 0.0 => format!("{n:.1}"),
         n if n < 9_999.5 => thousands(n),
         n if n < 999_500.0 => format!("{:.*}k", digits(n / 1e3), n / 1e3),
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn three_digits_are_enough() {
-        let counts = [0.0, 0.5, 9.0, 42.4, 999.9, 1234.0, 9999.0, 56_789.0, 1_234_567.0, 2e9];
+        let counts = [-0.0, 0.5, 9.0, 42.4, 999.9, 1234.0, 9999.0, 56_789.0, 1_234_567.0, 2e9];
         let texts = counts.map(count);
         let expected = ["0", "0.5", "9", "42", "1,000", "1,234", "9,999", "57k", "1.2M", "2.0G"];
         assert_eq!(texts, expected);

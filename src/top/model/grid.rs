@@ -91,6 +91,8 @@ pub struct Grid {
     pub columns: Vec<Column>,
     /// Its lines.
     pub lines: Vec<Line>,
+    /// How they are sorted; `None`: as they came.
+    pub sorted: Option<Sort>,
 }
 
 /// By which column lines are sorted, and which way round.
@@ -115,7 +117,8 @@ impl Grid {
             line.cells.retain(|_| at.next().is_some_and(|at| !gone.contains(&at)));
         }
         let kept = columns.iter().enumerate().filter(|(at, _)| !gone.contains(at));
-        Self { columns: kept.map(|(_, column)| *column).collect(), lines }
+        let columns = kept.map(|(_, column)| *column).collect();
+        Self { columns, lines, sorted: None }
     }
 
     /// Sorts the lines. Those without a value stand at the end either way; lines that are equal stay as they are.
@@ -127,6 +130,7 @@ impl Grid {
             (Some(a), Some(b)) => compare(a, b, sort.descending),
             _ => Ordering::Equal,
         });
+        self.sorted = Some(sort);
     }
 
     /// Keeps the lines in which every word of the filter is found, in either case.
@@ -145,8 +149,9 @@ impl Grid {
         let natural = |at: usize, column: &Column| {
             let cells = self.lines.iter().filter_map(|line| line.cells.get(at));
             let widest = cells.map(|cell| cell.text.width()).max().unwrap_or(0);
-            // One more than the title: the arrow of the column that is sorted by.
-            widest.min(column.most).max(column.title.width() + 1)
+            // The arrow of the column that is sorted by needs room, too.
+            let arrow = usize::from(self.sorted.is_some_and(|sort| sort.by == column.title));
+            widest.min(column.most).max(column.title.width() + arrow)
         };
         let mut kept: Vec<(usize, usize)> =
             self.columns.iter().enumerate().map(|(at, column)| (at, natural(at, column))).collect();
@@ -254,13 +259,15 @@ mod tests {
 
     #[test]
     fn empty_columns_are_left_out_and_in_a_narrow_place_the_least_important_go() {
-        let grid = grid(&[("app", Some(1.0), "a reason of some length, to be cut")]);
+        let mut grid = grid(&[("app", Some(1.0), "a reason of some length, to be cut")]);
         let titles: Vec<_> = grid.columns.iter().map(|column| column.title).collect();
         assert_eq!(titles, ["name", "size", "why"]);
-        assert_eq!(grid.fit(80), [(0, 5), (1, 5), (2, 34)]);
-        assert_eq!(grid.fit(30), [(0, 5), (1, 5), (2, 18)], "cut first");
-        assert_eq!(grid.fit(14), [(0, 5), (1, 5)]);
-        assert_eq!(grid.fit(8), [(0, 5)]);
+        assert_eq!(grid.fit(80), [(0, 4), (1, 4), (2, 34)]);
+        assert_eq!(grid.fit(30), [(0, 4), (1, 4), (2, 20)], "cut first");
+        assert_eq!(grid.fit(14), [(0, 4), (1, 4)]);
+        assert_eq!(grid.fit(8), [(0, 4)]);
         assert_eq!(grid.fit(3), [(0, 3)]);
+        grid.sort(Sort { by: "size", descending: true });
+        assert_eq!(grid.fit(80), [(0, 4), (1, 5), (2, 34)], "with an arrow");
     }
 }

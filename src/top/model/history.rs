@@ -110,6 +110,8 @@ pub struct History {
     all: VecDeque<Rates>,
     databases: BTreeMap<String, Rates>,
     hosts: BTreeMap<HostName, f64>,
+    /// The hosts of each entry together.
+    entries: BTreeMap<String, f64>,
 }
 
 impl History {
@@ -134,6 +136,10 @@ impl History {
             (name.clone(), (count - before).max(0.0) / seconds)
         });
         self.hosts = grown.collect();
+        self.entries.clear();
+        for ((entry, ..), rate) in &self.hosts {
+            *self.entries.entry(entry.clone()).or_default() += rate;
+        }
         let sum = |all: &BTreeMap<String, Totals>| all.values().copied().fold(none, Totals::plus);
         self.all.push_back(sum(&mark.databases).rates(sum(&last.databases), seconds));
         if self.all.len() > KEPT {
@@ -161,13 +167,21 @@ impl History {
         self.databases.get(name)
     }
 
+    /// The part of all transactions that ended on replicas (0 to 1) in the last interval; `None`: there were none, or it is
+    /// not known.
+    pub fn on_replicas(&self, look: &Look) -> Option<f64> {
+        let rate = |row: Row<'_>| self.hosts.get(&host_name(row)).copied();
+        let all: f64 = look.rows(Show::Topology).filter_map(rate).sum();
+        let replicas = look.rows(Show::Topology).filter(|row| row.word("role") == "replica");
+        (all > 0.0).then(|| replicas.filter_map(rate).sum::<f64>() / all)
+    }
+
     /// Transactions per second that ended on the host of this row of SHOW TOPOLOGY, and their part of all of the entry's
     /// (0 to 1; `None`: there were none).
     pub fn host(&self, row: Row<'_>) -> Option<(f64, Option<f64>)> {
         let name = host_name(row);
         let rate = *self.hosts.get(&name)?;
-        let of_entry = self.hosts.iter().filter(|((database, ..), _)| *database == name.0);
-        let all: f64 = of_entry.map(|(_, rate)| rate).sum();
+        let all = self.entries.get(&name.0).copied().unwrap_or(0.0);
         Some((rate, (all > 0.0).then_some(rate / all)))
     }
 }
@@ -244,8 +258,9 @@ mod tests {
     fn hosts_share_the_transactions_of_their_entry() {
         let start = Instant::now();
         let topology = |first: u32, second: u32| {
-            let rows = format!("app a 1 {first}\napp b 1 {second}\nother a 1 5");
-            look(&[(Show::Topology, &format!("database host port xact_count\n{rows}"))])
+            let rows =
+                format!("app a 1 primary {first}\napp b 1 replica {second}\nother a 1 replica 5");
+            look(&[(Show::Topology, &format!("database host port role xact_count\n{rows}"))])
         };
         let mut history = History::default();
         history.add(&topology(0, 0), start);
@@ -254,6 +269,8 @@ mod tests {
         let hosts: Vec<_> = last.rows(Show::Topology).map(|row| history.host(row)).collect();
         let expected = [Some((15.0, Some(0.75))), Some((5.0, Some(0.25))), Some((0.0, None))];
         assert_eq!(hosts, expected);
+        assert_eq!(history.on_replicas(&last), Some(0.25));
+        assert_eq!(history.on_replicas(&Look::default()), None);
     }
 
     #[test]

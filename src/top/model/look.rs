@@ -128,16 +128,36 @@ impl Look {
         self.rows(Show::Version).next().map_or("", |row| row.word("version"))
     }
 
-    /// How many servers a pool may hold; `None`: no limit, or not known. As pgbouncer has it: the user's number, else the
-    /// entry's. In an entry that follows roles it counts for each of the hosts.
-    pub fn pool_size(&self, database: &str, user: &str) -> Option<f64> {
-        let of_user = self.find(Show::Users, "name", user).and_then(|row| row.number("pool_size"));
-        let of_entry =
-            || self.find(Show::Databases, "name", database).and_then(|row| row.number("pool_size"));
-        let hosts = self.rows(Show::Topology).filter(|row| row.word("database") == database);
-        #[expect(clippy::cast_precision_loss, reason = "hosts are few")]
-        let hosts = hosts.count().max(1) as f64;
-        of_user.or_else(of_entry).filter(|size| *size > 0.0).map(|size| size * hosts)
+    /// What pools may hold.
+    pub fn pool_sizes(&self) -> PoolSizes<'_> {
+        let sizes = |show| {
+            let rows = self.rows(show);
+            let rows = rows.filter_map(|row| Some((row.text("name")?, row.number("pool_size")?)));
+            rows.collect::<BTreeMap<_, _>>()
+        };
+        let mut hosts = BTreeMap::new();
+        for row in self.rows(Show::Topology) {
+            *hosts.entry(row.word("database")).or_default() += 1.0;
+        }
+        PoolSizes { users: sizes(Show::Users), entries: sizes(Show::Databases), hosts }
+    }
+}
+
+/// How many servers pools may hold. As pgbouncer has it: the user's number, else the entry's. In an entry that follows
+/// roles it counts for each of the hosts.
+#[derive(Debug)]
+pub struct PoolSizes<'a> {
+    users: BTreeMap<&'a str, f64>,
+    entries: BTreeMap<&'a str, f64>,
+    hosts: BTreeMap<&'a str, f64>,
+}
+
+impl PoolSizes<'_> {
+    /// The size of a pool; `None`: no limit, or not known.
+    pub fn of(&self, database: &str, user: &str) -> Option<f64> {
+        let size = self.users.get(user).or_else(|| self.entries.get(database)).copied();
+        let hosts = self.hosts.get(database).copied().unwrap_or(1.0);
+        size.filter(|size| *size > 0.0).map(|size| size * hosts)
     }
 }
 
@@ -153,11 +173,12 @@ mod tests {
             (Show::Users, "name pool_size\nann ~~~~5\nbob ~"),
             (Show::Topology, "database host\ncluster a\ncluster b\ncluster c"),
         ]);
-        assert_eq!(look.pool_size("app", "bob"), Some(20.0));
-        assert_eq!(look.pool_size("app", "ann"), Some(5.0));
-        assert_eq!(look.pool_size("cluster", "ann"), Some(15.0));
-        assert_eq!(look.pool_size("free", "bob"), None);
-        assert_eq!(look.pool_size("unknown", "bob"), None);
+        let sizes = look.pool_sizes();
+        assert_eq!(sizes.of("app", "bob"), Some(20.0));
+        assert_eq!(sizes.of("app", "ann"), Some(5.0));
+        assert_eq!(sizes.of("cluster", "ann"), Some(15.0));
+        assert_eq!(sizes.of("free", "bob"), None);
+        assert_eq!(sizes.of("unknown", "bob"), None);
     }
 
     #[test]

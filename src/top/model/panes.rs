@@ -3,7 +3,7 @@
 use super::Model;
 use super::figures::{bytes, count, part, time};
 use super::grid::{Cell, Column, Grid, Line, Mark, Sort, figures, words};
-use super::look::{CONSOLE, Look, Show};
+use super::look::{CONSOLE, Look, PoolSizes, Show};
 use super::table::Row;
 
 /// See the module's words.
@@ -50,6 +50,19 @@ impl Pane {
         }
     }
 
+    /// What one of its lines is about.
+    pub fn one(self) -> &'static str {
+        match self {
+            Self::Hosts => "Host",
+            Self::Pools => "Pool",
+            Self::Databases => "Database",
+            Self::Clients => "Client",
+            Self::Servers => "Server",
+            Self::Reads => "Read",
+            Self::Events => "Event",
+        }
+    }
+
     /// The answer that its lines come from.
     pub fn show(self) -> Show {
         match self {
@@ -83,7 +96,10 @@ impl Pane {
     pub fn grid(self, model: &Model, of: Option<&PoolName>) -> Grid {
         let lines: Vec<Line> = match self {
             Self::Hosts => lines(model, self, |row| host(model, row)),
-            Self::Pools => lines(model, self, |row| pool(&model.look, row)),
+            Self::Pools => {
+                let sizes = model.look.pool_sizes();
+                lines(model, self, |row| pool(&sizes, row))
+            }
             Self::Databases => lines(model, self, |row| database(model, row)),
             Self::Clients => lines(model, self, |row| {
                 of.is_none_or(|of| of.has_client(&model.look, row)).then(|| client(row))
@@ -195,7 +211,7 @@ const HOSTS: &[Column] = &[
     figures("tl", 5),
     figures("lag", 9),
     figures("behind", 4),
-    figures("used", 6),
+    figures("busy", 6),
     figures("idle", 6),
     figures("xact/s", 8),
     figures("share", 7),
@@ -240,7 +256,7 @@ const POOLS: &[Column] = &[
     figures("clients", 8),
     figures("waiting", 9),
     figures("longest", 8),
-    figures("used", 9),
+    figures("busy", 9),
     figures("idle", 8),
     figures("checked", 1),
     figures("login", 3),
@@ -249,7 +265,7 @@ const POOLS: &[Column] = &[
     words("in use", 5, 10),
 ];
 
-fn pool(look: &Look, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
+fn pool(sizes: &PoolSizes<'_>, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     if row.word("database") == CONSOLE {
         return None;
     }
@@ -261,7 +277,7 @@ fn pool(look: &Look, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     let checked = value("sv_used") + value("sv_tested");
     let cancels = ["cl_active_cancel_req", "cl_waiting_cancel_req", "cl_cancel_req"];
     let cancels = cancels.iter().filter_map(|column| row.number(column)).sum::<f64>();
-    let size = look.pool_size(row.word("database"), row.word("user"));
+    let size = sizes.of(row.word("database"), row.word("user"));
     let mark = if waiting > 0.0 && longest >= LONG_US {
         Mark::Bad
     } else if waiting > 0.0 {
@@ -489,7 +505,9 @@ fn wait(row: Row<'_>) -> f64 {
 fn place(host: &str, port: &str) -> String {
     match host {
         "" => String::new(),
-        _ if host.contains(':') && !host.contains(',') => format!("[{host}]:{port}"),
+        // Of several hosts the console tells one port only.
+        _ if host.contains(',') => host.to_owned(),
+        _ if host.contains(':') => format!("[{host}]:{port}"),
         _ => format!("{host}:{port}"),
     }
 }

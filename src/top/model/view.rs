@@ -118,6 +118,11 @@ impl View {
         self.pages.last().unwrap_or(&Page::Overview)
     }
 
+    /// From the first page to the one that fills the screen.
+    pub fn way(&self) -> &[Page] {
+        &self.pages
+    }
+
     /// Whether there is a page to go back to.
     pub fn is_deep(&self) -> bool {
         self.pages.len() > 1

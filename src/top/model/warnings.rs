@@ -8,8 +8,32 @@ use super::table::Row;
 
 /// A part of a limit from which on it is warned of.
 const NEAR: f64 = 0.9;
-/// A lag to be told of where `max_replica_lag` sets no limit.
-const LATE_MS: f64 = 10_000.0;
+/// How far behind a host is one that must be told of, where `max_replica_lag` sets no limit.
+const LATE: Lag = Lag::Time(10_000.0);
+
+/// How far behind: milliseconds, or bytes of WAL.
+#[derive(Clone, Copy)]
+enum Lag {
+    Time(f64),
+    Bytes(f64),
+}
+
+impl Lag {
+    /// As SHOW CONFIG has `max_replica_lag`: `10` are seconds, `16384kB` is WAL, 0 is no limit.
+    fn read(text: &str) -> Option<Self> {
+        let (digits, wal) = text.strip_suffix("kB").map_or((text, false), |digits| (digits, true));
+        let number = digits.parse::<f64>().ok().filter(|number| *number > 0.0)?;
+        Some(if wal { Self::Bytes(number * 1024.0) } else { Self::Time(number * 1e3) })
+    }
+
+    /// Whether a row of SHOW TOPOLOGY is further behind.
+    fn is_passed(self, row: Row<'_>) -> bool {
+        match self {
+            Self::Time(most) => row.number("lag_ms").is_some_and(|lag| lag > most),
+            Self::Bytes(most) => row.number("lag_bytes").is_some_and(|lag| lag > most),
+        }
+    }
+}
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,11 +81,10 @@ fn state(look: &Look, all: &mut Vec<Warning>) {
 }
 
 fn hosts(look: &Look, all: &mut Vec<Warning>) {
-    let limit = look.setting("max_replica_lag").and_then(|text| text.parse::<f64>().ok());
-    let limit_ms = limit.filter(|seconds| *seconds > 0.0).map(|seconds| seconds * 1e3);
+    let limit = look.setting("max_replica_lag").and_then(Lag::read);
     for row in look.rows(Show::Topology) {
         let name = format!("{} ({}:{})", row.word("database"), row.word("host"), row.word("port"));
-        if let Some(found) = host(row, &name, limit_ms) {
+        if let Some(found) = host(row, &name, limit) {
             all.push(found);
         }
     }
@@ -93,7 +116,7 @@ fn hosts(look: &Look, all: &mut Vec<Warning>) {
     }
 }
 
-fn host(row: Row<'_>, name: &str, limit_ms: Option<f64>) -> Option<Warning> {
+fn host(row: Row<'_>, name: &str, limit: Option<Lag>) -> Option<Warning> {
     let error = || match row.text("last_error") {
         None | Some("") => String::new(),
         Some(error) => format!(": {error}"),
@@ -110,11 +133,14 @@ fn host(row: Row<'_>, name: &str, limit_ms: Option<f64>) -> Option<Warning> {
             "nothing is sent there until it answers; see its log",
         ));
     }
-    let lag = row.number("lag_ms").filter(|lag| *lag > limit_ms.unwrap_or(LATE_MS))?;
+    if !limit.unwrap_or(LATE).is_passed(row) {
+        return None;
+    }
     let behind =
-        row.number("lag_bytes").map_or_else(String::new, |lag| format!(", {}", bytes(lag)));
-    let what = format!("{name} is {}{behind} behind the primary", time(lag * 1e3));
-    let advice = match limit_ms {
+        [row.number("lag_ms").map(|ms| time(ms * 1e3)), row.number("lag_bytes").map(bytes)];
+    let behind: Vec<_> = behind.into_iter().flatten().collect();
+    let what = format!("{name} is {} behind the primary", behind.join(", "));
+    let advice = match limit {
         Some(_) => "it gets no reads until it has caught up (max_replica_lag)",
         None => "reads there are as old; max_replica_lag keeps them away",
     };
@@ -122,15 +148,18 @@ fn host(row: Row<'_>, name: &str, limit_ms: Option<f64>) -> Option<Warning> {
 }
 
 fn pools(look: &Look, all: &mut Vec<Warning>) {
+    let sizes = look.pool_sizes();
     for row in look.rows(Show::Pools) {
         let value = |column| row.number(column).unwrap_or(0.0);
         let (waiting, used) = (value("cl_waiting"), value("sv_active"));
         let longest = value("maxwait") * 1e6 + value("maxwait_us");
         let (database, user) = (row.word("database"), row.word("user"));
-        let entry = look.find(Show::Databases, "name", database);
-        let paused = entry.is_some_and(|row| row.number("paused") == Some(1.0));
-        if waiting <= 0.0 || paused || database == CONSOLE {
+        if waiting <= 0.0 || database == CONSOLE {
             continue;
+        }
+        let entry = look.find(Show::Databases, "name", database);
+        if entry.is_some_and(|row| row.number("paused") == Some(1.0)) {
+            continue; // said already
         }
         let mark = if longest >= LONG_US { Mark::Bad } else { Mark::Warn };
         let who = match waiting {
@@ -138,7 +167,7 @@ fn pools(look: &Look, all: &mut Vec<Warning>) {
             more => format!("{} clients wait", count(more)),
         };
         let what = format!("{who} in {database}/{user}, the longest for {}", time(longest));
-        let advice = match look.pool_size(database, user) {
+        let advice = match sizes.of(database, user) {
             Some(size) if used >= size => format!(
                 "all {} servers are in use: look for long transactions (Enter on the pool), or raise pool_size",
                 count(size)
@@ -263,6 +292,13 @@ mod tests {
         strict
             .push((Show::Topology, "database host port role state lag_ms\napp b 2 replica up 120"));
         assert!(self::told(&strict)[0].contains("it gets no reads"));
+        strict.push((Show::Config, "key value\nmax_replica_lag 16384kB"));
+        assert_eq!(self::told(&strict), [""; 0], "120 ms are no amount of WAL");
+        strict.push((
+            Show::Topology,
+            "database host port role state lag_bytes\napp b 2 replica up 16777217",
+        ));
+        assert!(self::told(&strict)[0].contains("17 MB behind"));
     }
 
     #[test]
