@@ -256,6 +256,8 @@ fn signals_end_it_and_leave_the_terminal_as_it_was() {
         assert!(top.wait_end().success(), "{signal:?}");
         assert!(top.is_restored(), "{signal:?}");
     }
+    let log = weir.log();
+    assert!(!log.contains("unexpected eof"), "it takes leave of the console:\n{log}");
 }
 
 #[test]

@@ -54,10 +54,10 @@ fn text(model: &Model) -> String {
         out += &format!("{} {}: {}\n", found.mark.sign(), found.what, found.advice);
     }
     for pane in [Pane::Hosts, Pane::Pools, Pane::Databases, Pane::Reads, Pane::Events] {
-        if !look.has_rows(pane.show()) {
+        let mut grid = pane.grid(model, None);
+        if grid.lines.is_empty() {
             continue;
         }
-        let mut grid = pane.grid(model, None);
         if let Some(sort) = pane.sort() {
             grid.sort(sort);
         }

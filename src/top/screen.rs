@@ -8,7 +8,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use super::console::{self, Console, News, Wants};
 use super::draw::{Theme, draw};
@@ -20,6 +20,8 @@ use crate::server::login::Target;
 
 /// How often the picture is drawn although nothing is new: for how long a connection has been away.
 const TICK: Duration = Duration::from_secs(1);
+/// How long the console may take to answer what it is asked while we end.
+const LEAVE: Duration = Duration::from_millis(500);
 /// How soon the thread that reads keys sees that nobody listens.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -38,7 +40,7 @@ pub(super) async fn run(target: Target, pace: Duration) -> io::Result<()> {
     let view = View::new(pace);
     let (wants, wanted) = watch::channel(wants(&view));
     let (news_in, news) = mpsc::channel(1);
-    let watching = tokio::spawn(console::watch(first, target, wanted, news_in));
+    let mut watching = tokio::spawn(console::watch(first, target, wanted, news_in));
     // Also restores the terminal when we panic.
     let terminal = ratatui::try_init()?;
     let (events, reader) = events();
@@ -50,8 +52,10 @@ pub(super) async fn run(target: Target, pace: Duration) -> io::Result<()> {
     };
     drop(screen);
     let restored = ratatui::try_restore();
-    watching.abort();
-    let _ = watching.await;
+    // It takes leave of the console; one that does not answer just now is left without.
+    if timeout(LEAVE, &mut watching).await.is_err() {
+        watching.abort();
+    }
     let _ = tokio::task::spawn_blocking(|| reader.join()).await;
     ended.and(restored)
 }

@@ -19,6 +19,8 @@ use crate::top::model::{Link, Model};
 
 /// How long it is told that a connection came back.
 const TOLD: Duration = Duration::from_secs(30);
+/// An answer that is later than this is missed.
+const LATE: Duration = Duration::from_secs(3);
 /// Below this width words move closer together.
 const NARROW: u16 = 90;
 /// From this width on all charts stand side by side.
@@ -36,6 +38,8 @@ pub(super) fn title(
     now: Instant,
 ) {
     let look = &model.look;
+    let age = model.seen.map_or(Duration::ZERO, |seen| now.saturating_duration_since(seen));
+    let late = age > view.interval() + LATE;
     let (state, mark) = match &model.link {
         Link::Connecting => ("connecting".to_owned(), Mark::Plain),
         Link::Down { since, .. } => {
@@ -43,6 +47,7 @@ pub(super) fn title(
             (format!("NO CONNECTION for {gone} s"), Mark::Bad)
         }
         Link::Up { .. } if view.is_frozen() => ("FROZEN".to_owned(), Mark::Warn),
+        Link::Up { .. } if late => (format!("no answer for {} s", age.as_secs()), Mark::Warn),
         Link::Up { .. } if !matches!(look.state(), "" | "active") => {
             (look.state().to_uppercase(), Mark::Bad)
         }
@@ -93,6 +98,10 @@ fn name(page: &Page) -> String {
         Page::Overview => "Overview".to_owned(),
         Page::One(pane) => pane.title().to_owned(),
         Page::Pool(name) => format!("Pool {}/{}", name.database, name.user),
+        // What these are recognised by is long, and on the page.
+        Page::Record(record) if matches!(record.pane, Pane::Reads | Pane::Events) => {
+            record.pane.one().to_owned()
+        }
         Page::Record(record) => format!("{} {}", record.pane.one(), record.id),
         Page::Warnings => "Warnings".to_owned(),
     }
@@ -117,7 +126,7 @@ pub(super) fn charts(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Th
             rates.transaction_us.unwrap_or(0.0)
         }),
         ("query/s", per_second(latest.map(|rates| rates.queries)), |rates| rates.queries),
-        ("waiting", each(latest.and_then(|rates| rates.wait_us)), |rates| {
+        ("wait", each(latest.and_then(|rates| rates.wait_us)), |rates| {
             rates.wait_us.unwrap_or(0.0)
         }),
     ];
@@ -176,7 +185,6 @@ pub(super) fn totals(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Th
         ("waiting", sum(&["cl_waiting"])),
         ("servers busy", sum(&["sv_active"])),
         ("idle", sum(&["sv_idle", "sv_used", "sv_tested"])),
-        ("pools", pools().count().to_string()),
     ];
     let on_replicas = model.history.on_replicas(look).map(|share| ("on replicas", part(share)));
     let mut spans = vec![Span::raw(" ")];

@@ -45,6 +45,7 @@ pub(super) fn draw(
     let chosen = view.chosen(pane, grid);
     // Screen by screen, so that lines stand still while somebody goes through them.
     let first = chosen.checked_div(height).unwrap_or(0) * height;
+    let first = first.min(grid.lines.len().saturating_sub(height));
     for (at, line) in grid.lines.iter().enumerate().skip(first).take(height) {
         let mut text = line.mark.sign().to_owned();
         for (cell, (column, width)) in columns.iter().enumerate() {

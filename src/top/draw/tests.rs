@@ -107,7 +107,7 @@ fn the_overview_fits_80_by_24_and_says_what_matters() {
 #[test]
 fn a_large_screen_has_more_columns_and_panes() {
     let lines = stage().lines(200, 50);
-    assert_line(&lines, &["xact/s", "per xact", "query/s", "waiting"]);
+    assert_line(&lines, &["xact/s", "per xact", "query/s", "wait "]);
     assert_line(&lines, &["database", "host", "behind"]);
     assert_line(&lines, &["─ Databases 1"]);
     assert_line(&lines, &["all 40 servers are in use: look for long transactions"]);
@@ -151,6 +151,7 @@ fn the_chosen_line_is_reversed_and_in_sight() {
     stage.model.look = look(&[(Show::Pools, &format!("{columns}\n{}", pools.join("\n")))]);
     stage.view.key(Key::Char('3'), &stage.model);
     stage.view.key(Key::End, &stage.model);
+    assert_line(&stage.lines(80, 24), &["user190"]);
     let terminal = stage.terminal(80, 24, PLAIN);
     let buffer = terminal.backend().buffer();
     let reversed =
@@ -170,6 +171,8 @@ fn a_lost_connection_is_told_and_so_is_its_return() {
     assert_line(&lines, &["pg1:5432", "primary"]);
     stage.model.saw(whole(1), stage.now);
     assert_line(&stage.lines(80, 24), &["connected again after 7.0 s"]);
+    stage.now += Duration::from_secs(6);
+    assert_line(&stage.lines(80, 24)[..1], &["no answer for 6 s"]);
     stage.now += Duration::from_secs(60);
     assert!(!stage.lines(80, 24).join("\n").contains("connected again"));
 }

@@ -50,6 +50,8 @@ pub struct Model {
     pub link: Link,
     /// The last look.
     pub look: Look,
+    /// When that was.
+    pub seen: Option<Instant>,
     /// Rates.
     pub history: History,
 }
@@ -57,7 +59,13 @@ pub struct Model {
 impl Model {
     /// Nothing is known yet.
     pub fn new(place: String) -> Self {
-        Self { place, link: Link::Connecting, look: Look::default(), history: History::default() }
+        Self {
+            place,
+            link: Link::Connecting,
+            look: Look::default(),
+            seen: None,
+            history: History::default(),
+        }
     }
 
     /// The console has answered.
@@ -71,6 +79,7 @@ impl Model {
             Link::Up { again } => Link::Up { again: *again },
         };
         self.history.add(&look, now);
+        self.seen = Some(now);
         self.look = look;
     }
 
