@@ -93,14 +93,13 @@ pub(super) fn find(arguments: &Arguments, variable: Variable<'_>) -> Result<Targ
         Some(file) => ini = Some(file.into()),
         None => {}
     }
-    // An ini file that was named counts more than the environment, one that just lies there less.
-    let config = match &ini {
-        Some(file) => Some(Config::load(file).map_err(|error| NotFound::Config(Box::new(error)))?),
-        None if said.host.is_none() && variable("PGHOST").is_none() => {
-            INI_FILES.iter().find_map(|file| Config::load(Path::new(file)).ok())
-        }
-        None => None,
-    };
+    // An ini file counts more than the environment, but one is looked for only where nothing names a host.
+    if ini.is_none() && said.host.is_none() && variable("PGHOST").is_none() {
+        let can_be_read = |file: &&str| std::fs::File::open(file).is_ok();
+        ini = INI_FILES.iter().copied().find(can_be_read).map(PathBuf::from);
+    }
+    let config = ini.map(|file| Config::load(&file)).transpose();
+    let config = config.map_err(|error| NotFound::Config(Box::new(error)))?;
     if let Some(config) = &config {
         said.add(Said::of_settings(&config.settings));
     }
