@@ -22,4 +22,6 @@ pub mod report;
 pub mod admin;
 pub mod web;
 
+pub mod top;
+
 pub mod cli;

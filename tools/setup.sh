@@ -37,6 +37,7 @@ has c++ || missing+=(g++)                 # libFuzzer
 has_libclang || missing+=(libclang-dev)   # bindings of PostgreSQL's grammar (pg_query)
 has ip || missing+=(iproute2)             # network namespaces, for hosts that vanish
 has_postgresql || missing+=(postgresql postgresql-client)
+has setsid || missing+=(util-linux)       # a terminal of its own for pgweir top
 has python3 || missing+=(python3)
 has_venv || missing+=(python3-venv)
 has_pgbouncer || missing+=(pgbouncer)

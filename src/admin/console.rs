@@ -228,7 +228,8 @@ impl Console {
             Show::PeerPools => show::peers::pools(gather::peers(shared)),
             Show::Pools => show::pools::table(report::pools::pools(shared, now)),
             Show::Why => {
-                let hosts = report::topology::hosts(self.control.topology());
+                let hosts =
+                    report::topology::hosts(self.control.topology(), &shared.services.pools());
                 show::why::table(report::why::waiting(shared, &hosts, now))
             }
             Show::Routes => show::routes::table(gather::routes(shared)),
@@ -238,9 +239,10 @@ impl Console {
             Show::Stats => show::stats::table(self.stats()),
             Show::StatsAverages => show::stats_averages::table(self.stats()),
             Show::StatsTotals => show::stats_totals::table(self.stats()),
-            Show::Topology => {
-                show::topology::table(report::topology::hosts(self.control.topology()))
-            }
+            Show::Topology => show::topology::table(report::topology::hosts(
+                self.control.topology(),
+                &shared.services.pools(),
+            )),
             Show::Totals => show::totals::table(&self.totals()),
             Show::Users => show::users::table(gather::users(shared)),
             Show::Version => show::version::table(self.version),

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::pages;
 use crate::config::databases::DEFAULT_PORT;
+use crate::top;
 
 /// The name by which it is taken for pgbouncer: it has no subcommands then.
 pub(super) const PGBOUNCER: &str = "pgbouncer";
@@ -122,6 +123,8 @@ enum Command {
         override_usage = "pgweir init --hosts HOST,... [OPTION]...\n       pgweir init --from FILE.ini [OPTION]..."
     )]
     Init(InitLine),
+    /// Show a console live: hosts, pools, clients, rates, events, warnings
+    Top(top::Arguments),
     /// Print the man page (of a subcommand, if one is named)
     #[command(hide = true)]
     Man {
@@ -213,6 +216,8 @@ pub(super) enum Action {
     Config(ConfigLine),
     /// `init`.
     Init(InitLine),
+    /// `top`.
+    Top(top::Arguments),
     /// `--version`.
     Version,
     /// `--help`, of the program or of a subcommand; `man`; `completions`: the text.
@@ -327,6 +332,7 @@ impl Arguments {
             Some(Command::Check(line)) => Ok(Self::only(Action::Check(line))),
             Some(Command::Config(line)) => Ok(Self::only(Action::Config(line))),
             Some(Command::Init(line)) => Ok(Self::only(Action::Init(line))),
+            Some(Command::Top(line)) => Ok(Self::only(Action::Top(line))),
             Some(Command::Man { command }) => {
                 let page = pages::man(Line::command(), command.as_deref());
                 page.map(|page| Self::only(Action::Print(page))).ok_or_else(|| {

@@ -57,6 +57,7 @@ pub fn main() -> ExitCode {
         Action::Check(line) => check::check(line),
         Action::Config(line) => effective::show(line),
         Action::Init(line) => init::init(line),
+        Action::Top(line) => crate::top::main(line),
         Action::Run(path) if arguments.daemon && !daemon::is_child() => {
             match run::may_go_to_background(path).and_then(|()| Ok(daemon::start()?)) {
                 Ok(code) => code,

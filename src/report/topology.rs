@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::pool::Pool;
 use crate::topology::Topology;
 use crate::topology::snapshot::{HostView, Snapshot};
 
@@ -35,6 +36,12 @@ pub struct HostRow {
     pub last_error: Option<String>,
     /// Whether it is a replica that reads may be sent to.
     pub fit_for_reads: bool,
+    /// The entry's connections to it that clients hold.
+    pub servers_active: u32,
+    /// The entry's connections to it that are free.
+    pub servers_idle: u32,
+    /// Transactions of the entry that ended there.
+    pub transactions: u64,
 }
 
 /// As PostgreSQL writes a `pg_lsn`.
@@ -60,7 +67,7 @@ pub struct ClusterRow {
 }
 
 /// All entries that follow roles, in the file's order.
-pub fn clusters(topology: &Topology, now: Instant) -> Vec<ClusterRow> {
+pub fn clusters(topology: &Topology, pools: &[Arc<Pool>], now: Instant) -> Vec<ClusterRow> {
     let row = |(database, snapshot): (String, Arc<Snapshot>)| ClusterRow {
         primary: snapshot.primary().map(|host| host.addr.to_string()),
         primary_missing: snapshot
@@ -68,22 +75,29 @@ pub fn clusters(topology: &Topology, now: Instant) -> Vec<ClusterRow> {
             .map(|since| now.saturating_duration_since(since)),
         switching_over: snapshot.switching_over,
         split_brain: snapshot.split_brain,
-        hosts: snapshot.hosts.iter().map(|host| host_row(&database, host)).collect(),
+        hosts: snapshot.hosts.iter().map(|host| host_row(&database, host, pools)).collect(),
         database,
     };
     topology.snapshots().into_iter().map(row).collect()
 }
 
 /// All hosts of all entries.
-pub fn hosts(topology: &Topology) -> Vec<HostRow> {
+pub fn hosts(topology: &Topology, pools: &[Arc<Pool>]) -> Vec<HostRow> {
     let of_entry = |(database, snapshot): (String, Arc<Snapshot>)| -> Vec<HostRow> {
-        snapshot.hosts.iter().map(|host| host_row(&database, host)).collect()
+        snapshot.hosts.iter().map(|host| host_row(&database, host, pools)).collect()
     };
     topology.snapshots().into_iter().flat_map(of_entry).collect()
 }
 
-fn host_row(database: &str, host: &HostView) -> HostRow {
+fn host_row(database: &str, host: &HostView, pools: &[Arc<Pool>]) -> HostRow {
+    let address = host.addr.to_string();
+    let there = || {
+        pools.iter().filter(|pool| pool.name().database == database && pool.name().host == address)
+    };
     HostRow {
+        servers_active: there().map(|pool| pool.levels().servers_active).sum(),
+        servers_idle: there().map(|pool| pool.levels().servers_idle).sum(),
+        transactions: there().map(|pool| pool.metrics().transaction_time.count()).sum(),
         database: database.to_owned(),
         address: host.addr.to_string(),
         host: host.addr.place(),

@@ -181,6 +181,9 @@ mod tests {
 
     fn host(address: &str, role: &'static str, state: &'static str) -> HostRow {
         HostRow {
+            servers_active: 0,
+            servers_idle: 0,
+            transactions: 0,
             database: "app".to_owned(),
             address: address.to_owned(),
             host: address.to_owned(),

@@ -11,7 +11,7 @@ use pgweir_codec::error::DecodeError;
 use tokio::io::AsyncWriteExt;
 
 use super::connection::{Connection, Identity, ServerInfo};
-use super::dial::{self, Tls};
+use super::dial::{self, Tls, Wanted};
 use super::query::{self, Incoming};
 use crate::auth::credentials::Credentials;
 use crate::auth::server::{ServerLogin, ServerLoginError, ServerStep};
@@ -48,6 +48,25 @@ pub struct Target {
     pub max_prepared_statements: u32,
     /// Statements to run once logged in (`connect_query`).
     pub connect_query: Option<String>,
+}
+
+impl Target {
+    /// For a connection that only asks, such as one to a console: nothing but what it takes to log in.
+    pub fn plain(host: HostAddr, dbname: String, user: String, credentials: Credentials) -> Self {
+        Self {
+            host,
+            dbname,
+            user,
+            credentials,
+            parameters: Vec::new(),
+            tls: Tls { wanted: Wanted::Never, config: None },
+            tcp: TcpOptions::default(),
+            timeout: Duration::from_secs(15), // server_connect_timeout's default
+            tracked: Tracked::new(&[]),
+            max_prepared_statements: 0,
+            connect_query: None,
+        }
+    }
 }
 
 /// What a server reports at login, to be told to clients: all ParameterStatus in order.

@@ -85,6 +85,15 @@ impl From<DecodeError> for QueryError {
 /// Rows in text form; `None` is NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 
+/// An answer with the names of its columns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// In the order of the values.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Rows,
+}
+
 /// Runs `sql` by the simple protocol.
 ///
 /// # Errors
@@ -98,6 +107,18 @@ pub async fn simple(connection: &mut Connection, sql: &str) -> Result<Rows, Quer
 /// # Errors
 /// As [`simple`].
 pub async fn simple_bytes(connection: &mut Connection, sql: &[u8]) -> Result<Rows, QueryError> {
+    Ok(ask(connection, sql).await?.rows)
+}
+
+/// As [`simple`], for whoever looks for columns by their names.
+///
+/// # Errors
+/// As [`simple`].
+pub async fn named(connection: &mut Connection, sql: &str) -> Result<Answer, QueryError> {
+    ask(connection, sql.as_bytes()).await
+}
+
+async fn ask(connection: &mut Connection, sql: &[u8]) -> Result<Answer, QueryError> {
     let mut out = BytesMut::with_capacity(sql.len() + 6);
     frontend::query::write(&mut out, sql);
     connection.stream.write_all(&out).await?;
@@ -128,28 +149,30 @@ pub async fn with_parameter(
     frontend::sync::write(&mut out);
     connection.stream.write_all(&out).await?;
     connection.stream.flush().await?;
-    answer(connection).await
+    Ok(answer(connection).await?.rows)
 }
 
-async fn answer(connection: &mut Connection) -> Result<Rows, QueryError> {
+async fn answer(connection: &mut Connection) -> Result<Answer, QueryError> {
     let mut inbox = BytesMut::new();
-    let mut rows = Rows::new();
+    let mut all = Answer::default();
     let mut refused = None;
     loop {
         let Incoming { tag, body } = read(&mut connection.stream, &mut inbox).await?;
         match tag {
             backend::ReadyForQuery::TAG => {
                 return match refused {
-                    None => Ok(rows),
+                    None => Ok(all),
                     Some(response) => Err(QueryError::Refused(Box::new(response))),
                 };
             }
+            backend::RowDescription::TAG => {
+                let described = backend::RowDescription::decode(body)?;
+                all.columns = described.fields.into_iter().map(|field| text(&field.name)).collect();
+            }
             backend::DataRow::TAG => {
                 let row = backend::DataRow::decode(body)?;
-                let text = |value: Option<Bytes>| {
-                    value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-                };
-                rows.push(row.columns.into_iter().map(text).collect());
+                let values = row.columns.into_iter();
+                all.rows.push(values.map(|value| value.map(|bytes| text(&bytes))).collect());
             }
             // As for a client's: the server holds no statements any more.
             backend::CommandComplete::TAG
@@ -171,4 +194,8 @@ async fn answer(connection: &mut Connection) -> Result<Rows, QueryError> {
             _ => {}
         }
     }
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -70,7 +70,7 @@ impl Source for Pooler {
     }
 
     fn clusters(&self) -> Vec<ClusterRow> {
-        topology::clusters(&self.topology, clock::now())
+        topology::clusters(&self.topology, &self.shared.services.pools(), clock::now())
     }
 
     fn pools(&self) -> Vec<PoolReport> {

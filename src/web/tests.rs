@@ -31,6 +31,9 @@ impl Default for Fake {
 
 fn host(name: &str, role: &'static str) -> HostRow {
     HostRow {
+        servers_active: 0,
+        servers_idle: 0,
+        transactions: 0,
         database: "app".to_owned(),
         address: format!("{name}:5432"),
         host: name.to_owned(),

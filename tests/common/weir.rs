@@ -175,6 +175,7 @@ impl WeirSetup {
         panic!("ten times in a row another process took the port")
     }
 
+    /// Starts the program on the files in its folder.
     fn begin(&self, home: &Home, dir: &Path, options: &[&str]) -> Process {
         let stderr = dir.join("stderr");
         let output = || fs::File::options().append(true).open(&stderr).unwrap();
@@ -453,6 +454,14 @@ impl Weir {
     #[track_caller]
     pub fn wait_end(&mut self) -> ExitStatus {
         self.process.wait("pgweir to end")
+    }
+
+    /// Starts it again, after its end, on the same files and ports; waits until it answers.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "it still runs");
+        self.process = self.setup.begin(&self.home, &self.dir, &[]);
+        wait::until("an answer", wait::DEADLINE, || answers(self.port));
     }
 
     /// Stops it as SIGINT does, and checks that it ended well.

@@ -16,6 +16,9 @@ const COLUMNS: &[Column] = &[
     ("lag_ms", ColumnType::Int8),
     ("since", ColumnType::Text),
     ("last_error", ColumnType::Text),
+    ("sv_active", ColumnType::Int4),
+    ("sv_idle", ColumnType::Int4),
+    ("xact_count", ColumnType::Int8),
 ];
 
 /// The table.
@@ -33,6 +36,9 @@ pub fn table(rows: Vec<HostRow>) -> Table {
             row.lag.map(|lag| Value::int8(lag.as_millis())).into(),
             timestamp(row.since).into(),
             row.last_error.into(),
+            Value::int4(row.servers_active),
+            Value::int4(row.servers_idle),
+            Value::int8(row.transactions),
         ]
     });
     Table::new(COLUMNS, rows)
@@ -60,6 +66,9 @@ mod tests {
             since: UNIX_EPOCH + Duration::from_secs(1_795_521_293),
             last_error: None,
             fit_for_reads: true,
+            servers_active: 2,
+            servers_idle: 3,
+            transactions: 1234,
         };
         let down = HostRow {
             host: "pg3".to_owned(),
@@ -76,7 +85,7 @@ mod tests {
         assert_columns(
             &table,
             "database t, host t, port i, role t, state t, timeline q, lsn t, lag_bytes q, \
-             lag_ms q, since t, last_error t",
+             lag_ms q, since t, last_error t, sv_active i, sv_idle i, xact_count q",
         );
         assert_row(
             &table,
@@ -93,6 +102,9 @@ mod tests {
                 "lag_ms=1250",
                 "since=2026-11-24 11:54:53 UTC",
                 "last_error=-",
+                "sv_active=2",
+                "sv_idle=3",
+                "xact_count=1234",
             ],
         );
         assert_row(
@@ -110,6 +122,9 @@ mod tests {
                 "lag_ms=-",
                 "since=2026-11-24 11:54:53 UTC",
                 "last_error=connection refused",
+                "sv_active=2",
+                "sv_idle=3",
+                "xact_count=1234",
             ],
         );
     }
