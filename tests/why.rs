@@ -69,10 +69,12 @@ fn limits_over_several_pools_and_a_pause_are_named() {
     let weir = setup.start();
     let mut held = Wire::tcp(weir.port(), "app", "narrow").unwrap();
     held.query("BEGIN").unwrap();
-    let mut other = Wire::tcp(weir.port(), "other", "narrow").unwrap();
-    other.start("SELECT 1").unwrap();
+    // The first login of its pool: it waits for a server before there is a client.
+    let port = weir.port();
+    let other = std::thread::spawn(move || Wire::tcp(port, "other", "narrow").map(drop));
     let rows = why(&weir, "the database has 1 of 1 server connections");
-    assert_eq!(rows.get(0, "setting"), "max_db_connections");
+    assert_eq!((rows.get(0, "setting"), rows.get(0, "id")), ("max_db_connections", ""));
+    assert_eq!((rows.get(0, "user"), rows.get(0, "database")), ("other", "narrow"));
     let mut wide = Wire::tcp(weir.port(), "app", "wide").unwrap();
     wide.query("BEGIN").unwrap();
     let more = waiting(&weir, "wide");
@@ -86,6 +88,8 @@ fn limits_over_several_pools_and_a_pause_are_named() {
     let rows = why(&weir, "paused");
     assert_eq!(rows.get(rows.find("setting", "PAUSE").unwrap(), "database"), "wide");
     drop(paused);
+    held.query("COMMIT").unwrap();
+    other.join().unwrap().unwrap();
 }
 
 #[test]

@@ -1396,6 +1396,7 @@ mod tests {
             "error",
             "session",
             "local0",
+            "json",
         ];
         let before = Settings::default();
         for setting in SETTINGS.iter().filter(|setting| setting.is_effective()) {

@@ -15,8 +15,8 @@ use crate::worker::shared::Shared;
 /// A client that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhyRow {
-    /// Its number; KILL_CLIENT takes it.
-    pub id: u64,
+    /// Its number; KILL_CLIENT takes it. `None`: it still logs in, and its login needs a server.
+    pub id: Option<u64>,
     /// As whom it logged in.
     pub user: String,
     /// The entry of `[databases]`.
@@ -65,12 +65,24 @@ pub fn waiting(shared: &Shared, hosts: &[HostRow], now: Instant) -> Vec<WhyRow> 
         }
         let cause = cause(&pool.obstacle(now), || holders(&pool, &by_id, now));
         for (position, (id, since)) in (1..).zip(queue) {
-            // Who is just logging in is not among the clients yet.
-            let Some(client) = by_id.get(&id) else { continue };
-            queued.insert(id);
             let wait = now.saturating_duration_since(since);
-            let host = pool.name().host.clone();
-            rows.push(row(client, host, Some(position), wait, cause.clone()));
+            let (name, cause) = (pool.name().clone(), cause.clone());
+            queued.insert(id);
+            rows.push(match by_id.get(&id) {
+                Some(client) => row(client, name.host, Some(position), wait, cause),
+                // Who is just logging in is not among the clients yet.
+                None => WhyRow {
+                    id: None,
+                    user: name.user,
+                    database: name.database,
+                    addr: String::new(),
+                    application_name: String::new(),
+                    host: name.host,
+                    position: Some(position),
+                    wait,
+                    cause,
+                },
+            });
         }
     }
     for client in clients.iter().filter(|client| client.is_waiting()) {
@@ -93,7 +105,7 @@ fn row(
     cause: Cause,
 ) -> WhyRow {
     WhyRow {
-        id: client.holder.id,
+        id: Some(client.holder.id),
         user: client.user.to_string(),
         database: client.service.database.clone(),
         addr: far_end(client.remote, client.peer_pid),

@@ -56,8 +56,15 @@ pub(super) async fn run(target: Target, pace: Duration) -> io::Result<()> {
     if timeout(LEAVE, &mut watching).await.is_err() {
         watching.abort();
     }
-    let _ = tokio::task::spawn_blocking(|| reader.join()).await;
+    // It may be in the middle of a key that never ends; then the process ends without it.
+    let _ = timeout(LEAVE, finished(&reader)).await;
     ended.and(restored)
+}
+
+async fn finished(thread: &JoinHandle<()>) {
+    while !thread.is_finished() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 async fn any(signals: &mut [tokio::signal::unix::Signal]) {

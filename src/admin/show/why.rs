@@ -23,7 +23,7 @@ const COLUMNS: &[Column] = &[
 pub fn table(rows: Vec<WhyRow>) -> Table {
     let rows = rows.into_iter().map(|row| {
         vec![
-            Value::int8(row.id),
+            row.id.map_or(Value::Null, Value::int8),
             row.user.into(),
             row.database.into(),
             row.addr.into(),
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_client_that_waits_is_a_row() {
         let table = table(vec![WhyRow {
-            id: 7,
+            id: Some(7),
             user: "ann".to_owned(),
             database: "app".to_owned(),
             addr: "127.0.0.1:5".to_owned(),
@@ -75,7 +75,21 @@ mod tests {
         assert_row(
             &table,
             0,
-            &["id=7", "wait=2", "wait_us=3", "position=", "setting=pool_size", "held_by=client 5"],
+            &[
+                "id=7",
+                "user=ann",
+                "database=app",
+                "addr=127.0.0.1:5",
+                "application_name=psql",
+                "host=pg1:5432",
+                "position=-",
+                "wait=2",
+                "wait_us=3",
+                "reason=20 of 20 servers are in use",
+                "setting=pool_size",
+                "held_by=client 5",
+                "advice=raise it",
+            ],
         );
     }
 }

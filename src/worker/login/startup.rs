@@ -160,8 +160,8 @@ impl Guest<'_> {
                 Some(Replication { physical: false, .. }) => "database",
             };
             tracing::info!(
-                "{} login attempt: db={database} user={user} tls={tls} replication={replication}",
-                self.label
+                of = %self.label,
+                "login attempt: db={database} user={user} tls={tls} replication={replication}"
             );
         }
     }

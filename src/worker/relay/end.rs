@@ -45,8 +45,8 @@ impl Relay {
         let info = lease.connection().info.clone();
         lease.pool().doubt(&info.host);
         tracing::warn!(
-            "{}: lost its server S-{:#x} at {}: {reason}",
-            self.info.label(),
+            of = %self.info.label(),
+            "lost its server S-{:#x} at {}: {reason}",
             info.id,
             info.host
         );
@@ -192,8 +192,8 @@ impl Relay {
         {
             let info = lease.connection().info.clone();
             tracing::warn!(
-                "{}: closing its server S-{:#x} at {}: {refusal}",
-                self.info.label(),
+                of = %self.info.label(),
+                "closing its server S-{:#x} at {}: {refusal}",
                 info.id,
                 info.host
             );
