@@ -2,8 +2,9 @@
 //!
 //! A row is one text as one user of one database ran it on one host. There is a fixed number of them. One that was seen is
 //! found and counted with atomics alone, without a lock and without allocating; a text's first sight takes the table's lock
-//! and makes what is shown of it. When all rows are taken, the one of [`WINDOW`] neighbours that was called least of late
-//! makes room: what was not called since the last time it was looked at counts half.
+//! and makes what is shown of it. When all rows are taken one makes room: of up to [`WINDOW`] in turn the first that was
+//! called once of late, else the one called least. Each time that as many texts have come as there are rows, the calls of
+//! before count half.
 //!
 //! Rows are found in an index of words (open addressing, linear probing): a few bits of the key, and the row's number.
 //! Readers may look while it is being changed; what they miss then they find under the lock.
@@ -19,7 +20,7 @@ use super::latency::Latency;
 use crate::routing::normal;
 
 /// How many rows are looked at for the one that makes room.
-const WINDOW: usize = 16;
+const WINDOW: usize = 64;
 
 /// Bits of a word of the index that are a row's number, counted from 1; the rest are the key's. `track_queries` is far less.
 const ROW_BITS: u64 = (1 << 20) - 1;
@@ -208,6 +209,8 @@ struct Filling {
     used: usize,
     /// Where the next look for one that makes room begins.
     hand: usize,
+    /// Rows that were given to another text.
+    given_on: usize,
 }
 
 #[derive(Debug, Default)]
@@ -221,8 +224,10 @@ struct Row {
     bytes: AtomicU64,
     total_us: AtomicU64,
     latency: Latency,
-    /// Calls that do not count any more when one is to make room.
+    /// Calls that do not count any more when one is to make room, and the age in which that was reckoned. Written under the
+    /// table's lock.
     forgotten: AtomicU64,
+    age: AtomicU64,
     words: Mutex<Words>,
 }
 
@@ -298,6 +303,7 @@ impl Table {
             filling.used += 1;
             filling.used - 1
         } else {
+            filling.given_on += 1;
             self.one_to_go(&mut filling)
         };
         let row = self.rows.get(number)?;
@@ -305,7 +311,7 @@ impl Table {
         if row.generation.swap(0, Ordering::AcqRel) != 0 {
             self.take_out(row.key.load(Ordering::Relaxed), word);
         }
-        row.clear();
+        row.clear((filling.given_on / self.rows.len()) as u64);
         *lock(&row.words) = words;
         row.key.store(key, Ordering::Release);
         let generation = next_generation(generations);
@@ -320,17 +326,18 @@ impl Table {
 
     /// The row whose text makes room.
     fn one_to_go(&self, filling: &mut Filling) -> usize {
+        let age = (filling.given_on / self.rows.len().max(1)) as u64;
         let (mut least, mut found) = (u64::MAX, 0);
         for _ in 0..WINDOW.min(self.rows.len()) {
             let number = filling.hand;
             filling.hand = (number + 1) % self.rows.len();
             let Some(row) = self.rows.get(number) else { continue };
-            let calls = row.calls.load(Ordering::Relaxed);
-            let forgotten = row.forgotten.load(Ordering::Relaxed);
-            let of_late = calls.saturating_sub(forgotten);
-            row.forgotten.store(calls - of_late / 2, Ordering::Relaxed);
+            let of_late = row.calls_of_late(age);
             if of_late < least {
                 (least, found) = (of_late, number);
+            }
+            if of_late <= 1 {
+                break;
             }
         }
         found
@@ -389,7 +396,18 @@ impl Table {
 }
 
 impl Row {
-    fn clear(&self) {
+    /// Its calls, of which fewer count with each age that has passed.
+    fn calls_of_late(&self, age: u64) -> u64 {
+        let calls = self.calls.load(Ordering::Relaxed);
+        let before = calls.saturating_sub(self.forgotten.load(Ordering::Relaxed));
+        let passed = age.saturating_sub(self.age.swap(age, Ordering::Relaxed));
+        let of_late = before >> passed.min(63);
+        self.forgotten.store(calls - of_late, Ordering::Relaxed);
+        of_late
+    }
+
+    fn clear(&self, age: u64) {
+        self.age.store(age, Ordering::Relaxed);
         let counters =
             [&self.calls, &self.errors, &self.rows, &self.bytes, &self.total_us, &self.forgotten];
         counters.iter().for_each(|counter| counter.store(0, Ordering::Relaxed));
