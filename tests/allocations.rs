@@ -1,11 +1,13 @@
-//! What placing a transaction costs: no look at a text allocates anything, whatever it is.
-#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+//! What must not allocate: a look at a text, whatever it is, and counting a statement that was seen before.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use pgweir::routing::own::{own_command, resets_all};
 use pgweir::routing::{bare_begin, ends_transaction, first_statement, intent};
+use pgweir::session::queries::{Execution, Named, Owner, Queries};
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -60,4 +62,26 @@ fn no_look_at_a_text_allocates() {
     let before = COUNT.with(Cell::get);
     drop(std::hint::black_box(vec![1]));
     assert_eq!(COUNT.with(Cell::get) - before, 1);
+}
+
+#[test]
+fn a_statement_that_was_seen_is_found_and_counted_without_allocating() {
+    let queries = Arc::new(Queries::default());
+    queries.remember(10);
+    let (owner, host) = (Owner::new(&queries, "app", "alice"), Named::new("pg1:5432"));
+    let run = |text: &str| {
+        let number = queries.number(text.as_bytes());
+        let mark = owner.mark(&host, number, text.as_bytes()).unwrap();
+        queries.count(mark, Execution { failed: true, rows: 1, bytes: 100, us: 1000 });
+    };
+    run("SELECT abalance FROM pgbench_accounts WHERE aid IN (1)");
+    let before = COUNT.with(Cell::get);
+    for text in [
+        "SELECT abalance FROM pgbench_accounts WHERE aid IN (17, 18, 19)",
+        "SELECT abalance /* a comment */ FROM pgbench_accounts WHERE aid IN ('a string');",
+    ] {
+        run(text);
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(queries.rows()[0].calls, 3);
 }

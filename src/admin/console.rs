@@ -146,6 +146,10 @@ impl Console {
                 control.reload().await?;
                 "RELOAD".to_owned()
             }
+            Command::ResetQueries => {
+                control.shared.services.queries().reset();
+                "RESET QUERIES".to_owned()
+            }
             Command::Pause(database) => {
                 control.pause(database.as_deref()).await?;
                 "PAUSE".to_owned()
@@ -232,6 +236,7 @@ impl Console {
                     report::topology::hosts(self.control.topology(), &shared.services.pools());
                 show::why::table(report::why::waiting(shared, &hosts, now))
             }
+            Show::Queries => show::queries::table(report::queries::queries(shared).rows),
             Show::Routes => show::routes::table(gather::routes(shared)),
             Show::Servers => show::servers::table(connections::servers(shared, now)),
             Show::Sockets => show::sockets::table(connections::sockets(shared, now)),

@@ -32,6 +32,8 @@ pub enum Command {
     SetIgnored(ClientSetting),
     /// `RELOAD`.
     Reload,
+    /// `RESET QUERIES`; ours.
+    ResetQueries,
     /// `PAUSE [db]`.
     Pause(Option<String>),
     /// `RESUME [db]`.
@@ -105,6 +107,7 @@ impl Command {
             Self::Show(_) | Self::SetIgnored(_) | Self::ExplainRoute(_) => Right::Stats,
             Self::Set { .. }
             | Self::Reload
+            | Self::ResetQueries
             | Self::Pause(_)
             | Self::Resume(_)
             | Self::Disable(_)
@@ -222,6 +225,7 @@ fn words(command: &str, argument: String) -> Result<Option<Command>, ParseError>
         "show" | "select" => return Ok(Show::named(&argument).map(Command::Show)),
         "shutdown" => return Ok(shutdown_mode(&argument).map(Command::Shutdown)),
         "reload" if argument.is_empty() => Command::Reload,
+        "reset" if argument.eq_ignore_ascii_case("queries") => Command::ResetQueries,
         "suspend" if argument.is_empty() => Command::Suspend,
         "handover" if argument.is_empty() => Command::HandOver,
         "pause" => Command::Pause(database),

@@ -192,6 +192,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub log_rate_limit: u32,
     pub stats_period: Duration,
+    pub track_queries: u32,
     pub listen_addr: Vec<String>,
     pub listen_port: u16,
     pub listen_backlog: u32,

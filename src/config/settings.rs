@@ -228,6 +228,13 @@ pub static SETTINGS: &[Setting] = &[
         field!(stats_period, values::interval),
         "Length of the period that averages are made over.",
     ),
+    own(live(
+        "track_queries",
+        COUNT,
+        Some("0"),
+        field!(track_queries, values::most_queries),
+        "How many statements SHOW QUERIES has figures of, at most, a statement on each host by itself: calls, errors, rows, bytes, times. What it costs: docs/queries.md. 0: none, off.",
+    )),
     boot(
         "listen_addr",
         Kind::List,
@@ -1174,6 +1181,7 @@ fn blank() -> Settings {
         log_format: Default::default(),
         log_rate_limit: Default::default(),
         stats_period: Default::default(),
+        track_queries: Default::default(),
         listen_addr: Default::default(),
         listen_port: Default::default(),
         listen_backlog: Default::default(),

@@ -417,6 +417,14 @@ pub(super) fn some_size(text: &str) -> Result<Option<u32>, Allowed> {
     size(text).map(|bytes| (bytes != 0).then_some(bytes))
 }
 
+/// Most rows of SHOW QUERIES: 160 MB at the most.
+const MOST_QUERIES: u32 = 100_000;
+
+pub(super) fn most_queries(text: &str) -> Result<u32, Allowed> {
+    let allowed = || format!("a whole number from 0 (off) to {MOST_QUERIES}");
+    u32::read(text).ok().filter(|most| *most <= MOST_QUERIES).ok_or_else(allowed)
+}
+
 pub(super) fn show_millis(value: &Option<Duration>) -> Option<String> {
     Some(value.map_or(0, |time| time.as_millis()).to_string())
 }

@@ -5,6 +5,7 @@ pub mod connections;
 pub mod events;
 pub mod overview;
 pub mod pools;
+pub mod queries;
 pub mod topology;
 pub mod warnings;
 pub mod why;

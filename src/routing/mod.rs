@@ -18,6 +18,7 @@
 //! - `grammar` — what PostgreSQL's grammar says of a text (`route_reads = auto`; the only part that allocates)
 //! - `catalog` — which functions of a database only look
 //! - `shape` — texts that differ in constants only
+//! - `normal` — the same for people (`SHOW QUERIES`; what is shown is allocated)
 
 pub mod balance;
 pub mod catalog;
@@ -26,6 +27,7 @@ pub mod classify;
 pub mod grammar;
 pub mod hint;
 mod modes;
+pub mod normal;
 pub mod own;
 pub mod route;
 mod scan;

@@ -91,6 +91,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Goes past white space and comments; whether there were any.
+    pub(super) fn skip_blank(&mut self) -> bool {
+        let before = self.rest.len();
+        while self.comment().is_some() {}
+        self.rest.len() < before
+    }
+
     fn skip_space(&mut self) {
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c);
         let end = self.rest.iter().position(|byte| !is_space(byte)).unwrap_or(self.rest.len());

@@ -22,6 +22,7 @@ use crate::net::stream::{Socket, Stream};
 use crate::net::{clock, tls};
 use crate::session::ServerState;
 use crate::session::parameters::Tracked;
+use crate::session::queries::Named;
 
 /// Where to log in, and as whom.
 #[derive(Clone, Debug)]
@@ -289,6 +290,7 @@ async fn attempt(
     authenticate(target, &mut stream, &mut inbox).await?;
 
     let mut state = ServerState::new(target.tracked.clone(), target.max_prepared_statements);
+    state.host = Named::new(&target.host.to_string());
     let mut welcome = Welcome::default();
     let (mut pid, mut key) = (0, Bytes::new());
     loop {

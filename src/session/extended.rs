@@ -66,6 +66,10 @@ impl Session {
                 None => FromClient::Attach(self.placed(Intent::Unstated)),
             };
         };
+        let tracks = self.tracks();
+        if tracks && have.len() < head.len.min(PEEK) {
+            return FromClient::NeedMore(head.len.min(PEEK));
+        }
         if !named {
             if follow && !whole {
                 return FromClient::NeedMore(head.len);
@@ -78,11 +82,18 @@ impl Session {
             }
             self.unnamed_is_gone();
             let text = up_to_nul(body(have).get(1..).unwrap_or_default());
+            if tracks {
+                self.track_parse(b"", text, server);
+            }
             self.unnamed_ends = whole && ends_transaction(text);
             self.reset_all_seen |= whole && routing::own::resets_all(text);
             return self.forward_extended(Expect::Parse(Parse::Unnamed));
         }
         if !follow {
+            let name = up_to_nul(body(have));
+            if tracks && let Some(definition) = body(have).get(name.len() + 1..) {
+                self.track_parse(name, up_to_nul(definition), server);
+            }
             return self.forward_extended(Expect::Parse(Parse::Untouched));
         }
         if have.len() < enough {
@@ -225,20 +236,27 @@ impl Session {
         server: Option<&mut ServerState>,
         out: &mut Outbox,
     ) -> FromClient {
+        let tracks = self.tracks();
         match frontend::bind::peek_names(body(have)) {
             Ok(Some(names)) if self.own_bind(names.portal, names.statement) => {
                 return FromClient::Swallow;
             }
-            Ok(None) if self.own.is_some() && have.len() < head.len.min(NAME_MESSAGE_LIMIT) => {
+            Ok(None)
+                if (tracks || self.own.is_some())
+                    && have.len() < head.len.min(NAME_MESSAGE_LIMIT) =>
+            {
                 return FromClient::NeedMore((have.len() + PEEK).min(head.len));
             }
             _ => {}
         }
         if !self.rules.follow_statements {
-            if server.is_none() {
+            let Some(server) = server else {
                 return FromClient::Attach(self.placed(Intent::Unstated));
-            }
+            };
             let names = frontend::bind::peek_names(body(have));
+            if tracks && let Ok(Some(names)) = names {
+                self.track_bind(names.portal, names.statement, None, server);
+            }
             let unnamed = matches!(names, Ok(Some(names)) if names.statement.is_empty());
             self.bound_ends = unnamed && self.unnamed_ends;
             return self.forward_extended(Expect::Bind { kept: None });
@@ -274,6 +292,9 @@ impl Session {
             Some(known) => known.ends_transaction(),
             None => names.statement.is_empty() && self.unnamed_ends,
         };
+        if tracks {
+            self.track_bind(names.portal, names.statement, statement.as_deref(), server);
+        }
         // An unknown name goes on as it is: the server then says so in its own words (26000).
         let Some(statement) = statement else {
             return self.forward_extended(Expect::Bind { kept: None });

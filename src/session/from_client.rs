@@ -77,7 +77,7 @@ impl Session {
                 self.copy_in = false;
                 FromClient::Forward { skip: 0 }
             }
-            frontend::Query::TAG => self.query(head, have, server.is_some(), out),
+            frontend::Query::TAG => self.query(head, have, server.as_deref(), out),
             frontend::FunctionCall::TAG => match server {
                 None => FromClient::Attach(self.placed(Intent::Unstated)),
                 Some(_) => self.forward(Expect::FunctionCall),
@@ -112,11 +112,18 @@ impl Session {
         self.forward(expect)
     }
 
-    fn query(&mut self, head: Head, have: &[u8], attached: bool, out: &mut Outbox) -> FromClient {
+    fn query(
+        &mut self,
+        head: Head,
+        have: &[u8],
+        server: Option<&ServerState>,
+        out: &mut Outbox,
+    ) -> FromClient {
+        let (attached, tracks) = (server.is_some(), self.tracks());
         let enough = match attached {
             true if head.len <= END_LIMIT => head.len,
-            true => 0,
-            false => head.len.min(PEEK),
+            true if !tracks => 0,
+            _ => head.len.min(PEEK),
         };
         if have.len() < enough {
             return FromClient::NeedMore(enough);
@@ -126,13 +133,14 @@ impl Session {
         if whole && let Some(verdict) = self.answered_here(text, attached, out) {
             return verdict;
         }
-        if !attached {
+        let Some(server) = server else {
             return FromClient::Attach(self.intent_of(text));
-        }
+        };
         // As in PostgreSQL, a simple query does away with the unnamed statement.
         self.unnamed_is_gone();
         self.reset_all_seen |= whole && routing::own::resets_all(text);
-        self.forward(Expect::Query { ends: whole && ends_transaction(text) })
+        let mark = if tracks { self.track_query(text, server) } else { None };
+        self.forward(Expect::Query { ends: whole && ends_transaction(text), mark })
     }
 
     /// A simple query, all of it: what becomes of it if no server is needed to answer it.
@@ -149,16 +157,18 @@ impl Session {
     }
 
     fn execute(&mut self, head: Head, have: &[u8], attached: bool) -> FromClient {
-        if self.has_own_portal() {
+        let tracks = self.tracks();
+        if tracks || self.has_own_portal() {
             if have.len() < head.len && head.len <= NAME_MESSAGE_LIMIT {
                 return FromClient::NeedMore(head.len);
             }
-            if self.own_execute(up_to_nul(body(have)), attached) {
+            if self.has_own_portal() && self.own_execute(up_to_nul(body(have)), attached) {
                 return FromClient::Swallow;
             }
         }
         if attached {
-            self.forward_extended(Expect::Execute { ends: self.bound_ends })
+            let (mark, most) = if tracks { self.track_execute(body(have)) } else { (None, 0) };
+            self.forward_extended(Expect::Execute { ends: self.bound_ends, mark, most })
         } else {
             FromClient::Attach(self.placed(Intent::Unstated))
         }

@@ -65,7 +65,10 @@ impl Session {
                 _ => self.announce(head.tag),
             },
             backend::EmptyQueryResponse::TAG => match self.pending.front() {
-                Some(Expect::Execute { .. }) => self.complete_result(),
+                Some(Expect::Execute { .. }) => {
+                    self.track_suspended(false);
+                    self.complete_result()
+                }
                 _ => self.middle(head.tag),
             },
             backend::ParseComplete::TAG => match self.pending.front() {
@@ -87,7 +90,10 @@ impl Session {
             backend::NoData::TAG => self
                 .complete_if(matches!(self.pending.front(), Some(Expect::Describe { .. })), head),
             backend::PortalSuspended::TAG => match self.pending.front() {
-                Some(Expect::Execute { .. }) => self.complete_result(),
+                Some(Expect::Execute { .. }) => {
+                    self.track_suspended(true);
+                    self.complete_result()
+                }
                 _ => unexpected(head.tag),
             },
             tag => unexpected(tag),
@@ -178,6 +184,11 @@ impl Session {
         if let [b'D' | b'R', ..] = tag {
             self.heed_command(up_to_nul(tag), server);
         }
+        if self.tracker.is_some()
+            && !matches!(self.pending.front(), Some(Expect::Parameters | Expect::Begin))
+        {
+            self.track_complete(up_to_nul(tag));
+        }
         match self.pending.front() {
             Some(Expect::Execute { .. }) => self.complete_result(),
             Some(Expect::Begin) => {
@@ -252,6 +263,9 @@ impl Session {
             Some(Expect::Query { .. } | Expect::Sync | Expect::FunctionCall) => {}
             _ => return unexpected(head.tag),
         }
+        if self.tracker.is_some() {
+            self.track_ready(answered.as_ref(), status == TransactionStatus::Idle);
+        }
         self.replay = Replay::No;
         self.held = None;
         self.reset_all_seen = false;
@@ -310,6 +324,7 @@ impl Session {
             Some(
                 Expect::Query { .. } | Expect::FunctionCall | Expect::Sync | Expect::Parameters,
             ) => {
+                self.track_error([].into_iter());
                 return FromServer::Forward(Then::GoOn);
             }
             Some(Expect::Parse(Parse::Duplicate { name })) => {
@@ -320,6 +335,7 @@ impl Session {
         };
         self.skipping = !self.pending.has_sync();
         let skipped: Vec<Expect> = self.pending.take_skipped().collect();
+        self.track_error(skipped.iter());
         self.forget_all(skipped, server);
         if replaced { FromServer::Swallow(Then::GoOn) } else { FromServer::Forward(Then::GoOn) }
     }

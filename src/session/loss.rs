@@ -51,7 +51,7 @@ impl Session {
     /// What is known of what is under way, in case its server is lost. Before [`Self::server_lost`].
     pub fn fate(&self) -> Fate {
         let ends = |entry: &Expect| {
-            matches!(entry, Expect::Query { ends: true } | Expect::Execute { ends: true })
+            matches!(entry, Expect::Query { ends: true, .. } | Expect::Execute { ends: true, .. })
         };
         let runs = |entry: &Expect| {
             matches!(entry, Expect::Query { .. } | Expect::Execute { .. } | Expect::FunctionCall)
@@ -107,7 +107,7 @@ impl Session {
         let mut told = Told::default();
         // A request whose error was already told (a skipping server) only lacks its ReadyForQuery.
         while let Some(entry) = self.pending.pop() {
-            if let Expect::Query { ends: true } | Expect::Execute { ends: true } = entry {
+            if let Expect::Query { ends: true, .. } | Expect::Execute { ends: true, .. } = entry {
                 self.status = TransactionStatus::Idle;
             }
             match entry {

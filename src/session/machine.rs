@@ -23,8 +23,10 @@ use super::own::{OwnStatements, Route};
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
+use super::queries::{Named, Owner};
 use super::read_only::{OfClient, OnServer};
 use super::startup::{self, InForce, Startup};
+use super::tracker::Tracker;
 use crate::config::{PoolMode, PrepareUnnamed};
 use crate::routing::Target;
 
@@ -54,6 +56,8 @@ pub struct Rules {
 pub struct ServerState {
     /// A client has had it, and may have left settings that nobody knows of.
     pub had_client: bool,
+    /// Where it is.
+    pub host: Named,
     /// The statements it holds.
     pub statements: ServerStatements,
     /// Its reported settings.
@@ -76,6 +80,7 @@ impl ServerState {
         let parameters = Parameters::new(tracked);
         Self {
             had_client: false,
+            host: Named::default(),
             statements,
             defaults: parameters.clone(),
             parameters,
@@ -214,6 +219,9 @@ pub struct Session {
     pub(super) reset_all_seen: bool,
     pub(super) read_only: OfClient,
     pub(super) tally: Tally,
+    /// Whose statements it runs, if they may be counted.
+    pub(super) owner: Option<Arc<Owner>>,
+    pub(super) tracker: Option<Box<Tracker>>,
 }
 
 impl Session {
@@ -258,6 +266,8 @@ impl Session {
             reset_all_seen: false,
             read_only: OfClient::default(),
             tally: Tally::default(),
+            owner: None,
+            tracker: None,
         }
     }
 
@@ -419,6 +429,7 @@ impl Session {
             return false;
         }
         self.batches.settle();
+        self.track_again();
         while self.pending.len() > self.answered_before
             && let Some(entry) = self.pending.pop_last()
         {

@@ -17,6 +17,9 @@
 //! - `batches` — what batches that are not answered yet are to change
 //! - `prepared` — named statements that follow a client over many servers
 //! - `unnamed` — which unnamed statements are kept under a name
+//! - `queries` — what statements cost, by their texts
+//! - `latency` — how long they took
+//! - `tracker` — which statement each request of a client is
 //! - `parameters` — the reported settings (client_encoding, TimeZone, …) that follow a client
 //! - `startup` — what a client asked for at startup: settings that hold for its session
 //! - `carry` — sessions that go on in another process
@@ -29,6 +32,7 @@ pub mod elsewhere;
 mod extended;
 mod from_client;
 mod from_server;
+mod latency;
 mod loss;
 pub mod lost;
 pub mod machine;
@@ -36,10 +40,12 @@ mod own;
 pub mod parameters;
 pub mod pipeline;
 pub mod prepared;
+pub mod queries;
 pub mod read_only;
 pub mod startup;
 #[cfg(test)]
 mod tests;
+mod tracker;
 pub mod unnamed;
 pub mod verdict;
 

@@ -11,6 +11,7 @@ use pgweir_codec::backend;
 
 use super::own::Route;
 use super::prepared::Statement;
+use super::queries::Mark;
 
 /// A request that waits for its answer.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Expect {
     Query {
         /// It does nothing but end a transaction.
         ends: bool,
+        /// Where it is counted.
+        mark: Option<Mark>,
     },
     /// `FunctionCall`: FunctionCallResponse, then ReadyForQuery.
     FunctionCall,
@@ -40,6 +43,10 @@ pub enum Expect {
     Execute {
         /// It does nothing but end a transaction.
         ends: bool,
+        /// Where it is counted.
+        mark: Option<Mark>,
+        /// How many rows it wants at most; 0: all, or nobody counts them.
+        most: u32,
     },
     /// `Close` as the client sent it: CloseComplete.
     Close,
@@ -132,6 +139,11 @@ impl Pipeline {
     /// The request that was noted last.
     pub fn back(&self) -> Option<&Expect> {
         self.entries.back()
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Expect> {
+        self.entries.iter()
     }
 
     /// Whether there is one like this.

@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use pgweir_codec::frontend;
 
+use super::queries::Queries;
 use super::unnamed::{self, Sightings};
 use crate::config::PrepareUnnamed;
 use crate::routing::{self, BareBegin, Intent};
@@ -30,6 +31,8 @@ pub struct Statement {
     bare_begin: Option<BareBegin>,
     /// Whether a client's unnamed statement may stand for it.
     fit_to_keep: AtomicBool,
+    /// [`Queries::number`], once it was asked for.
+    number: OnceLock<u64>,
 }
 
 impl Statement {
@@ -51,6 +54,11 @@ impl Statement {
     /// Whether it does nothing but begin a transaction that any host can run.
     pub fn bare_begin(&self) -> Option<BareBegin> {
         self.bare_begin
+    }
+
+    /// By which its executions are counted.
+    pub fn number(&self, queries: &Queries) -> u64 {
+        *self.number.get_or_init(|| queries.number(self.text()))
     }
 
     /// Whether a client's unnamed statement may stand for it; see [`unnamed`].
@@ -181,6 +189,7 @@ impl StatementCache {
             ends_transaction,
             bare_begin,
             fit_to_keep,
+            number: OnceLock::new(),
         })
     }
 

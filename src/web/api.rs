@@ -17,6 +17,7 @@ use crate::report::events::EventRow;
 use crate::report::pools::{HostShare, PoolReport};
 use crate::report::topology::{ClusterRow, HostRow, lsn};
 use crate::report::warnings::{Severity, Warning, warnings};
+use crate::session::queries::QueryRow;
 
 /// Rows of an answer unless a request says otherwise.
 const USUAL: usize = 100;
@@ -470,6 +471,64 @@ pub(super) async fn events(State(asked): State<Asked>, Query(page): Query<Page>)
         events.reverse();
         let (events, total) = page.cut(events);
         Events { events: events.into_iter().map(Event::from).collect(), total }
+    });
+    respond(gathered.await)
+}
+
+// ---- /api/v1/queries ----
+
+#[derive(Serialize)]
+struct Queries {
+    /// Setting `track_queries`.
+    most: u32,
+    /// Those that took the most time first.
+    queries: Vec<Statement>,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Statement {
+    database: String,
+    user: String,
+    host: String,
+    calls: u64,
+    errors: u64,
+    rows: u64,
+    sent_bytes: u64,
+    total_seconds: f64,
+    mean_seconds: f64,
+    p50_seconds: f64,
+    p99_seconds: f64,
+    query: String,
+}
+
+impl From<QueryRow> for Statement {
+    fn from(row: QueryRow) -> Self {
+        let seconds = |us| Duration::from_micros(us).as_secs_f64();
+        Self {
+            total_seconds: seconds(row.total_us),
+            mean_seconds: seconds(row.mean_us()),
+            p50_seconds: seconds(row.p50_us),
+            p99_seconds: seconds(row.p99_us),
+            database: row.database,
+            user: row.user,
+            host: row.host,
+            calls: row.calls,
+            errors: row.errors,
+            rows: row.rows,
+            sent_bytes: row.sent_bytes,
+            query: row.text,
+        }
+    }
+}
+
+pub(super) async fn queries(State(asked): State<Asked>, Query(page): Query<Page>) -> Response {
+    let gathered = asked.gather(move |web| {
+        let mut report = web.source.queries();
+        report.rows.retain(|row| page.wants(&row.database));
+        let (rows, total) = page.cut(report.rows);
+        let queries = rows.into_iter().map(Statement::from).collect();
+        Queries { most: report.most, queries, total }
     });
     respond(gathered.await)
 }

@@ -44,6 +44,7 @@ use crate::report::connections::ClientRow;
 use crate::report::events::EventRow;
 use crate::report::overview::Overview;
 use crate::report::pools::PoolReport;
+use crate::report::queries::QueryReport;
 use crate::report::topology::ClusterRow;
 
 /// What the Prometheus text format calls itself.
@@ -75,6 +76,8 @@ pub trait Source: Send + Sync {
     fn clients(&self) -> Vec<ClientRow>;
     /// What changed of late, oldest first.
     fn events(&self) -> Vec<EventRow>;
+    /// What statements cost.
+    fn queries(&self) -> QueryReport;
 }
 
 /// What is served.
@@ -161,6 +164,7 @@ fn router(web: Web) -> Router {
         .route("/api/v1/pools", get(api::pools))
         .route("/api/v1/clients", get(api::clients))
         .route("/api/v1/events", get(api::events))
+        .route("/api/v1/queries", get(api::queries))
         .route_layer(from_fn_with_state(asked.clone(), guard::check));
     Router::new()
         .route("/", get(page::page))

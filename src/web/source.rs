@@ -12,8 +12,9 @@ use crate::report::connections::ClientRow;
 use crate::report::events::EventRow;
 use crate::report::overview::Overview;
 use crate::report::pools::PoolReport;
+use crate::report::queries::QueryReport;
 use crate::report::topology::ClusterRow;
-use crate::report::{connections, events, overview, pools, topology};
+use crate::report::{connections, events, overview, pools, queries, topology};
 use crate::topology::Topology;
 use crate::worker::shared::Shared;
 
@@ -83,5 +84,9 @@ impl Source for Pooler {
 
     fn events(&self) -> Vec<EventRow> {
         events::events(&self.topology)
+    }
+
+    fn queries(&self) -> QueryReport {
+        queries::queries(&self.shared)
     }
 }

@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::report::connections::{ClientState, Connection, Endpoint};
 use crate::report::pools::{HostShare, PoolRow};
+use crate::report::queries::QueryReport;
 use crate::report::topology::HostRow;
+use crate::session::queries::QueryRow;
 use crate::worker::client::Replication;
 
 /// A pooler with a primary and a replica, a pool, and some clients.
@@ -131,6 +133,20 @@ impl Source for Fake {
             detail: "clients that need one wait".to_owned(),
         };
         vec![row(1, "app"), row(2, "other"), row(3, "app")]
+    }
+    fn queries(&self) -> QueryReport {
+        let row = |database: &str, calls| QueryRow {
+            database: database.to_owned(),
+            user: "alice".to_owned(),
+            host: "pg1:5432".to_owned(),
+            text: "select $1".to_owned(),
+            calls,
+            total_us: 3_000_000,
+            p50_us: 250,
+            p99_us: 2_500_000,
+            ..QueryRow::default()
+        };
+        QueryReport { most: 10, rows: vec![row("app", 2), row("other", 1), row("app", 3)] }
     }
 }
 
@@ -273,7 +289,7 @@ async fn with_a_token_only_the_probes_and_the_empty_page_are_open_and_probes_nam
     let served = serve_it(web(Fake { token: Some("open sesame"), clusters, ..Fake::default() }));
     let guarded =
         ["/metrics", "/api/v1/status", "/api/v1/topology", "/api/v1/pools", "/api/v1/clients"];
-    for path in guarded.into_iter().chain(["/api/v1/events"]) {
+    for path in guarded.into_iter().chain(["/api/v1/events", "/api/v1/queries"]) {
         for shown in ["", "\nAuthorization: Bearer open", "\nAuthorization: Basic open sesame"] {
             let (status, head, _) =
                 ask(served.address, &format!("GET {path} HTTP/1.1{shown}")).await;
@@ -338,6 +354,7 @@ async fn every_answer_has_the_fields_that_are_documented_and_no_other() {
     let pools = json_of(served.address, "/api/v1/pools").await;
     let clients = json_of(served.address, "/api/v1/clients").await;
     let events = json_of(served.address, "/api/v1/events").await;
+    let queries = json_of(served.address, "/api/v1/queries").await;
     let late = HostRow { fit_for_reads: false, ..host("pg2", "replica") };
     let clusters = vec![cluster("app", vec![host("pg1", "primary"), late])];
     let served = serve_it(web(Fake { clusters, ..Fake::default() }));
@@ -358,6 +375,8 @@ async fn every_answer_has_the_fields_that_are_documented_and_no_other() {
         ("A client", &clients["clients"][0]),
         ("`/api/v1/events`", &events),
         ("An event", &events["events"][0]),
+        ("`/api/v1/queries`", &queries),
+        ("A statement", &queries["queries"][0]),
     ] {
         assert_eq!(fields(found), documented(part), "{part}");
     }
@@ -425,6 +444,11 @@ async fn events_come_newest_first_and_lists_can_be_cut() {
     assert_eq!(times(&all), [3.0, 2.0, 1.0]);
     let some = json_of(served.address, "/api/v1/events?limit=1&offset=1&database=app").await;
     assert_eq!((times(&some), &some["total"]), (vec![1.0], &json!(2)));
+    let queries = json_of(served.address, "/api/v1/queries?limit=1&database=app").await;
+    assert_eq!((&queries["most"], &queries["total"]), (&json!(10), &json!(2)));
+    assert_eq!(queries["queries"].as_array().unwrap().len(), 1);
+    let first = &queries["queries"][0];
+    assert_eq!((&first["mean_seconds"], &first["p50_seconds"]), (&json!(1.5), &json!(0.00025)));
     let none = json_of(served.address, "/api/v1/events?offset=99").await;
     assert_eq!(times(&none), [0.0; 0]);
 }

@@ -28,6 +28,7 @@ use crate::pool::state::{Admission, Sizes};
 use crate::pool::{Check, Pool, PoolName, PoolRules};
 use crate::server::{Target, Tls};
 use crate::session::parameters::Tracked;
+use crate::session::queries::{Owner, Queries};
 use crate::topology::snapshot::{HostView, Role, Snapshot, Wanted};
 
 /// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
@@ -61,6 +62,8 @@ pub struct Service {
     pub startups: Startups,
     /// Ends the task that follows the hosts of the present offer.
     following: std::sync::Mutex<CancellationToken>,
+    /// Whose statements its clients run.
+    owner: Arc<Owner>,
     /// Clients that are logged in.
     clients: AtomicU32,
     /// Clients that ever were.
@@ -83,6 +86,11 @@ impl Service {
     /// What its pools log in with.
     pub fn credentials(&self) -> Credentials {
         lock(&self.credentials).clone()
+    }
+
+    /// Whose statements its clients run.
+    pub fn owner(&self) -> &Arc<Owner> {
+        &self.owner
     }
 
     /// A client has logged in.
@@ -138,6 +146,8 @@ pub struct Services {
     tracked: Arc<Tracked>,
     /// Which texts are reads, by the name of the database entry.
     reads: DashMap<String, Arc<Reads>>,
+    /// What statements cost.
+    queries: Arc<Queries>,
     /// Databases that only the entry `*` stands for, and that were asked for.
     auto: DashMap<String, ()>,
     tasks: TaskTracker,
@@ -170,6 +180,7 @@ impl Services {
             topology,
             tracked,
             reads,
+            queries: Arc::default(),
             auto: DashMap::new(),
             tasks,
             stop,
@@ -183,6 +194,11 @@ impl Services {
             self.reads.iter().map(|entry| (entry.key().clone(), entry.value().clone())).collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
         all
+    }
+
+    /// What statements cost.
+    pub fn queries(&self) -> &Queries {
+        &self.queries
     }
 
     /// How many server connections each database and each server user has.
@@ -257,6 +273,7 @@ impl Services {
                     credentials: std::sync::Mutex::new(credentials),
                     retired: std::sync::Mutex::default(),
                     startups: Startups::default(),
+                    owner: Arc::new(Owner::new(&self.queries, &database.name, user)),
                     following: std::sync::Mutex::new(self.stop.child_token()),
                     clients: AtomicU32::new(0),
                     logins: AtomicU64::new(0),

@@ -135,6 +135,7 @@ impl Shared {
             left: Notify::new(),
         };
         shared.derivations.prepare(&config, &shared.mock_key);
+        shared.services.queries().remember(config.settings.track_queries);
         Arc::new(shared)
     }
 
@@ -146,6 +147,7 @@ impl Shared {
     /// Puts another configuration in force. To be called on the control runtime.
     pub fn set_live(&self, live: Live) {
         self.derivations.prepare(&live.config, &self.mock_key);
+        self.services.queries().remember(live.config.settings.track_queries);
         self.directory.forget_tls();
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
     }

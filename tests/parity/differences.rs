@@ -516,6 +516,7 @@ pub const RULES: &[Rule] = &[
             (&[], &["c<   row key=topology_state_file*"]),
             (&[], &["c<   row key=topology_timeout*"]),
             (&[], &["c<   row key=topology_user*"]),
+            (&[], &["c<   row key=track_queries*"]),
             (&[], &["c<   row key=workers*"]),
             (&[], &["c<   row key=zone*"]),
             (&[], &["c<   row key=login_notify_message*"]),

@@ -38,6 +38,13 @@ impl Execute {
     }
 }
 
+/// The portal and the most rows in a body; `None` if that is not what it has.
+pub fn peek(body: &[u8]) -> Option<(&[u8], i32)> {
+    let (portal, rest) = body.split_at_checked(memchr::memchr(0, body)?)?;
+    let most = rest.get(1..)?.try_into().ok()?;
+    Some((portal, i32::from_be_bytes(most)))
+}
+
 /// Appends an `Execute` of this portal.
 pub fn write(out: &mut BytesMut, portal: &[u8], max_rows: i32) {
     write::message(out, Execute::TAG, |body| {

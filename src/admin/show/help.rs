@@ -9,6 +9,7 @@ pub const MESSAGE: &str = "Console usage";
 const COMMANDS: &[&str] = &[
     "SET key = arg",
     "RELOAD",
+    "RESET QUERIES",
     "PAUSE [<db>]",
     "RESUME [<db>]",
     "DISABLE <db>",

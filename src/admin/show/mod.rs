@@ -1,7 +1,7 @@
 //! SHOW: from rows of plain data to tables.
 //!
 //! One file per SHOW. Columns, types and order are pgbouncer 1.25.2's, because people's scripts
-//! and monitoring count on them; TOPOLOGY, EVENTS, ROUTES and WHY are ours. The functions are pure: whoever holds the
+//! and monitoring count on them; TOPOLOGY, EVENTS, ROUTES, WHY and QUERIES are ours. The functions are pure: whoever holds the
 //! pools gathers the rows, in the order in which they shall appear.
 
 pub mod client_setting;
@@ -16,6 +16,7 @@ pub mod lists;
 pub mod mem;
 pub mod peers;
 pub mod pools;
+pub mod queries;
 pub mod routes;
 pub mod servers;
 pub mod sockets;
@@ -60,6 +61,8 @@ pub enum Show {
     PeerPools,
     /// [`pools`]
     Pools,
+    /// [`queries`]
+    Queries,
     /// [`routes`]
     Routes,
     /// [`servers`]
@@ -89,7 +92,7 @@ pub enum Show {
 }
 
 /// The names after SHOW, which HELP lists too. Those of [`ClientSetting`] are not for people.
-const NAMES: [(&str, Show); 25] = [
+const NAMES: [(&str, Show); 26] = [
     ("HELP", Show::Help),
     ("CONFIG", Show::Config),
     ("DATABASES", Show::Databases),
@@ -115,6 +118,7 @@ const NAMES: [(&str, Show); 25] = [
     ("EVENTS", Show::Events),
     ("ROUTES", Show::Routes),
     ("WHY", Show::Why),
+    ("QUERIES", Show::Queries),
 ];
 
 impl Show {

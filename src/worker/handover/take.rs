@@ -23,6 +23,7 @@ use crate::pool::Lease;
 use crate::pool::holder::Holder;
 use crate::server::{Connection, Origin, Welcome};
 use crate::session::carry::CarriedStartup;
+use crate::session::queries::Named;
 use crate::worker::access::Access;
 use crate::worker::client::{CancelKey, ClientInfo, Identity, Replication};
 use crate::worker::relay::Relay;
@@ -174,6 +175,7 @@ fn take_client(
         lease.into_iter().for_each(Lease::hand_over);
         return Err(Refused);
     };
+    let session = session.with_owner(service.owner().clone());
     if carried.wrote {
         access.wrote(now);
     }
@@ -257,12 +259,13 @@ fn adopt(
     let target = rules.targets.iter().find(|target| target.host.to_string() == carried.host);
     let host = target.ok_or(Refused)?.host.clone();
     let socket = Socket::adopt(sockets.next().ok_or(Refused)?)?;
-    let state = carried.state.revive(
+    let mut state = carried.state.revive(
         &shared.statements,
         &shared.tracked,
         offer.max_prepared_statements,
         &mut |one| startup(shared, service, one),
     );
+    state.host = Named::new(&carried.host);
     let origin = Origin {
         id: id::next(),
         host,

@@ -120,10 +120,13 @@ impl Guest<'_> {
         }
         let name = name.filter(|_| called.is_some());
         let asked = startup.as_ref().and_then(|startup| startup.value(read_only::NAME)).cloned();
-        let session = Session::new(rules, self.shared.statements.clone(), parameters)
+        let mut session = Session::new(rules, self.shared.statements.clone(), parameters)
             .with_read_only(welcome.value(read_only::NAME), asked.as_ref())
             .with_route(request.route)
             .with_startup(startup, name);
+        if own.is_none() {
+            session = session.with_owner(info.service.owner().clone());
+        }
         let stream = std::mem::replace(&mut self.stream, Stream::Plain(Socket::nowhere()));
         let mut relay = Relay::new(stream, info, access, session, &self.inbox);
         if let Some(lease) = own {

@@ -280,6 +280,7 @@ impl Relay {
         self.insert_made();
         self.lease = Some(lease);
         self.transaction_since = Some(since.max(self.transaction_since.unwrap_or(since)));
+        self.answers_since = self.now;
         self.release = false;
         self.want[1] = 0;
         self.dry[1] = false;

@@ -80,6 +80,8 @@ impl Relay {
         let told = told.with_severity(Severity::Error);
         self.query_since = None;
         self.transaction_since = None;
+        self.session.track_loss();
+        self.count_executions();
         match self.session.server_lost(&told, cut, &mut self.out) {
             AfterLoss::GoesOn => {
                 self.info.enter(Phase::Idle, self.now);
@@ -166,6 +168,8 @@ impl Relay {
             Exceeded::ClientIdle => (SqlState::IDLE_SESSION_TIMEOUT, "client_idle_timeout"),
         };
         if let Some(lease) = self.lease.take() {
+            self.session.track_loss();
+            self.count_executions();
             lease.close(text);
         }
         Err(self.refuse(cx, &ErrorResponse::new(Severity::Fatal, code, text)))

@@ -100,6 +100,8 @@ pub struct Relay {
     query_since: Option<Instant>,
     /// Nothing of the answer to that query has come yet.
     is_first_byte_due: bool,
+    /// From when on the time of what is answered next counts (`SHOW QUERIES`).
+    answers_since: Instant,
     now: Instant,
 }
 
@@ -142,6 +144,7 @@ impl Relay {
             transaction_since: None,
             query_since: None,
             is_first_byte_due: false,
+            answers_since: now,
             now,
         }
     }
@@ -373,6 +376,7 @@ impl Relay {
             if self.query_since.is_none() && !is_part_of_another(head.tag) {
                 self.query_since = Some(self.now);
                 self.is_first_byte_due = true;
+                self.answers_since = self.now;
                 if first && self.lease.is_some() {
                     // In session mode, where a server is held between transactions too.
                     self.transaction_since.get_or_insert(self.now);

@@ -129,6 +129,7 @@ impl Relay {
                     let run = run_behind(unseen, head, stream);
                     self.insert_made();
                     self.to_client.forward(head.len + run);
+                    self.session.passed_on(head.len + run);
                     then
                 }
                 FromServer::Swallow(then) => {
@@ -159,11 +160,20 @@ impl Relay {
             }
             self.follow_up(then);
         }
+        self.count_executions();
         if !self.session.may_replay() {
             self.to_server.let_go();
         }
         self.give_back_if_done();
         Ok(())
+    }
+
+    /// Counts what was answered with the bytes at hand (`SHOW QUERIES`).
+    pub(super) fn count_executions(&mut self) {
+        if self.session.has_executions() {
+            self.session.take_executions(self.now.saturating_duration_since(self.answers_since));
+            self.answers_since = self.now;
+        }
     }
 
     /// Gives the server back if its transaction is over and all it has said was looked at.
