@@ -46,6 +46,9 @@ has node || missing+=(nodejs)
 has npm || missing+=(npm)
 has javac || missing+=(default-jdk-headless)
 has_jdbc || missing+=(libpostgresql-jdbc-java)
+# For tests/book, which follows the five-minute start.
+has curl || missing+=(curl)
+has prometheus || missing+=(prometheus)
 # For tests/status_page, with a font to draw with.
 has_chromium || missing+=(chromium fonts-dejavu-core)
 
@@ -75,7 +78,7 @@ install_by_apt() { # PACKAGE...
     fi
     "${apt[@]}" "$@" || return
     local service
-    for service in pgbouncer etcd patroni slapd; do
+    for service in pgbouncer etcd patroni slapd prometheus; do
         if [[ " $* " == *" $service"* ]] && [ -d /run/systemd/system ]; then
             "${sudo[@]}" systemctl disable --quiet "$service" || true
         fi
@@ -121,6 +124,14 @@ manager patroni patroni python3-etcd
 manager etcd etcd-server
 manager repmgr repmgr "postgresql-$major-repmgr"
 manager pg_autoctl pg-auto-failover-cli "postgresql-$major-auto-failover"
+
+# What makes the book of docs/ (make book, tests/book): a minute's work without optimisation, and fast enough.
+mdbook=0.5.4
+if [ -z "${PGWEIR_MDBOOK:-}" ] && [ "$(target/mdbook/bin/mdbook --version 2>/dev/null)" != "mdbook v$mdbook" ]; then
+    echo "setup: building mdBook $mdbook in target/mdbook"
+    cargo install "mdbook@$mdbook" --quiet --locked --debug --no-default-features --features search \
+        --root target/mdbook
+fi
 
 # Python with the drivers that tests/drivers use. tests/common looks for it here.
 python=${PGWEIR_PYTHON:-target/python/bin/python}
