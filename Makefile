@@ -3,13 +3,14 @@
 # Builds with PAM where that is possible.
 PAM := $(if $(wildcard /usr/include/security/pam_appl.h),--features pam)
 
-.PHONY: help check test fuzz bench demo setup
+.PHONY: help check test fuzz bench book demo setup
 
 help:
 	@echo "make check   formatting, lints, documentation, licences"
 	@echo "make test    installs what is missing, then runs every test against real PostgreSQL"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS each (default 30)"
 	@echo "make bench   criterion benches, and pgweir beside pgbouncer"
+	@echo "make book    the book of docs/, in target/book"
 	@echo "make demo    a failover before your eyes; FAULT=kill|hang|blackhole|switchover|announced|splitbrain|all,"
 	@echo "             KEEP=1 leaves it running until Ctrl-C"
 	@echo "make setup   only installs what is missing"
@@ -29,6 +30,9 @@ fuzz:
 
 bench:
 	cargo bench --workspace --benches
+
+book: setup
+	$${PGWEIR_MDBOOK:-target/mdbook/bin/mdbook} build docs
 
 demo: setup
 	cargo build --profile demo --bin pgweir

@@ -47,6 +47,9 @@ has node || missing+=(nodejs)
 has npm || missing+=(npm)
 has javac || missing+=(default-jdk-headless)
 has_jdbc || missing+=(libpostgresql-jdbc-java)
+# For tests/book, which follows the five-minute start.
+has curl || missing+=(curl)
+has prometheus || missing+=(prometheus)
 # For tests/status_page, with a font to draw with.
 has_chromium || missing+=(chromium fonts-dejavu-core)
 
@@ -127,6 +130,14 @@ manager patroni patroni python3-etcd
 manager etcd etcd-server
 manager repmgr repmgr "postgresql-$major-repmgr"
 manager pg_autoctl pg-auto-failover-cli "postgresql-$major-auto-failover"
+
+# What makes the book of docs/ (make book, tests/book): a minute's work without optimisation, and fast enough.
+mdbook=0.5.4
+if [ -z "${PGWEIR_MDBOOK:-}" ] && [ "$(target/mdbook/bin/mdbook --version 2>/dev/null)" != "mdbook v$mdbook" ]; then
+    echo "setup: building mdBook $mdbook in target/mdbook"
+    cargo install "mdbook@$mdbook" --quiet --locked --debug --no-default-features --features search \
+        --root target/mdbook
+fi
 
 # Python with the drivers that tests/drivers use. tests/common looks for it here.
 python=${PGWEIR_PYTHON:-target/python/bin/python}

@@ -590,7 +590,7 @@ pub static SETTINGS: &[Setting] = &[
         Kind::Choice(PREPARE_UNNAMED),
         Some("auto"),
         field!(prepare_unnamed),
-        "Unnamed statements (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, WITH) that PostgreSQL parses once per server and not at each use: auto takes texts seen several times in one pool, on takes all, off takes none. Not texts with string constants. Needs max_prepared_statements. Once kept, a text may get a generic plan: see README, Prepared statements.",
+        "Unnamed statements (SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, WITH) that PostgreSQL parses once per server and not at each use: auto takes texts seen several times in one pool, on takes all, off takes none. Not texts with string constants. Needs max_prepared_statements. Once kept, a text may get a generic plan: see docs/sessions.md.",
     ),
     live(
         "auth_type",
