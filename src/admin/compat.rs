@@ -71,7 +71,7 @@ impl Page<'_> {
     fn rows<T>(&mut self, name: &str, rows: &[T], labels: &[String], value: impl Fn(&T) -> f64) {
         // A name that is not in the table is a slip, which tests/metrics.rs finds.
         let Some(metric) = compat::find(name).filter(|_| !rows.is_empty()) else { return };
-        text::head(self.out, metric);
+        text::head(self.out, metric.name, metric.kind, metric.help);
         for (row, labels) in rows.iter().zip(labels) {
             text::line(self.out, metric.name, labels, value(row));
         }

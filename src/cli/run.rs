@@ -178,6 +178,7 @@ async fn serve(
     };
 
     let metrics = Metrics::new(VERSION);
+    metrics.record_globally();
     let tracked = Tracked::new(&settings.track_extra_parameters);
     let holders = Arc::new(DashMap::new());
     let topology = Topology::start(

@@ -16,7 +16,7 @@ pub type Appendix = Box<dyn Fn(&mut String) + Send + Sync>;
 
 /// All metrics of the process.
 pub struct Metrics {
-    registry: Registry,
+    registry: Arc<Registry>,
     process: ProcessMetrics,
     appendix: OnceLock<Appendix>,
 }
@@ -25,9 +25,15 @@ impl Metrics {
     /// An exporter with the process's own handles; `version` is pgweir's.
     #[must_use]
     pub fn new(version: &str) -> Arc<Self> {
-        let registry = Registry::default();
+        let registry = Arc::new(Registry::default());
         let process = ProcessMetrics::resolve(Resolver::new(&registry), version);
         Arc::new(Self { registry, process, appendix: OnceLock::new() })
+    }
+
+    /// From now on whatever counts by the facade of the crate `metrics`, libraries included, is exported too. A process
+    /// has one such recorder: where one was installed before, that one stays.
+    pub fn record_globally(&self) {
+        let _ = metrics::set_global_recorder(self.registry.clone());
     }
 
     /// What belongs to the process as a whole.
@@ -105,7 +111,7 @@ mod tests {
     use super::super::handles::{
         AuthFailure, CancelResult, LoginResult, PoolLevels, RouteReason, RouteTarget, TlsVersion,
     };
-    use super::super::names::{self, Kind};
+    use super::super::names;
     use super::*;
 
     const POOL: &str = r#"database="app",user="alice",host="pg1:5432""#;
@@ -128,12 +134,7 @@ mod tests {
         }
         let text = metrics.render();
         for metric in names::ALL {
-            let kind = match metric.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram => "histogram",
-            };
-            assert_line(&text, &format!("# TYPE {} {kind}", metric.name));
+            assert_line(&text, &format!("# TYPE {} {}", metric.name, metric.kind.word()));
             assert_line(&text, &format!("# HELP {} {}", metric.name, metric.help));
         }
         // And nothing that is not in the table.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::names::{Kind, Metric};
+use super::names::Metric;
 use super::registry::MOST_SERIES;
 use super::{compat, names};
 
@@ -37,12 +37,7 @@ pub fn markdown() -> String {
 fn table(text: &mut String, metrics: &[Metric]) {
     text.push_str("| name | type | labels | meaning |\n|---|---|---|---|\n");
     for Metric { name, kind, labels, help, .. } in metrics {
-        let kind = match kind {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        };
-        let labels = labels.join(", ");
+        let (kind, labels) = (kind.word(), labels.join(", "));
         // Writing to a String cannot fail.
         let _ = writeln!(text, "| `{name}` | {kind} | {labels} | {help} |");
     }

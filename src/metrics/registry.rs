@@ -1,24 +1,31 @@
 //! The registry: which series there are, who counts for each, and the text that Prometheus reads.
 //!
-//! Why not the crate that renders such text for everybody: it took 40 ms for the counters and gauges of 1,000 pools, and keeps
-//! every single duration until the next scrape. Here a series' labels are written once, when its owner comes, and
-//! a scrape copies them.
+//! Handles and facade are the crate `metrics`'s ([`super::facade`]), the text's rules metrics-exporter-prometheus's
+//! ([`super::text`]). Its recorder is not what stands behind them: it took 40 ms for the counters and gauges of 1,000 pools,
+//! keeps every single duration until the next scrape, and forgets nobody. Here a series' labels are written once, when its
+//! owner comes, and a scrape copies them.
 //!
 //! A series lives as long as an owner does. When the last has gone, its counts and timings are shown once more (the last of
 //! them would be lost otherwise), its level no more, and then it is forgotten. Owners with the same labels are added up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::names::{Kind, Metric};
+use metrics::atomics::AtomicU64;
+
+use super::names::{self, Kind, Metric};
 use super::text;
 use super::timing::{Reading, Timing};
 
 /// Most series of one metric; a histogram counts as one. Far more than anybody has pools: it bounds what a mistake, or
 /// somebody who may name databases (`*`), can make of a scrape. What is beyond is added up under [`OTHERS`].
 pub(super) const MOST_SERIES: usize = 10_000;
+
+/// Most metrics, those that come by the facade included: they are refused beyond it, ours never.
+pub(super) const MOST_METRICS: usize = 1_000;
 
 /// The value of every label of what is beyond [`MOST_SERIES`].
 const OTHERS: &str = "(others)";
@@ -47,6 +54,14 @@ enum Value {
 }
 
 impl Cell {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Counter => Self::Total(Arc::default()),
+            Kind::Gauge => Self::Level(Arc::new(AtomicU64::new(0.0_f64.to_bits()))),
+            Kind::Histogram => Self::Timing(Arc::default()),
+        }
+    }
+
     fn read(&self) -> Value {
         match self {
             Self::Total(total) => Value::Count(total.load(Ordering::Relaxed)),
@@ -64,6 +79,9 @@ impl Value {
         match (self, other) {
             (Self::Number(a), Self::Number(b)) => Self::Number(a + b),
             (Self::Count(a), Self::Count(b)) => Self::Count(a + b),
+            (Self::Number(a), Self::Count(b)) | (Self::Count(b), Self::Number(a)) => {
+                Self::Number(a + b as f64)
+            }
             (Self::Timing(a), Self::Timing(b)) => Self::Timing(a.plus(&b)),
             (kept, _) => kept,
         }
@@ -119,11 +137,15 @@ impl Series {
     }
 }
 
+/// One metric.
 #[derive(Debug)]
 struct Family {
-    metric: Metric,
+    kind: Kind,
+    help: Cow<'static, str>,
     /// By their labels as they are shown, without braces.
     series: BTreeMap<Arc<str>, Series>,
+    /// The labels of what is beyond [`MOST_SERIES`], if it ever came to that.
+    others: Option<Arc<str>>,
     /// Levels that nobody owns: taken from the state of things before each scrape.
     rows: Vec<(Arc<str>, f64)>,
 }
@@ -131,28 +153,50 @@ struct Family {
 /// See the module's words.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    families: Mutex<BTreeMap<&'static str, Family>>,
+    families: Mutex<Families>,
+    /// Of what came by the facade: it stays.
+    lease: Arc<()>,
 }
+
+/// By their names.
+type Families = BTreeMap<Cow<'static, str>, Family>;
 
 impl Registry {
     /// A cell of this metric, under these labels, for whoever holds the lease.
     pub(super) fn register(&self, metric: &Metric, labels: &Arc<str>, lease: Weak<()>, cell: Cell) {
         let mut families = self.families();
-        let family = family(&mut families, metric);
-        let is_new = !family.series.contains_key(labels);
-        if is_new && family.series.len() >= MOST_SERIES {
-            // Nobody may have asked for a long time.
-            family.series.retain(|_, series| series.owned.iter().any(Owned::lives));
-        }
-        let full = is_new && family.series.len() >= MOST_SERIES;
-        let labels = if full { others(metric) } else { labels.clone() };
-        let series = family.series.entry(labels).or_default();
-        // Now and then, so that owners who come and go do not pile up while nobody asks.
-        if series.owned.len().is_power_of_two() {
-            series.settle(metric.kind);
-        }
-        series.shown_last = false;
+        let series = family(&mut families, metric).series(metric.labels, labels);
         series.owned.push(Owned { lease, cell });
+    }
+
+    /// The cell that everybody counts with who comes by the facade with this name and these labels; `None` if it is
+    /// another kind of metric, or one too many.
+    pub(super) fn shared(
+        &self,
+        name: String,
+        kind: Kind,
+        label_names: &[&str],
+        labels: &Arc<str>,
+    ) -> Option<Cell> {
+        let mut families = self.families();
+        let family = foreign(&mut families, name, kind)?;
+        let series = family.series(label_names, labels);
+        let lease = Arc::downgrade(&self.lease);
+        if let Some(known) = series.owned.iter().find(|owned| owned.lease.ptr_eq(&lease)) {
+            return Some(known.cell.clone());
+        }
+        let cell = Cell::new(kind);
+        series.owned.push(Owned { lease, cell: cell.clone() });
+        Some(cell)
+    }
+
+    /// What a metric that comes by the facade is for. What is known already stays.
+    pub(super) fn describe(&self, name: String, kind: Kind, help: String) {
+        let mut families = self.families();
+        let family = foreign(&mut families, name, kind);
+        if let Some(family) = family.filter(|family| family.help.is_empty()) {
+            family.help = help.into();
+        }
     }
 
     /// Replaces all that this metric shows by these rows: the values of its labels, and its own.
@@ -172,33 +216,71 @@ impl Registry {
                 *rest.get_or_insert(0.0) += value;
             }
         }
-        family.rows.extend(rest.map(|rest| (others(metric), rest)));
+        family.rows.extend(rest.map(|rest| (others(metric.labels), rest)));
     }
 
     /// Appends all series in the Prometheus text format.
     pub(super) fn render(&self, out: &mut String) {
-        for family in self.families().values_mut() {
-            family.render(out);
+        for (name, family) in self.families().iter_mut() {
+            family.render(out, name);
         }
     }
 
-    fn families(&self) -> MutexGuard<'_, BTreeMap<&'static str, Family>> {
+    fn families(&self) -> MutexGuard<'_, Families> {
         self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn family<'a>(families: &'a mut BTreeMap<&'static str, Family>, metric: &Metric) -> &'a mut Family {
-    let new = || Family { metric: *metric, series: BTreeMap::new(), rows: Vec::new() };
-    families.entry(metric.name).or_insert_with(new)
+fn family<'a>(families: &'a mut Families, metric: &Metric) -> &'a mut Family {
+    let new = || Family::new(metric.kind, metric.help);
+    families.entry(metric.name.into()).or_insert_with(new)
 }
 
-fn others(metric: &Metric) -> Arc<str> {
-    text::labels(metric.labels, &vec![OTHERS; metric.labels.len()]).into()
+/// The one that the facade means.
+fn foreign(families: &mut Families, name: String, kind: Kind) -> Option<&mut Family> {
+    let family = match names::find(&name) {
+        Some(metric) => family(families, metric),
+        None if families.len() >= MOST_METRICS => families.get_mut(&*name)?,
+        None => families.entry(name.into()).or_insert_with(|| Family::new(kind, "")),
+    };
+    (family.kind == kind).then_some(family)
+}
+
+fn others(label_names: &[&str]) -> Arc<str> {
+    text::labels(label_names, &vec![OTHERS; label_names.len()]).into()
 }
 
 impl Family {
-    fn render(&mut self, out: &mut String) {
-        let Metric { name, kind, .. } = self.metric;
+    fn new(kind: Kind, help: &'static str) -> Self {
+        let series = BTreeMap::new();
+        Self { kind, help: help.into(), series, others: None, rows: Vec::new() }
+    }
+
+    /// The series of these labels, for one more owner, or that of all [`OTHERS`].
+    fn series(&mut self, label_names: &[&str], labels: &Arc<str>) -> &mut Series {
+        let is_new = !self.series.contains_key(labels);
+        if is_new && self.series.len() >= MOST_SERIES {
+            // Nobody may have asked for a long time.
+            self.series.retain(|_, series| series.owned.iter().any(Owned::lives));
+        }
+        let full = is_new && self.series.len() >= MOST_SERIES;
+        let labels = if full {
+            // One only, even where somebody makes up names of labels.
+            self.others.get_or_insert_with(|| others(label_names)).clone()
+        } else {
+            labels.clone()
+        };
+        let series = self.series.entry(labels).or_default();
+        // Now and then, so that owners who come and go do not pile up while nobody asks.
+        if series.owned.len().is_power_of_two() {
+            series.settle(self.kind);
+        }
+        series.shown_last = false;
+        series
+    }
+
+    fn render(&mut self, out: &mut String, name: &str) {
+        let kind = self.kind;
         self.series.retain(|_, series| {
             series.settle(kind);
             let last = series.owned.is_empty();
@@ -207,7 +289,7 @@ impl Family {
         if self.series.is_empty() && self.rows.is_empty() {
             return;
         }
-        text::head(out, &self.metric);
+        text::head(out, name, kind, &self.help);
         for (labels, series) in &self.series {
             match series.read() {
                 Some(Value::Count(count)) => {
@@ -230,7 +312,6 @@ impl Family {
 mod tests {
     use std::time::Duration;
 
-    use super::super::names;
     use super::*;
 
     fn rendered(registry: &Registry) -> String {
@@ -313,7 +394,7 @@ mod tests {
         let families = registry.families();
         let family = &families[names::POOL_WAITS.name];
         assert_eq!(family.series.len(), MOST_SERIES);
-        assert!(!family.series.contains_key(&others(&names::POOL_WAITS)));
+        assert!(!family.series.contains_key(&others(names::POOL_WAITS.labels)));
     }
 
     #[test]

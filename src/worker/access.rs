@@ -235,7 +235,7 @@ impl Held {
     /// The hold begins.
     pub fn begin(offer: &Arc<Offer>, since: Instant) -> Self {
         if let Some(tracking) = &offer.tracking {
-            tracking.topology.held_clients.change(1.0);
+            tracking.topology.held_clients.increment(1);
         }
         Self { offer: offer.clone(), since }
     }
@@ -244,7 +244,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if let Some(tracking) = &self.offer.tracking {
-            tracking.topology.held_clients.change(-1.0);
+            tracking.topology.held_clients.decrement(1);
             let time = clock::now().saturating_duration_since(self.since);
             tracking.topology.hold_time.record(time);
         }

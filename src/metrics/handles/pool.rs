@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram};
+
 use super::super::names;
 use super::super::timing::Timing;
 use super::process::Tls;
-use super::{Lease, Level, Resolver, TlsSide, TlsVersion, Total};
+use super::{Lease, Resolver, TlsSide, TlsVersion, Total};
 
 /// What one pool (database entry, user, host) counts.
 #[derive(Debug)]
@@ -15,13 +17,13 @@ pub struct PoolMetrics {
     pub received_bytes: Total,
     /// Bytes to clients.
     pub sent_bytes: Total,
-    servers_opened: Total,
+    servers_opened: Counter,
     /// Server connections closed.
-    pub servers_closed: Total,
-    servers_failed: Total,
+    pub servers_closed: Counter,
+    servers_failed: Counter,
     /// Times a server was given to a client.
     pub assignments: Total,
-    waits_failed: Total,
+    waits_failed: Counter,
     /// Named statements prepared by clients.
     pub client_parses: Total,
     /// Statements prepared on servers by us.
@@ -29,7 +31,7 @@ pub struct PoolMetrics {
     /// Binds of named statements.
     pub binds: Total,
     /// Statements closed on a server to make room.
-    pub evictions: Total,
+    pub evictions: Counter,
     /// Time in the queue.
     pub wait_time: Arc<Timing>,
     /// Time in transactions, those that ended.
@@ -38,16 +40,16 @@ pub struct PoolMetrics {
     pub query_time: Arc<Timing>,
     /// Time from a query to the first byte of its answer.
     pub first_byte_time: Arc<Timing>,
-    connect_time: Arc<Timing>,
-    login_time: Arc<Timing>,
+    connect_time: Histogram,
+    login_time: Histogram,
     tls: Tls,
-    clients_active: Level,
-    clients_waiting: Level,
-    servers_active: Level,
-    servers_idle: Level,
-    servers_login: Level,
-    size: Level,
-    max_wait: Level,
+    clients_active: Gauge,
+    clients_waiting: Gauge,
+    servers_active: Gauge,
+    servers_idle: Gauge,
+    servers_login: Gauge,
+    size: Gauge,
+    max_wait: Gauge,
     _lease: Lease,
 }
 
@@ -88,29 +90,29 @@ impl PoolMetrics {
         Self {
             received_bytes: with.total(&names::POOL_RECEIVED_BYTES, &pool),
             sent_bytes: with.total(&names::POOL_SENT_BYTES, &pool),
-            servers_opened: with.total(&names::POOL_SERVERS_OPENED, &pool),
-            servers_closed: with.total(&names::POOL_SERVERS_CLOSED, &pool),
-            servers_failed: with.total(&names::POOL_SERVERS_FAILED, &pool),
+            servers_opened: with.counter(&names::POOL_SERVERS_OPENED, &pool),
+            servers_closed: with.counter(&names::POOL_SERVERS_CLOSED, &pool),
+            servers_failed: with.counter(&names::POOL_SERVERS_FAILED, &pool),
             assignments: with.total(&names::POOL_ASSIGNMENTS, &pool),
-            waits_failed: with.total(&names::POOL_WAITS_FAILED, &pool),
+            waits_failed: with.counter(&names::POOL_WAITS_FAILED, &pool),
             client_parses: with.total(&names::PREPARED_CLIENT_PARSES, &pool),
             server_parses: with.total(&names::PREPARED_SERVER_PARSES, &pool),
             binds: with.total(&names::PREPARED_BINDS, &pool),
-            evictions: with.total(&names::PREPARED_EVICTIONS, &pool),
+            evictions: with.counter(&names::PREPARED_EVICTIONS, &pool),
             wait_time,
             first_byte_time: with.timing(&names::POOL_FIRST_BYTE_SECONDS, &pool),
             transaction_time,
             query_time,
-            connect_time: with.timing(&names::SERVER_CONNECT_SECONDS, &[host]),
-            login_time: with.timing(&names::SERVER_LOGIN_SECONDS, &[host]),
+            connect_time: with.histogram(&names::SERVER_CONNECT_SECONDS, &[host]),
+            login_time: with.histogram(&names::SERVER_LOGIN_SECONDS, &[host]),
             tls: Tls::resolve(&mut with, TlsSide::Server),
-            clients_active: with.level(&names::POOL_CLIENTS, &state("active")),
-            clients_waiting: with.level(&names::POOL_CLIENTS, &state("waiting")),
-            servers_active: with.level(&names::POOL_SERVERS, &state("active")),
-            servers_idle: with.level(&names::POOL_SERVERS, &state("idle")),
-            servers_login: with.level(&names::POOL_SERVERS, &state("login")),
-            size: with.level(&names::POOL_SIZE, &pool),
-            max_wait: with.level(&names::POOL_MAX_WAIT_SECONDS, &pool),
+            clients_active: with.gauge(&names::POOL_CLIENTS, &state("active")),
+            clients_waiting: with.gauge(&names::POOL_CLIENTS, &state("waiting")),
+            servers_active: with.gauge(&names::POOL_SERVERS, &state("active")),
+            servers_idle: with.gauge(&names::POOL_SERVERS, &state("idle")),
+            servers_login: with.gauge(&names::POOL_SERVERS, &state("login")),
+            size: with.gauge(&names::POOL_SIZE, &pool),
+            max_wait: with.gauge(&names::POOL_MAX_WAIT_SECONDS, &pool),
             _lease: with.lease(),
         }
     }

@@ -1,18 +1,18 @@
 //! What belongs to the process as a whole, and to its workers.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram};
+
 use super::super::names;
-use super::super::timing::Timing;
-use super::{Lease, Level, Resolver, Total, flag};
+use super::{Lease, Resolver, flag};
 
 /// One worker thread.
 #[derive(Debug)]
 pub struct WorkerMetrics {
-    busy: Total,
+    busy: Counter,
     /// Clients that live on the worker.
-    pub clients: Level,
+    pub clients: Gauge,
     _lease: Lease,
 }
 
@@ -21,7 +21,7 @@ impl WorkerMetrics {
         let worker = [&*worker.to_string()];
         Self {
             busy: with.micros(&names::WORKER_BUSY_SECONDS, &worker),
-            clients: with.level(&names::WORKER_CLIENTS, &worker),
+            clients: with.gauge(&names::WORKER_CLIENTS, &worker),
             _lease: with.lease(),
         }
     }
@@ -30,7 +30,7 @@ impl WorkerMetrics {
 impl WorkerMetrics {
     /// So much CPU time it has used since it began.
     pub fn set_busy(&self, time: Duration) {
-        self.busy.raise_to(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        self.busy.absolute(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 }
 
@@ -66,9 +66,9 @@ impl TlsVersion {
 /// The handshakes of one side.
 #[derive(Debug)]
 pub(super) struct Tls {
-    v12: Total,
-    v13: Total,
-    failed: Total,
+    v12: Counter,
+    v13: Counter,
+    failed: Counter,
 }
 
 impl Tls {
@@ -78,9 +78,9 @@ impl Tls {
             TlsSide::Server => "server",
         };
         Self {
-            v12: with.total(&names::TLS_HANDSHAKES, &[side, "TLSv1.2"]),
-            v13: with.total(&names::TLS_HANDSHAKES, &[side, "TLSv1.3"]),
-            failed: with.total(&names::TLS_HANDSHAKES_FAILED, &[side]),
+            v12: with.counter(&names::TLS_HANDSHAKES, &[side, "TLSv1.2"]),
+            v13: with.counter(&names::TLS_HANDSHAKES, &[side, "TLSv1.3"]),
+            failed: with.counter(&names::TLS_HANDSHAKES_FAILED, &[side]),
         }
     }
 
@@ -150,39 +150,40 @@ pub enum CancelResult {
 #[derive(Debug)]
 pub struct ProcessMetrics {
     /// Client connections now: set before a scrape.
-    pub clients: Level,
+    pub clients: Gauge,
     /// `max_client_conn`.
-    pub clients_limit: Level,
+    pub clients_limit: Gauge,
     /// Worker threads.
-    pub workers: Level,
+    pub workers: Gauge,
     /// Definitions of prepared statements that are known: set before a scrape.
-    pub prepared_statements: Level,
+    pub prepared_statements: Gauge,
     /// When the certificate for clients expires, as Unix time: set before a scrape.
-    pub certificate_expiry: Level,
+    pub certificate_expiry: Gauge,
     /// Time that logins took.
-    pub login_time: Arc<Timing>,
+    pub login_time: Histogram,
     tls: Tls,
-    reloads: [Total; 2],
-    last_reload_ok: Level,
-    logins: [(LoginResult, Total); 4],
-    auth_failures: [(AuthFailure, Total); 8],
-    cancels: [(CancelResult, Total); 5],
+    reloads: [Counter; 2],
+    last_reload_ok: Gauge,
+    logins: [(LoginResult, Counter); 4],
+    auth_failures: [(AuthFailure, Counter); 8],
+    cancels: [(CancelResult, Counter); 5],
     _lease: Lease,
 }
 
 impl ProcessMetrics {
     pub(in super::super) fn resolve(mut with: Resolver<'_>, version: &str) -> Self {
-        with.level(&names::BUILD_INFO, &[version]).set(1.0);
-        let clients = with.level(&names::CLIENTS, &[]);
-        let clients_limit = with.level(&names::CLIENTS_LIMIT, &[]);
-        let workers = with.level(&names::WORKERS, &[]);
-        let prepared_statements = with.level(&names::PREPARED_STATEMENTS, &[]);
-        let certificate_expiry = with.level(&names::TLS_CERTIFICATE_EXPIRY, &[]);
+        with.gauge(&names::BUILD_INFO, &[version]).set(1.0);
+        let clients = with.gauge(&names::CLIENTS, &[]);
+        let clients_limit = with.gauge(&names::CLIENTS_LIMIT, &[]);
+        let workers = with.gauge(&names::WORKERS, &[]);
+        let prepared_statements = with.gauge(&names::PREPARED_STATEMENTS, &[]);
+        let certificate_expiry = with.gauge(&names::TLS_CERTIFICATE_EXPIRY, &[]);
         certificate_expiry.set(f64::INFINITY);
-        let login_time = with.timing(&names::CLIENT_LOGIN_SECONDS, &[]);
+        let login_time = with.histogram(&names::CLIENT_LOGIN_SECONDS, &[]);
         let tls = Tls::resolve(&mut with, TlsSide::Client);
-        let reloads = ["ok", "failed"].map(|result| with.total(&names::CONFIG_RELOADS, &[result]));
-        let last_reload_ok = with.level(&names::CONFIG_LAST_RELOAD_OK, &[]);
+        let reloads =
+            ["ok", "failed"].map(|result| with.counter(&names::CONFIG_RELOADS, &[result]));
+        let last_reload_ok = with.gauge(&names::CONFIG_LAST_RELOAD_OK, &[]);
         last_reload_ok.set(1.0);
         let logins = [
             (LoginResult::Ok, "ok"),
@@ -190,7 +191,7 @@ impl ProcessMetrics {
             (LoginResult::Refused, "refused"),
             (LoginResult::Abandoned, "abandoned"),
         ]
-        .map(|(result, label)| (result, with.total(&names::CLIENT_LOGINS, &[label])));
+        .map(|(result, label)| (result, with.counter(&names::CLIENT_LOGINS, &[label])));
         let auth_failures = [
             (AuthFailure::Password, "password"),
             (AuthFailure::UnknownUser, "unknown_user"),
@@ -201,7 +202,7 @@ impl ProcessMetrics {
             (AuthFailure::Lookup, "lookup"),
             (AuthFailure::Protocol, "protocol"),
         ]
-        .map(|(reason, label)| (reason, with.total(&names::AUTH_FAILURES, &[label])));
+        .map(|(reason, label)| (reason, with.counter(&names::AUTH_FAILURES, &[label])));
         let cancels = [
             (CancelResult::Sent, "sent"),
             (CancelResult::Idle, "idle"),
@@ -209,7 +210,7 @@ impl ProcessMetrics {
             (CancelResult::Failed, "failed"),
             (CancelResult::TimedOut, "timeout"),
         ]
-        .map(|(result, label)| (result, with.total(&names::CANCEL_REQUESTS, &[label])));
+        .map(|(result, label)| (result, with.counter(&names::CANCEL_REQUESTS, &[label])));
         Self {
             clients,
             clients_limit,
@@ -259,7 +260,7 @@ impl ProcessMetrics {
     }
 }
 
-fn count<K: PartialEq>(totals: &[(K, Total)], key: K) {
+fn count<K: PartialEq>(totals: &[(K, Counter)], key: K) {
     for (_, total) in totals.iter().filter(|(candidate, _)| *candidate == key) {
         total.increment(1);
     }

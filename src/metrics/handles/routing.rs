@@ -1,7 +1,9 @@
 //! Where transactions went, and why.
 
+use metrics::Counter;
+
 use super::super::names;
-use super::{Lease, Resolver, Total};
+use super::{Lease, Resolver};
 
 /// Where a transaction was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,29 +51,29 @@ pub enum MoveReason {
 pub struct RoutingMetrics {
     primary: ByReason,
     replica: ByReason,
-    demoted: Total,
-    refused: Total,
-    conflict: Total,
-    lost: Total,
+    demoted: Counter,
+    refused: Counter,
+    conflict: Counter,
+    lost: Counter,
     _lease: Lease,
 }
 
 #[derive(Debug)]
 struct ByReason {
-    hint: Total,
-    read_only: Total,
-    looks_read_only: Total,
-    attrs: Total,
-    default: Total,
-    fallback: Total,
-    own_writes: Total,
+    hint: Counter,
+    read_only: Counter,
+    looks_read_only: Counter,
+    attrs: Counter,
+    default: Counter,
+    fallback: Counter,
+    own_writes: Counter,
 }
 
 impl RoutingMetrics {
     pub(in super::super) fn resolve(mut with: Resolver<'_>, database: &str) -> Self {
         let mut by_reason = |target| {
             let mut total =
-                |reason| with.total(&names::ROUTING_DECISIONS, &[database, target, reason]);
+                |reason| with.counter(&names::ROUTING_DECISIONS, &[database, target, reason]);
             ByReason {
                 hint: total("hint"),
                 read_only: total("read_only"),
@@ -83,7 +85,7 @@ impl RoutingMetrics {
             }
         };
         let (primary, replica) = (by_reason("primary"), by_reason("replica"));
-        let mut moved = |reason| with.total(&names::ROUTING_MOVED, &[database, reason]);
+        let mut moved = |reason| with.counter(&names::ROUTING_MOVED, &[database, reason]);
         Self {
             primary,
             replica,

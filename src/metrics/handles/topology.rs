@@ -1,26 +1,26 @@
 //! Host lists and hosts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Counter, Gauge, Histogram};
+
 use super::super::names;
-use super::super::timing::Timing;
-use super::{Lease, Level, Resolver, Total, flag};
+use super::{Lease, Resolver, flag};
 
 /// The host list of one database entry as a whole.
 #[derive(Debug)]
 pub struct TopologyMetrics {
     /// Times another host became the primary.
-    pub primary_changes: Total,
+    pub primary_changes: Counter,
     /// Clients held until a primary is known: set before a scrape.
-    pub held_clients: Level,
+    pub held_clients: Gauge,
     /// How long clients were held.
-    pub hold_time: Arc<Timing>,
+    pub hold_time: Histogram,
     /// How long there was no primary.
-    pub failover_time: Arc<Timing>,
-    primary_known: Level,
-    primary_missing: Level,
-    split_brain: Level,
+    pub failover_time: Histogram,
+    primary_known: Gauge,
+    primary_missing: Gauge,
+    split_brain: Gauge,
     _lease: Lease,
 }
 
@@ -28,13 +28,13 @@ impl TopologyMetrics {
     pub(in super::super) fn resolve(mut with: Resolver<'_>, database: &str) -> Self {
         let database = [database];
         Self {
-            primary_changes: with.total(&names::TOPOLOGY_PRIMARY_CHANGES, &database),
-            held_clients: with.level(&names::TOPOLOGY_HELD_CLIENTS, &database),
-            hold_time: with.timing(&names::TOPOLOGY_HOLD_SECONDS, &database),
-            failover_time: with.timing(&names::TOPOLOGY_FAILOVER_SECONDS, &database),
-            primary_known: with.level(&names::TOPOLOGY_PRIMARY_KNOWN, &database),
-            primary_missing: with.level(&names::TOPOLOGY_PRIMARY_MISSING_SECONDS, &database),
-            split_brain: with.level(&names::TOPOLOGY_SPLIT_BRAIN, &database),
+            primary_changes: with.counter(&names::TOPOLOGY_PRIMARY_CHANGES, &database),
+            held_clients: with.gauge(&names::TOPOLOGY_HELD_CLIENTS, &database),
+            hold_time: with.histogram(&names::TOPOLOGY_HOLD_SECONDS, &database),
+            failover_time: with.histogram(&names::TOPOLOGY_FAILOVER_SECONDS, &database),
+            primary_known: with.gauge(&names::TOPOLOGY_PRIMARY_KNOWN, &database),
+            primary_missing: with.gauge(&names::TOPOLOGY_PRIMARY_MISSING_SECONDS, &database),
+            split_brain: with.gauge(&names::TOPOLOGY_SPLIT_BRAIN, &database),
             _lease: with.lease(),
         }
     }
@@ -54,26 +54,26 @@ const ROLES: [&str; 4] = ["primary", "replica", "deposed", "unknown"];
 /// One host, whatever database entries name it.
 #[derive(Debug)]
 pub struct HostMetrics {
-    up: Level,
-    primary: Level,
-    roles: [(&'static str, Level); ROLES.len()],
-    timeline: Level,
-    lag_bytes: Level,
-    lag_seconds: Level,
+    up: Gauge,
+    primary: Gauge,
+    roles: [(&'static str, Gauge); ROLES.len()],
+    timeline: Gauge,
+    lag_bytes: Gauge,
+    lag_seconds: Gauge,
     _lease: Lease,
 }
 
 impl HostMetrics {
     pub(in super::super) fn resolve(mut with: Resolver<'_>, host: &str) -> Self {
-        let roles = ROLES.map(|role| (role, with.level(&names::HOST_ROLE, &[host, role])));
+        let roles = ROLES.map(|role| (role, with.gauge(&names::HOST_ROLE, &[host, role])));
         let host = [host];
         Self {
-            up: with.level(&names::HOST_UP, &host),
-            primary: with.level(&names::HOST_PRIMARY, &host),
+            up: with.gauge(&names::HOST_UP, &host),
+            primary: with.gauge(&names::HOST_PRIMARY, &host),
             roles,
-            timeline: with.level(&names::HOST_TIMELINE, &host),
-            lag_bytes: with.level(&names::HOST_LAG_BYTES, &host),
-            lag_seconds: with.level(&names::HOST_LAG_SECONDS, &host),
+            timeline: with.gauge(&names::HOST_TIMELINE, &host),
+            lag_bytes: with.gauge(&names::HOST_LAG_BYTES, &host),
+            lag_seconds: with.gauge(&names::HOST_LAG_SECONDS, &host),
             _lease: with.lease(),
         }
     }
