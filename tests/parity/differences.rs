@@ -600,6 +600,7 @@ pub const RULES: &[Rule] = &[
         on: &["show/HELP"],
         changes: &[
             (&["c<   SHOW HELP|*", REST], &["c<   SHOW HELP|*", REST]),
+            (&[], &["c<   RESET QUERIES"]),
             (
                 &[],
                 &[
