@@ -47,7 +47,7 @@ has node || missing+=(nodejs)
 has npm || missing+=(npm)
 has javac || missing+=(default-jdk-headless)
 has_jdbc || missing+=(libpostgresql-jdbc-java)
-# For tests/book, which follows the five-minute start.
+# For tests/book, which follows the five-minute start, and tests/grafana.
 has curl || missing+=(curl)
 has prometheus || missing+=(prometheus)
 # For tests/status_page, with a font to draw with.
@@ -112,11 +112,6 @@ if ! has_slapd && has apt-get; then
 fi
 if ! has_pam && has apt-get; then
     install_by_apt libpam0g-dev || echo "setup: cannot install libpam0g-dev; going on" >&2
-fi
-
-# For tests/grafana. Without it those tests are skipped, by name.
-if ! has prometheus && has apt-get; then
-    install_by_apt prometheus || echo "setup: cannot install prometheus; going on" >&2
 fi
 
 # Cluster managers, for tests/discovery.rs. What can't be had is named by that test as skipped.

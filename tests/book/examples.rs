@@ -26,11 +26,13 @@ fn check(text: &str) -> Run {
     for there in ["/etc/pgweir/", "/run/pgweir/", "/var/lib/pgweir/"] {
         text = text.replace(there, &here);
     }
-    text = text.replace("unix_socket_dir = /run/pgweir", &format!("unix_socket_dir = {here}"));
+    text = text.replace("/run/pgweir\n", &format!("{here}\n"));
     if !text.contains("[pgbouncer]") {
         let section = "[pgbouncer]\n";
         text = match text.contains("[databases]") {
-            true => format!("{text}\n{section}auth_file = {here}userlist.txt\n"),
+            true => format!(
+                "{text}\n{section}auth_file = {here}userlist.txt\ntopology_user = app\npidfile = {here}pid\n"
+            ),
             false => format!("{section}{text}"),
         };
     }

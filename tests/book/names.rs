@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use pgweir::admin::parse;
 use pgweir::config::settings::SETTINGS;
 use pgweir::config::{databases, users};
-use pgweir::metrics::names;
 
 use crate::common::weir::run_pgweir;
 use crate::pages;
@@ -19,6 +18,7 @@ const OTHERS: &[&str] = &[
     "force_custom_plan",
     "ignore_system_indexes",
     "max_connections",
+    "max_standby_streaming_delay",
     "pam_unix",
     "plan_cache_mode",
     "reserved_connections",
@@ -26,6 +26,7 @@ const OTHERS: &[&str] = &[
     "statement_timeout",
     "superuser_reserved_connections",
     "synchronous_standby_names",
+    "xact_start",
     // columns and states of the console, and fields of JSON, that the text speaks of
     "active_cancel_req",
     "bounds_seconds",
@@ -41,6 +42,7 @@ const OTHERS: &[&str] = &[
     "sv_used",
     "waiting_cancel_req",
     "waits_for",
+    "xact_count",
     // an entry in examples
     "shop_read",
     // Pgpool-II, pgdog, pgbouncer's repository
@@ -75,20 +77,23 @@ fn words(code: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What is pgweir's, or PostgreSQL's.
-fn is_known(word: &str) -> bool {
-    let known = known();
+fn is_known(word: &str, known: &BTreeSet<String>) -> bool {
     let series = ["_bucket", "_sum", "_count"].iter().filter_map(|end| word.strip_suffix(end));
     word.starts_with("pg_") || series.chain([word]).any(|name| known.contains(name))
 }
 
-fn known() -> BTreeSet<&'static str> {
+/// Settings, and the metrics of docs/metrics.md, which is made from the source.
+fn known() -> BTreeSet<String> {
     let settings = SETTINGS.iter().map(|setting| setting.key);
     let entries = databases::KEYS.into_iter().chain(users::KEYS);
-    settings.chain(entries).chain(names::ALL.iter().map(|metric| metric.name)).collect()
+    let metrics = pages::page(&pages::root().join("docs/metrics.md")).code();
+    let metrics = metrics.iter().flat_map(|code| words(code));
+    settings.chain(entries).chain(metrics).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_name_in_code_font_is_a_setting_a_metric_or_is_listed_as_somebody_elses() {
+    let known = known();
     let mut unknown = BTreeSet::new();
     let mut unused: BTreeSet<&str> = OTHERS.iter().copied().collect();
     let mut count = 0;
@@ -97,7 +102,7 @@ fn every_name_in_code_font_is_a_setting_a_metric_or_is_listed_as_somebody_elses(
             for word in words(&code) {
                 count += 1;
                 unused.remove(word);
-                if !is_known(word) && !OTHERS.contains(&word) {
+                if !is_known(word, &known) && !OTHERS.contains(&word) {
                     unknown.insert(format!("{}: {word}", page.name));
                 }
             }
