@@ -258,6 +258,7 @@ impl Session {
             }
             Some(Expect::Sync) if self.replay == Replay::Due => {
                 self.replay = Replay::No;
+                self.track_again();
                 return FromServer::Swallow(Then::Replay);
             }
             Some(Expect::Query { .. } | Expect::Sync | Expect::FunctionCall) => {}

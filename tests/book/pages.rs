@@ -70,7 +70,7 @@ impl Page {
     }
 
     /// What stands in code font within its text. Not the first column of a table whose head says that others' names stand
-    /// there, or fields of JSON.
+    /// there, or fields of JSON and columns.
     pub(crate) fn code(&self) -> Vec<String> {
         let mut found = Vec::new();
         let (mut head, mut is_head, mut column) = (String::new(), false, 0);
@@ -93,5 +93,5 @@ impl Page {
 }
 
 fn is_of_others(head: &str) -> bool {
-    ["field", "pgcat", "HAProxy", "Pgpool-II"].iter().any(|other| head.starts_with(other))
+    ["field", "column", "pgcat", "HAProxy", "Pgpool-II"].iter().any(|other| head.starts_with(other))
 }
