@@ -1,4 +1,4 @@
-//! `-R`: taking over from the process that serves now, by its console on the Unix socket. See [`handover`].
+//! `-R`: taking over from the process that serves now, by its console on the Unix socket. See [`crate::worker::handover`].
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;

@@ -83,10 +83,11 @@ impl<K: Eq + Hash> Storm<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::clock;
 
     #[test]
     fn of_a_storm_some_are_written_and_the_rest_is_counted_once() {
-        let (mut storm, now) = (Storm::new(), Instant::now());
+        let (mut storm, now) = (Storm::new(), clock::now());
         let written = (0..1000).filter(|n| storm.admits("a", 3, now, || n.to_string())).count();
         assert_eq!(written, 3);
         assert!(storm.admits("b", 3, now, String::new), "another kind");
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_is_forgotten_while_nobody_looks_and_at_the_end() {
-        let (mut storm, now) = (Storm::new(), Instant::now());
+        let (mut storm, now) = (Storm::new(), clock::now());
         assert!(storm.admits("a", 1, now, String::new));
         assert!(!storm.admits("a", 1, now, || "second".to_owned()));
         assert!(!storm.admits("a", 1, now + 5 * SECOND, String::new));
