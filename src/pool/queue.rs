@@ -13,7 +13,7 @@ pub enum Obstacle {
     Paused,
     /// The monitor says that its host is not to be used.
     HostGone,
-    /// No connection can be opened; `None`: it has not been tried again since the rules changed.
+    /// No connection can be opened.
     Failing {
         /// The last error, in full.
         error: String,

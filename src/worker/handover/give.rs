@@ -107,6 +107,9 @@ struct Giver {
 
 impl Giver {
     fn run(mut self) {
+        // A lease that is given back may have something to do first: a check, a cancel request to wait for.
+        let control = self.shared.handover.control.get().cloned();
+        let _runtime = control.as_ref().map(tokio::runtime::Handle::enter);
         let result = self.hand_over();
         let [clients, servers] = self.given;
         match result {
