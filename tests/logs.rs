@@ -47,6 +47,12 @@ fn with_log_format_json_each_line_is_an_object_that_names_client_and_address() {
     weir.reload();
     weir.console("SHOW VERSION");
     weir.wait_log(" UTC [");
+    // And a SET alone to JSON again.
+    let lines = || weir.log().matches("{\"").count();
+    let before = lines();
+    weir.console("SET log_format = 'json'");
+    weir.console("SHOW VERSION");
+    wait::until("lines of JSON again", wait::DEADLINE, || lines() > before);
     weir.stop();
 }
 

@@ -376,6 +376,8 @@ impl Control {
         for note in live.config.notes.iter().filter(|note| !old.config.notes.contains(note)) {
             tracing::warn!("{note}");
         }
+        // What the log goes by may be among it.
+        self.after_reload.reopen(&live.config.settings);
         self.put_in_force(&old, live);
         *base = new;
         self.ask_for_hosts(&base);
