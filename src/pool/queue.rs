@@ -35,8 +35,8 @@ pub enum Obstacle {
         /// Setting `reserve_pool_timeout`; `None`: the reserve is not used.
         reserve_after: Option<Duration>,
     },
-    /// Connections are being opened or checked.
-    Coming,
+    /// Connections are being opened or checked. The last attempt's error, if that failed.
+    Coming(Option<String>),
 }
 
 /// Why the last attempt to open a connection failed.
@@ -65,7 +65,7 @@ impl Pool {
         }
         let sizes = rules.sizes;
         if state.opening() + state.testing() > 0 {
-            return Obstacle::Coming;
+            return Obstacle::Coming(failing.map(|failing| failing.full));
         }
         if let (Some(failing), Some(at)) = (failing, state.retry_at())
             && now < at
@@ -81,7 +81,7 @@ impl Pool {
         match self.membership.usage() {
             (Some(database), _) => Obstacle::DatabaseFull(database),
             (None, Some(user)) => Obstacle::UserFull(user),
-            (None, None) => Obstacle::Coming,
+            (None, None) => Obstacle::Coming(None),
         }
     }
 }

@@ -171,11 +171,17 @@ fn cause(obstacle: &Obstacle, holders: impl FnOnce() -> String) -> Cause {
             holders(),
             "end transactions that idle (idle_transaction_timeout), or raise pool_size",
         ),
-        Obstacle::Coming => (
+        Obstacle::Coming(None) => (
             "a server is being opened or checked".to_owned(),
             "server_connect_timeout",
             String::new(),
             "it comes in a moment",
+        ),
+        Obstacle::Coming(Some(error)) => (
+            format!("a server is being opened; the last attempt failed: {error}"),
+            "server_connect_timeout",
+            String::new(),
+            "see what the server says; pgweir check FILE tries each login",
         ),
     };
     Cause { reason, setting, held_by, advice }
@@ -257,7 +263,13 @@ mod tests {
             (full(0, None), "pool_size", "20 of 20", true),
             (full(5, Some(second)), "pool_size", "waited 1 s, 5 more", true),
             (full(5, None), "pool_size", "20 of 20", true),
-            (Obstacle::Coming, "server_connect_timeout", "being opened", false),
+            (Obstacle::Coming(None), "server_connect_timeout", "being opened", false),
+            (
+                Obstacle::Coming(Some("no route".to_owned())),
+                "server_connect_timeout",
+                "the last attempt failed: no route",
+                false,
+            ),
         ] {
             let cause = cause(&obstacle, || "client 5".to_owned());
             assert_eq!(cause.setting, setting);
