@@ -8,19 +8,27 @@ mod story;
 use std::thread;
 
 use common::{Cluster, Signal, Weir, Wire, wait};
-use story::{Facts, Fault, Load, Report, Scene, fault, written};
+use story::{Facts, Fault, Load, Report, Restart, Scene, fault, pulses, written};
 
 /// Answers per client that show that it is served.
 const SOME: u64 = 20;
 
 /// Tells one story, and checks what is promised.
 fn keeps_its_promises(fault: Fault) {
+    keeps_its_promises_over(fault, None);
+}
+
+/// The same, with pgweir started anew in the middle of it.
+fn keeps_its_promises_over(fault: Fault, restart: Option<Restart>) {
     let Some(mut scene) = Scene::set(fault) else { return };
     let cluster = &mut scene.cluster;
-    let weir = story::weir(cluster).start();
+    let mut weir = story::weir(cluster).start();
     let load = Load::start(weir.port());
     load.wait_answers(SOME, "before the failover");
-    let failover = fault::strike(fault, cluster, &weir);
+    let mut before = None;
+    let failover = fault::strike_and(fault, cluster, &mut weir, |weir| {
+        before = restart.and_then(|restart| restart.carry_out(weir));
+    });
     load.wait_answers(SOME, "after the failover");
     fault::come_back(&failover, cluster);
     let planned = matches!(fault, Fault::Switchover | Fault::Announced);
@@ -30,15 +38,21 @@ fn keeps_its_promises(fault: Fault) {
     let facts = Facts {
         start: load.begun,
         failover,
+        restart,
         seen: load.finish(),
         pgbench: None,
         on_new: written(cluster.primary()),
         on_old: written(&cluster.nodes[failover.old]),
+        pulses: pulses(cluster.primary()),
         nodes: cluster.hosts(),
     };
     let report = Report::new(&facts);
     println!("{report}");
     assert!(report.broken.is_empty(), "{:?}\n{report}", report.broken);
+    if let Some(mut before) = before {
+        let status = before.wait("the process before to end");
+        assert!(status.success(), "{status}");
+    }
     weir.stop();
 }
 
@@ -81,15 +95,88 @@ fn a_promotion_behind_the_back_of_a_primary_that_lives() {
     keeps_its_promises(Fault::SplitBrain);
 }
 
+/// pgweir started anew in the middle of each: by a successor that takes over, so that nobody is dropped …
+mod taken_over {
+    use super::{Fault, Restart, keeps_its_promises_over};
+
+    fn keeps_its_promises(fault: Fault) {
+        keeps_its_promises_over(fault, Some(Restart::Takeover));
+    }
+
+    #[test]
+    fn while_the_primary_is_killed() {
+        keeps_its_promises(Fault::Kill);
+    }
+
+    #[test]
+    fn while_it_hangs() {
+        keeps_its_promises(Fault::Hang);
+    }
+
+    #[test]
+    fn while_it_is_behind_a_black_hole() {
+        keeps_its_promises(Fault::BlackHole);
+    }
+
+    #[test]
+    fn during_a_switchover() {
+        keeps_its_promises(Fault::Switchover);
+    }
+
+    #[test]
+    fn during_one_that_was_announced() {
+        keeps_its_promises(Fault::Announced);
+    }
+
+    #[test]
+    fn while_there_are_two_primaries() {
+        keeps_its_promises(Fault::SplitBrain);
+    }
+}
+
+/// … or killed, and started again: connections break, and all else is the same.
+mod killed {
+    use super::{Fault, Restart, keeps_its_promises_over};
+
+    fn keeps_its_promises(fault: Fault) {
+        keeps_its_promises_over(fault, Some(Restart::Crash));
+    }
+
+    #[test]
+    fn while_the_primary_is_killed() {
+        keeps_its_promises(Fault::Kill);
+    }
+
+    #[test]
+    fn while_it_hangs() {
+        keeps_its_promises(Fault::Hang);
+    }
+
+    #[test]
+    fn while_it_is_behind_a_black_hole() {
+        keeps_its_promises(Fault::BlackHole);
+    }
+
+    #[test]
+    fn during_a_switchover() {
+        keeps_its_promises(Fault::Switchover);
+    }
+
+    #[test]
+    fn while_there_are_two_primaries() {
+        keeps_its_promises(Fault::SplitBrain);
+    }
+}
+
 #[test]
 fn switchovers_there_and_back_need_neither_a_restart_nor_another_configuration() {
     let mut scene = Scene::set(Fault::Switchover).unwrap();
     let cluster = &mut scene.cluster;
-    let weir = story::weir(cluster).start();
+    let mut weir = story::weir(cluster).start();
     let load = Load::start(weir.port());
     for turn in 1..=4 {
         load.wait_answers(SOME, &format!("before switchover {turn}"));
-        let failover = fault::strike(Fault::Switchover, cluster, &weir);
+        let failover = fault::strike(Fault::Switchover, cluster, &mut weir);
         load.wait_answers(SOME, &format!("after switchover {turn}"));
         fault::come_back(&failover, cluster);
         wait_role(&weir, cluster.nodes[failover.old].port(), "replica");

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use newcomers::Newcomers;
 use own_writes::OwnWrites;
-use story::{Facts, Fault, Load, Report, Scene, fault, written};
+use story::{Facts, Fault, Load, Report, Scene, fault, pulses, written};
 
 /// Answers per client before anything happens, and after it.
 const ANSWERS: u64 = 50;
@@ -72,22 +72,24 @@ fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T 
 fn tell(fault: Fault) -> Option<Report> {
     let mut scene = Scene::set(fault)?;
     let cluster = &mut scene.cluster;
-    let weir = story::weir(cluster).start();
+    let mut weir = story::weir(cluster).start();
     let load = Load::start(weir.port());
     load.wait_answers(ANSWERS, "before the failover");
     // All is quiet, and the fault comes at any moment between two questions of the monitors.
     thread::sleep(QUIET + QUIET.mul_f64(f64::from(rand::random::<u16>()) / f64::from(u16::MAX)));
-    let failover = fault::strike(fault, cluster, &weir);
+    let failover = fault::strike(fault, cluster, &mut weir);
     load.wait_answers(ANSWERS, "after the failover");
     fault::come_back(&failover, cluster);
     load.wait_answers(ANSWERS, "with the old primary back");
     let report = Report::new(&Facts {
         start: load.begun,
         failover,
+        restart: None,
         seen: load.finish(),
         pgbench: None,
         on_new: written(cluster.primary()),
         on_old: written(&cluster.nodes[failover.old]),
+        pulses: pulses(cluster.primary()),
         nodes: cluster.hosts(),
     });
     weir.stop();

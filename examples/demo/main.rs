@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use common::{Cluster, Weir, pgbench};
 use story::load::{self, Pgbench};
-use story::{Facts, Fault, Load, Report, Scene, fault, written};
+use story::{Facts, Fault, Load, Report, Scene, fault, pulses, written};
 
 /// Time under load before anything happens.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ fn show(fault: Fault) -> Vec<String> {
     let Some(mut scene) = Scene::set(fault) else { return Vec::new() };
     let cluster = &mut scene.cluster;
     pgbench(&cluster.primary().login("app", "app"), &["-i", "-s", "2", "-q"]).ok();
-    let weir = story::weir(cluster).start();
+    let mut weir = story::weir(cluster).start();
     say(&format!("pgweir listens on 127.0.0.1:{}; http://{}/metrics", weir.port(), weir.http()));
 
     let load = Load::start(weir.port());
@@ -79,7 +79,7 @@ fn show(fault: Fault) -> Vec<String> {
     // Not waits for a condition: this is how long the parts of the show last.
     thread::sleep(BEFORE);
     say(fault.words());
-    let failover = fault::strike(fault, cluster, &weir);
+    let failover = fault::strike(fault, cluster, &mut weir);
     let [old, new] = [failover.old, failover.new].map(|number| cluster.nodes[number].name());
     say(&format!("{new} is the primary; the other replica follows it"));
     thread::sleep(AFTER);
@@ -91,10 +91,12 @@ fn show(fault: Fault) -> Vec<String> {
     let facts = Facts {
         start,
         failover,
+        restart: None,
         seen,
         pgbench: Some(pgbench),
         on_new: written(cluster.primary()),
         on_old: written(&cluster.nodes[failover.old]),
+        pulses: pulses(cluster.primary()),
         nodes: cluster.hosts(),
     };
     let report = Report::new(&facts);

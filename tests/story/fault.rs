@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Instant;
 
+use crate::common::home::Process;
 use crate::common::{Cluster, Signal, Weir};
 
 /// What happens to the primary.
@@ -61,6 +62,30 @@ impl FromStr for Fault {
     }
 }
 
+/// How pgweir is started anew in the middle of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// A successor takes over (`-R`).
+    Takeover,
+    /// It is killed, and started again.
+    Crash,
+}
+
+impl Restart {
+    /// Starts it anew. The process before comes back if it is still there: it ends when its clients have gone over.
+    pub fn carry_out(self, weir: &mut Weir) -> Option<Process> {
+        match self {
+            Self::Takeover => Some(weir.reboot()),
+            Self::Crash => {
+                weir.signal(Signal::KILL);
+                weir.wait_end();
+                weir.start_again();
+                None
+            }
+        }
+    }
+}
+
 /// When what happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Failover {
@@ -79,9 +104,22 @@ pub struct Failover {
 }
 
 /// Strikes, and promotes a replica at once, as a cluster manager without any doubts would.
-pub fn strike(fault: Fault, cluster: &mut Cluster, weir: &Weir) -> Failover {
+pub fn strike(fault: Fault, cluster: &mut Cluster, weir: &mut Weir) -> Failover {
+    strike_and(fault, cluster, weir, |_| ())
+}
+
+/// As [`strike`]; something else happens where it hurts most: after the fault and before the promotion, between an announcement
+/// and what was announced, and while there are two primaries.
+pub fn strike_and(
+    fault: Fault,
+    cluster: &mut Cluster,
+    weir: &mut Weir,
+    meanwhile: impl FnOnce(&mut Weir),
+) -> Failover {
     let old = cluster.primary_number();
     let struck = Instant::now();
+    let mut meanwhile = Some(meanwhile);
+    let mut now = |weir: &mut Weir| meanwhile.take().into_iter().for_each(|happens| happens(weir));
     match fault {
         Fault::Kill => cluster.primary_mut().kill(Signal::KILL),
         Fault::Hang => cluster.primary_mut().kill(Signal::STOP),
@@ -89,14 +127,19 @@ pub fn strike(fault: Fault, cluster: &mut Cluster, weir: &Weir) -> Failover {
         Fault::Switchover => cluster.primary_mut().stop(),
         Fault::Announced => {
             weir.console("SWITCHOVER PREPARE");
+            now(weir);
             cluster.primary_mut().stop();
         }
         Fault::SplitBrain => {}
+    }
+    if fault != Fault::SplitBrain {
+        now(weir);
     }
     let new = most_advanced(cluster, old);
     let asked = Instant::now();
     cluster.nodes[new].promote();
     let promoted = Instant::now();
+    now(weir);
     cluster.adopt(new);
     Failover { fault, struck, asked, promoted, old, new }
 }

@@ -16,15 +16,45 @@ use crate::common::wait;
 
 /// Connections that write numbered rows.
 pub const WRITERS: usize = 8;
-/// Connections that ask who answers a read-only transaction.
+/// The first so many of these read each of their writes back, in a read-only transaction.
+const READ_BACK: usize = 2;
+/// Connections that ask who answers a read-only transaction, and how fresh that is.
 const READERS: usize = 4;
+/// All of them, and one that writes the pulse by which the readers are measured.
+const CLIENTS: usize = WRITERS + READERS + 1;
 /// So that the rows remain few enough to compare one by one.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longer than pgweir's failover_timeout: no answer within it means a hanging client.
 const PATIENCE: Duration = Duration::from_secs(45);
 
 /// For the person who watches.
-pub const DESCRIPTION: &str = "8 numbered writers and 4 readers";
+pub const DESCRIPTION: &str = "8 numbered writers, 2 of which read what they wrote, and 4 readers";
+
+/// An answered read.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// Which reader.
+    pub reader: usize,
+    /// Which server answered: `address:port`.
+    pub host: String,
+    /// When it began to ask.
+    pub asked: Instant,
+    /// When the answer came.
+    pub at: Instant,
+    /// The last pulse that it saw.
+    pub pulse: i64,
+}
+
+/// A writer's read of what it wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadBack {
+    /// Who.
+    pub writer: usize,
+    /// The number of its last acknowledged write.
+    pub wrote: i64,
+    /// Whether it was there.
+    pub seen: bool,
+}
 
 /// What our own connections saw.
 #[derive(Debug, Default)]
@@ -33,8 +63,12 @@ pub struct Seen {
     pub acknowledged: Vec<(usize, i64, Instant)>,
     /// Writes that were answered by an error: nobody knows whether they were done.
     pub uncertain: Vec<(usize, i64)>,
-    /// Answered reads: reader, which server (`address:port`), when.
-    pub reads: Vec<(usize, String, Instant)>,
+    /// Answered reads.
+    pub reads: Vec<Read>,
+    /// Acknowledged pulses, in their order: number, when.
+    pub pulses: Vec<(i64, Instant)>,
+    /// What writers saw of their own writes.
+    pub read_back: Vec<ReadBack>,
     /// Errors by SQLSTATE and message.
     pub errors: BTreeMap<String, u64>,
     /// Connections that broke or could not be made.
@@ -48,6 +82,8 @@ impl Seen {
         self.acknowledged.extend(other.acknowledged);
         self.uncertain.extend(other.uncertain);
         self.reads.extend(other.reads);
+        self.pulses.extend(other.pulses);
+        self.read_back.extend(other.read_back);
         for (error, count) in other.errors {
             *self.errors.entry(error).or_default() += count;
         }
@@ -73,8 +109,8 @@ impl Seen {
 struct Shared {
     port: u16,
     stop: AtomicBool,
-    /// How often each writer, and each reader, was answered without an error.
-    answers: [AtomicU64; WRITERS + READERS],
+    /// How often each client was answered without an error: writers, readers, the pulse.
+    answers: [AtomicU64; CLIENTS],
 }
 
 impl Shared {
@@ -98,7 +134,7 @@ pub struct Load {
 impl Load {
     /// Starts them, on a thread of their own, against pgweir's port.
     pub fn start(port: u16) -> Self {
-        let (stop, answers) = (AtomicBool::new(false), Default::default());
+        let (stop, answers) = (AtomicBool::new(false), std::array::from_fn(|_| AtomicU64::new(0)));
         let shared = Arc::new(Shared { port, stop, answers });
         let theirs = shared.clone();
         let thread = thread::spawn(move || {
@@ -119,6 +155,12 @@ impl Load {
         });
     }
 
+    /// How often the readers were answered by now.
+    pub fn reads(&self) -> u64 {
+        let readers = self.shared.answers.iter().skip(WRITERS).take(READERS);
+        readers.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// Tells them to stop, and waits for what they have to tell.
     pub fn finish(self) -> Seen {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -134,6 +176,7 @@ async fn drive(shared: Arc<Shared>) -> Seen {
     for reader in 0..READERS {
         tasks.spawn(read(shared.clone(), reader));
     }
+    tasks.spawn(beat(shared.clone()));
     let mut seen = Seen::default();
     while let Some(part) = tasks.join_next().await {
         seen.add(part.expect("the load does not panic"));
@@ -147,7 +190,7 @@ async fn write(shared: Arc<Shared>, writer: usize) -> Seen {
     let number = i32::try_from(writer).expect("few writers");
     let mut seen = Seen::default();
     let mut seq = 0;
-    while let Some(client) = connect(&shared, &who, &mut seen).await {
+    while let Some(mut client) = connect(&shared, &who, &mut seen).await {
         let sql = "INSERT INTO story VALUES ($1, $2)";
         let statement = match client.prepare_typed(sql, &[Type::INT4, Type::INT8]).await {
             Ok(statement) => statement,
@@ -163,6 +206,11 @@ async fn write(shared: Arc<Shared>, writer: usize) -> Seen {
                 Ok(Ok(_)) => {
                     seen.acknowledged.push((writer, seq, Instant::now()));
                     shared.answered(writer);
+                    if writer < READ_BACK
+                        && !read_back(&mut client, &who, writer, seq, &mut seen).await
+                    {
+                        break;
+                    }
                 }
                 Ok(Err(error)) => {
                     seen.uncertain.push((writer, seq));
@@ -182,15 +230,70 @@ async fn write(shared: Arc<Shared>, writer: usize) -> Seen {
     seen
 }
 
-/// Asks in read-only transactions who answers.
+/// Reads a write back; whether the connection can be used further. An error tells nothing.
+async fn read_back(
+    client: &mut Client,
+    who: &str,
+    writer: usize,
+    wrote: i64,
+    seen: &mut Seen,
+) -> bool {
+    let number = i32::try_from(writer).expect("few writers");
+    match tokio::time::timeout(PATIENCE, last_write(client, number)).await {
+        Ok(Ok(last)) => seen.read_back.push(ReadBack { writer, wrote, seen: last >= wrote }),
+        Ok(Err(error)) => return seen.note(who, &error, client),
+        Err(_) => {
+            seen.hung += 1;
+            return false;
+        }
+    }
+    true
+}
+
+async fn last_write(client: &mut Client, writer: i32) -> Result<i64, tokio_postgres::Error> {
+    let transaction = client.build_transaction().read_only(true).start().await?;
+    let sql = "SELECT COALESCE(max(seq), 0) FROM story WHERE writer = $1";
+    let row = transaction.query_one(sql, &[&writer]).await?;
+    transaction.commit().await?;
+    Ok(row.get(0))
+}
+
+/// Writes one pulse after the other: how fresh a read is shows by which of them it sees.
+async fn beat(shared: Arc<Shared>) -> Seen {
+    let mut seen = Seen::default();
+    let mut number = 0_i64;
+    while let Some(client) = connect(&shared, "pulse", &mut seen).await {
+        while shared.goes_on() {
+            number += 1;
+            let sql = "INSERT INTO pulse VALUES ($1)";
+            match tokio::time::timeout(PATIENCE, client.execute(sql, &[&number])).await {
+                Ok(Ok(_)) => {
+                    seen.pulses.push((number, Instant::now()));
+                    shared.answered(WRITERS + READERS);
+                }
+                Ok(Err(error)) if seen.note("pulse", &error, &client) => {}
+                Ok(Err(_)) => break,
+                Err(_) => {
+                    seen.hung += 1;
+                    break;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    seen
+}
+
+/// Asks in read-only transactions who answers, and what the last pulse was.
 async fn read(shared: Arc<Shared>, reader: usize) -> Seen {
     let who = format!("reader {reader}");
     let mut seen = Seen::default();
     while let Some(mut client) = connect(&shared, &who, &mut seen).await {
         while shared.goes_on() {
+            let asked = Instant::now();
             match tokio::time::timeout(PATIENCE, who_answers(&mut client)).await {
-                Ok(Ok(host)) => {
-                    seen.reads.push((reader, host, Instant::now()));
+                Ok(Ok((host, pulse))) => {
+                    seen.reads.push(Read { reader, host, asked, at: Instant::now(), pulse });
                     shared.answered(WRITERS + reader);
                 }
                 Ok(Err(error)) if seen.note(&who, &error, &client) => {}
@@ -206,12 +309,13 @@ async fn read(shared: Arc<Shared>, reader: usize) -> Seen {
     seen
 }
 
-async fn who_answers(client: &mut Client) -> Result<String, tokio_postgres::Error> {
+async fn who_answers(client: &mut Client) -> Result<(String, i64), tokio_postgres::Error> {
     let transaction = client.build_transaction().read_only(true).start().await?;
-    let sql = "SELECT host(inet_server_addr()) || ':' || inet_server_port()";
+    let sql = "SELECT host(inet_server_addr()) || ':' || inet_server_port(), \
+               (SELECT COALESCE(max(n), 0) FROM pulse)";
     let row = transaction.query_one(sql, &[]).await?;
     transaction.commit().await?;
-    Ok(row.get(0))
+    Ok((row.get(0), row.get(1)))
 }
 
 /// A connection, or `None` when it is over. A refused one counts as dropped.

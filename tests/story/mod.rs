@@ -18,7 +18,7 @@ pub mod load;
 pub mod report;
 
 use crate::common::{Cluster, Setup, Weir, WeirSetup, wait};
-pub use fault::{Failover, Fault};
+pub use fault::{Failover, Fault, Restart};
 pub use load::{Load, Seen};
 pub use report::{Facts, Report};
 
@@ -68,13 +68,16 @@ pub fn weir(cluster: &Cluster) -> WeirSetup {
         .setting("pool_mode", "transaction")
         .setting("topology_user", "app")
         .setting("max_client_conn", 500)
+        .setting("causal_reads", "session")
         .setting("verbose", 0)
 }
 
 fn begin(setup: Setup) -> Cluster {
     let cluster = setup.cluster(2);
     // No key: a write that was done twice shall show.
-    let sql = "CREATE TABLE story (writer int, seq bigint); ALTER TABLE story OWNER TO app";
+    let sql = "CREATE TABLE story (writer int, seq bigint); CREATE INDEX ON story (writer, seq); \
+               CREATE TABLE pulse (n bigint PRIMARY KEY); \
+               ALTER TABLE story OWNER TO app; ALTER TABLE pulse OWNER TO app";
     cluster.primary().query(sql);
     make_synchronous(&cluster);
     cluster
@@ -88,6 +91,12 @@ pub fn make_synchronous(cluster: &Cluster) {
     primary.set("synchronous_standby_names", "ANY 1 (*)");
     let sql = "SELECT count(*) > 1 FROM pg_stat_replication WHERE sync_state = 'quorum'";
     wait::until("synchronous replicas", wait::DEADLINE, || primary.query(sql).one() == "t");
+}
+
+/// The pulses that a server has.
+pub fn pulses(node: &crate::common::Postgres) -> Vec<i64> {
+    let rows = node.query("SELECT n FROM pulse ORDER BY n").rows;
+    rows.iter().map(|row| row[0].as_ref().unwrap().parse().unwrap()).collect()
 }
 
 /// All that the writers wrote, asked of a server itself: writer and number.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::fault::{Failover, Fault};
-use super::load::{BenchSeen, Seen};
+use super::fault::{Failover, Fault, Restart};
+use super::load::{BenchSeen, Read, Seen};
 
 /// All that was seen.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Facts {
     pub start: Instant,
     /// The failover.
     pub failover: Failover,
+    /// pgweir was started anew in the middle of it.
+    pub restart: Option<Restart>,
     /// By our own connections.
     pub seen: Seen,
     /// By pgbench, where it ran: writers, readers.
@@ -22,6 +24,8 @@ pub struct Facts {
     pub on_new: Vec<(usize, i64)>,
     /// The same of the old primary, if it came back.
     pub on_old: Vec<(usize, i64)>,
+    /// The pulses in the new primary.
+    pub pulses: Vec<i64>,
     /// Address with port, and name, of each server.
     pub nodes: Vec<(String, String)>,
 }
@@ -47,6 +51,8 @@ pub struct Report {
     pub promotion: Duration,
     /// When the old primary last took a write that was acknowledged and is not on the new one, from the promotion on.
     pub stray: Option<Duration>,
+    /// For how long the data that a reader did not see had been acknowledged, at most.
+    pub oldest: Duration,
     /// Writes that were answered by an error.
     pub errors: usize,
     /// One sentence each.
@@ -58,13 +64,14 @@ impl Report {
     pub fn new(facts: &Facts) -> Self {
         let Failover { struck, promoted, .. } = facts.failover;
         let writes = facts.seen.acknowledged.iter().map(|write| (write.0, write.2));
-        let reads = facts.seen.reads.iter().map(|read| (read.0, read.2));
+        let reads = facts.seen.reads.iter().map(|read| (read.reader, read.at));
         let mut report = Self {
             lines: Vec::new(),
             writers: outage(writes, facts.start, struck),
             readers: outage(reads, facts.start, struck),
             promotion: promoted - struck,
             stray: None,
+            oldest: oldest(&facts.seen.reads, &surviving(facts)),
             errors: facts.seen.uncertain.len(),
             broken: Vec::new(),
         };
@@ -73,6 +80,7 @@ impl Report {
         report.connections(facts);
         report.writes(facts);
         report.reads(facts);
+        report.staleness(facts);
         report
     }
 
@@ -117,7 +125,7 @@ impl Report {
         let after = |at: &Instant| *at > promoted;
         let written = facts.seen.acknowledged.iter().any(|write| after(&write.2));
         self.promise(written, "nothing was written after the failover".to_owned());
-        let read = facts.seen.reads.iter().any(|read| after(&read.2));
+        let read = facts.seen.reads.iter().any(|read| after(&read.at));
         self.promise(read, "nothing was read after the failover".to_owned());
     }
 
@@ -136,7 +144,12 @@ impl Report {
         }
         self.promise(facts.seen.hung == 0, "a request was never answered".to_owned());
         let writers = facts.seen.acknowledged.iter().map(|write| write.0).collect::<BTreeSet<_>>();
-        let most = if facts.failover.fault == Fault::Announced { 0 } else { writers.len() };
+        // Whoever is killed cannot say that something was in flight: the connection breaks, once more.
+        let most = match (facts.failover.fault, facts.restart) {
+            (Fault::Announced, None | Some(Restart::Takeover)) => 0,
+            (_, None | Some(Restart::Takeover)) => writers.len(),
+            (_, Some(Restart::Crash)) => writers.len() * 2,
+        };
         let uncertain = facts.seen.uncertain.len();
         self.promise(
             uncertain <= most,
@@ -155,7 +168,10 @@ impl Report {
             self.line("  for example", example.clone());
         }
         let none = ours == 0 && bench.unwrap_or(0) == 0;
-        self.promise(none, "client connections were dropped".to_owned());
+        self.promise(
+            none || facts.restart == Some(Restart::Crash),
+            "client connections were dropped".to_owned(),
+        );
     }
 
     fn writes(&mut self, facts: &Facts) {
@@ -208,7 +224,12 @@ impl Report {
         let Failover { struck, promoted, old, new, .. } = facts.failover;
         for (number, (host, name)) in facts.nodes.iter().enumerate() {
             let count = |in_time: &dyn Fn(Instant) -> bool| {
-                facts.seen.reads.iter().filter(|read| read.1 == *host && in_time(read.2)).count()
+                facts
+                    .seen
+                    .reads
+                    .iter()
+                    .filter(|read| read.host == *host && in_time(read.at))
+                    .count()
             };
             let role = match number {
                 number if number == old => "the old primary",
@@ -234,13 +255,55 @@ impl Report {
             );
         }
         let primary = facts.nodes.get(old).map(|node| node.0.as_str()).unwrap_or_default();
-        let before = || facts.seen.reads.iter().filter(|read| read.2 < struck);
-        let (all, by_replicas) = (before().count(), before().filter(|r| r.1 != primary).count());
+        let before = || facts.seen.reads.iter().filter(|read| read.at < struck);
+        let (all, by_replicas) =
+            (before().count(), before().filter(|read| read.host != primary).count());
         self.promise(
             all > 0 && by_replicas == all,
             format!("only {by_replicas} of {all} reads went to replicas while both were healthy"),
         );
     }
+
+    /// What readers did not see although it was acknowledged before they asked.
+    fn staleness(&mut self, facts: &Facts) {
+        let on_new: BTreeSet<_> = facts.on_new.iter().copied().collect();
+        let read_back = &facts.seen.read_back;
+        // What a deposed primary acknowledged to the last is nowhere else, see `writes`.
+        let unseen = read_back.iter().filter(|read| !read.seen);
+        let stale = unseen.filter(|read| on_new.contains(&(read.writer, read.wrote))).count();
+        self.line(
+            "stale reads",
+            format!(
+                "{stale} of {} reads of own writes; others at most {} old, {} are allowed (max_replica_lag)",
+                read_back.len(),
+                ms(self.oldest),
+                ms(MAX_REPLICA_LAG)
+            ),
+        );
+        self.promise(!read_back.is_empty(), "nobody has read its own writes".to_owned());
+        self.promise(stale == 0, format!("{stale} times a writer did not see its own write"));
+        let fresh = self.oldest <= MAX_REPLICA_LAG;
+        self.promise(fresh, format!("somebody read what was {} old", ms(self.oldest)));
+    }
+}
+
+/// The default of `max_replica_lag`.
+const MAX_REPLICA_LAG: Duration = Duration::from_secs(10);
+
+/// Acknowledged pulses that were not lost with a deposed primary, in their order.
+fn surviving(facts: &Facts) -> Vec<(i64, Instant)> {
+    let survived = |(number, _): &&(i64, Instant)| facts.pulses.binary_search(number).is_ok();
+    facts.seen.pulses.iter().filter(survived).copied().collect()
+}
+
+/// For how long the next pulse after the one that a read saw had been acknowledged when it was asked; the longest of all.
+pub fn oldest(reads: &[Read], pulses: &[(i64, Instant)]) -> Duration {
+    let age = |read: &Read| {
+        let next = pulses.partition_point(|(number, _)| *number <= read.pulse);
+        let acknowledged = pulses.get(next).map(|(_, at)| *at);
+        acknowledged.map_or(Duration::ZERO, |at| read.asked.saturating_duration_since(at))
+    };
+    reads.iter().map(age).max().unwrap_or_default()
 }
 
 impl fmt::Display for Report {
