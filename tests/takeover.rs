@@ -338,3 +338,23 @@ fn a_busy_pgbench_sees_none_of_three_restarts() {
     assert_eq!(hits(), count, "each acknowledged transaction once");
     weir.stop();
 }
+
+/// New transactions wait for a switchover that was announced to the process before.
+#[test]
+fn an_announced_switchover_goes_on_in_the_successor() {
+    let cluster = Setup::new().sql("GRANT pg_monitor TO app").cluster(1);
+    let mut weir = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction").start();
+    let mut idle = client(&weir);
+    idle.query("SELECT 1").unwrap();
+    weir.console("SWITCHOVER PREPARE app");
+    let old = weir.reboot();
+    ends_well(old, &weir);
+    idle.start("SELECT 'served'").unwrap();
+    wait::until("a client that is held", wait::DEADLINE, || {
+        weir.metric("pgweir_topology_held_clients", &[("database", "app")]) == Some(1.0)
+    });
+    weir.wait_show("SHOW TOPOLOGY", "role", "primary");
+    weir.console("SWITCHOVER DONE app");
+    assert_eq!(idle.answer().unwrap().one(), "served");
+    weir.stop();
+}

@@ -192,6 +192,9 @@ async fn serve(
     let shared = Shared::new(live, metrics.clone(), holders, services, tracked);
     if let Some(takeover) = &mut takeover {
         takeover.adopt_state(&shared);
+        // Nobody is to wait here for what the old process knows already.
+        let _ = tokio::time::timeout(FIRST_LOOK, topology.first_look()).await;
+        takeover.adopt_switchovers(&topology);
         takeover.ready()?;
         pidfile = write_pidfile()?;
         webs = open_webs_soon(&settings)?;
@@ -283,6 +286,10 @@ async fn serve(
     log.settle(true);
     Ok(())
 }
+
+/// How long a successor looks at the hosts before it serves, at most: it is told soon by those that are alive, and after
+/// `topology_timeout` that the others are not.
+const FIRST_LOOK: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How long the control tasks may take to end.
 const LAST_MOMENT: std::time::Duration = std::time::Duration::from_secs(3);

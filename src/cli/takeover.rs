@@ -17,7 +17,8 @@ use pgweir_codec::startup::StartupMessage;
 
 use super::run::StartError;
 use crate::config::Settings;
-use crate::net::listen;
+use crate::net::{clock, listen};
+use crate::topology::Topology;
 use crate::worker::handover::take::{self, Unsaid};
 use crate::worker::handover::wire::{self, Hello, ToNew, ToOld, VERSION};
 use crate::worker::shared::Shared;
@@ -158,6 +159,15 @@ impl Takeover {
         }
         for name in &self.hello.disabled {
             shared.disabled.insert(name.clone(), ());
+        }
+    }
+
+    /// A switchover that was announced to the old process holds here as well. After the first look at the hosts: it is from the
+    /// present primary.
+    pub(super) fn adopt_switchovers(&self, topology: &Topology) {
+        for switchover in &self.hello.switchovers {
+            let until = clock::now() + Duration::from_millis(switchover.left);
+            topology.announce_switchover(&switchover.database, until);
         }
     }
 

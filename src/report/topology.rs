@@ -73,7 +73,7 @@ pub fn clusters(topology: &Topology, pools: &[Arc<Pool>], now: Instant) -> Vec<C
         primary_missing: snapshot
             .primary_missing_since
             .map(|since| now.saturating_duration_since(since)),
-        switching_over: snapshot.switching_over,
+        switching_over: snapshot.switching_over.is_some(),
         split_brain: snapshot.split_brain,
         hosts: snapshot.hosts.iter().map(|host| host_row(&database, host, pools)).collect(),
         database,

@@ -33,6 +33,8 @@ pub(super) struct Board {
     state: Mutex<State>,
     /// What is to be remembered over a restart is another.
     fences_changed: Notify,
+    /// The first look at an entry's hosts is over.
+    looked: Notify,
 }
 
 #[derive(Debug)]
@@ -77,7 +79,7 @@ impl Board {
     pub(super) fn new(metrics: Arc<Metrics>, pace: Pace, remembered: Fences) -> Self {
         let (entries, hosts, events) = (Vec::new(), HashMap::new(), Events::default());
         let state = Mutex::new(State { pace, entries, hosts, events, remembered });
-        Self { metrics, state, fences_changed: Notify::new() }
+        Self { metrics, state, fences_changed: Notify::new(), looked: Notify::new() }
     }
 
     /// Takes over the entries and stops the monitors of hosts that are no longer named; answers with the hosts that
@@ -199,8 +201,11 @@ impl Board {
             if entry.publish.borrow().host(addr).is_none() {
                 continue;
             }
-            let fence = entry.cluster.fence_timeline();
+            let (fence, looked) = (entry.cluster.fence_timeline(), entry.cluster.has_looked());
             entry.cluster.observe(addr, observation, now, wall);
+            if entry.cluster.has_looked() != looked {
+                self.looked.notify_waiters();
+            }
             if entry.cluster.fence_timeline() != fence {
                 self.fences_changed.notify_one();
             }
@@ -284,6 +289,19 @@ impl Board {
             .iter()
             .map(|entry| (entry.name.clone(), entry.publish.borrow().clone()))
             .collect()
+    }
+
+    /// Waits until every entry's hosts were asked once.
+    pub(super) async fn first_look(&self) {
+        loop {
+            let looked = self.looked.notified();
+            let mut looked = std::pin::pin!(looked);
+            looked.as_mut().enable();
+            if self.state().entries.iter().all(|entry| entry.cluster.has_looked()) {
+                return;
+            }
+            looked.await;
+        }
     }
 
     /// The last events, oldest first.

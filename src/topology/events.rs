@@ -166,13 +166,13 @@ impl Events {
         if new.split_brain && !old.split_brain {
             all(None, What::SplitBrain);
         }
-        match (old.switching_over, new.switching_over) {
+        match (old.switching_over.is_some(), new.switching_over.is_some()) {
             (false, true) => all(None, What::SwitchoverAnnounced),
             (true, false) => all(None, What::SwitchoverOver),
             _ => {}
         }
         match (old.primary_missing_since, new.primary()) {
-            (None, None) if !new.switching_over => all(None, What::PrimaryLost),
+            (None, None) if new.switching_over.is_none() => all(None, What::PrimaryLost),
             (Some(_), Some(found)) => {
                 let (timeline, missing) = (found.timeline, missing.unwrap_or_default());
                 all(primary, What::PrimaryFound { timeline, missing });

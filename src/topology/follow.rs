@@ -185,6 +185,11 @@ impl Topology {
         self.inner.board.events()
     }
 
+    /// Waits until the first look at all hosts is over, so that the primary is known, if there is one.
+    pub async fn first_look(&self) {
+        self.inner.board.first_look().await;
+    }
+
     /// A switchover of this entry is about to begin: its primary gets no new transactions until another host is the
     /// primary, [`Self::end_switchover`], or `until`. `None`: it is not followed, or there is no primary.
     pub fn announce_switchover(&self, database: &str, until: Instant) -> Option<HostAddr> {

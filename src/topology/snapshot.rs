@@ -126,8 +126,8 @@ pub struct Snapshot {
     pub primary: Option<usize>,
     /// Where the primary was last.
     pub sample: Option<Sample>,
-    /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions.
-    pub switching_over: bool,
+    /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions, up to this moment at most.
+    pub switching_over: Option<Instant>,
     /// Several reachable hosts say that they are the primary, and nothing tells which of them is right.
     pub split_brain: bool,
     /// Since when there has been no primary; `None` while there is one.
@@ -173,7 +173,7 @@ impl Snapshot {
     pub fn differs_in_use(&self, other: &Self) -> bool {
         let in_use = |host: &HostView| (host.role, host.up, host.usable_as_replica);
         self.primary != other.primary
-            || self.switching_over != other.switching_over
+            || self.switching_over.is_some() != other.switching_over.is_some()
             || self.split_brain != other.split_brain
             || self.hosts.len() != other.hosts.len()
             || self
@@ -199,7 +199,7 @@ mod tests {
             hosts,
             primary: Some(1),
             sample: None,
-            switching_over: false,
+            switching_over: None,
             split_brain: false,
             primary_missing_since: None,
         })
@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn while_a_switchover_is_under_way_there_is_no_primary_in_any_order() {
-        let announced = Snapshot { primary: None, switching_over: true, ..(*snapshot()).clone() };
+        let until = Some(Instant::now());
+        let announced = Snapshot { primary: None, switching_over: until, ..(*snapshot()).clone() };
         assert_eq!(Arc::new(announced).of(&[3, 2, 1].map(addr)).primary, None);
     }
 }

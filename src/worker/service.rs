@@ -196,6 +196,13 @@ impl Services {
         all
     }
 
+    /// Until when at most new transactions of an entry wait for a switchover that was announced.
+    pub fn switching_over(&self, database: &str) -> Option<Instant> {
+        let snapshots = self.topology.watch(database)?;
+        let snapshot = snapshots.borrow();
+        snapshot.switching_over
+    }
+
     /// What statements cost.
     pub fn queries(&self) -> &Queries {
         &self.queries

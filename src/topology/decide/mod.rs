@@ -206,6 +206,11 @@ impl Cluster {
         self.rules.hosts_are_configured && !self.hosts.iter().any(named)
     }
 
+    /// Whether the first look is over.
+    pub fn has_looked(&self) -> bool {
+        self.looked
+    }
+
     /// The fence alone.
     pub fn fence_timeline(&self) -> Option<u32> {
         self.fence.as_ref().map(|fence| fence.timeline)
@@ -303,7 +308,7 @@ impl Cluster {
                 .primary
                 .and_then(|primary| self.hosts.get(primary))
                 .and_then(|host| host.sample),
-            switching_over: self.announced.is_some(),
+            switching_over: self.announced.as_ref().map(|announced| announced.until),
             split_brain: self.split_brain,
             primary_missing_since: self.missing_since,
         }

@@ -285,11 +285,11 @@ fn an_announced_switchover_keeps_new_transactions_back_until_another_host_is_the
     let from = story.cluster.announce_switchover(until, story.now, wall);
     assert_eq!(from, Some(addr(1)));
     let snapshot = story.cluster.snapshot();
-    assert_eq!((snapshot.primary, snapshot.switching_over), (None, true));
+    assert_eq!((snapshot.primary, snapshot.switching_over), (None, Some(until)));
     assert_eq!(story.roles(), "primary replica replica", "what is under way goes on");
     story.fails(1).says(2, primary(2, 120));
     let snapshot = story.cluster.snapshot();
-    assert_eq!((snapshot.primary, snapshot.switching_over), (Some(1), false));
+    assert_eq!((snapshot.primary, snapshot.switching_over), (Some(1), None));
     // It can be called off, and is over by itself when it takes too long.
     let now = story.now;
     story.cluster.announce_switchover(now + SECOND, now, wall);

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::carried::CarriedConnection;
-use super::wire::{self, Hello, ToNew, ToOld, VERSION};
+use super::wire::{self, Hello, Switchover, ToNew, ToOld, VERSION};
 use super::{Stage, lock};
 use crate::auth::credentials::CarriedCredentials;
 use crate::net::{clock, id, pass};
@@ -207,10 +207,21 @@ impl Giver {
             all_paused: shared.all_paused.load(std::sync::atomic::Ordering::Acquire),
             paused: names(&shared.paused),
             disabled: names(&shared.disabled),
+            switchovers: self.switchovers(clock::now()),
         };
         let sockets: Vec<BorrowedFd<'_>> =
             sockets.iter().map(OwnedFd::as_fd).take(pass::MOST_SOCKETS).collect();
         wire::send(&self.stream, &ToNew::Hello(hello), &sockets)
+    }
+
+    fn switchovers(&self, now: Instant) -> Vec<Switchover> {
+        let live = self.shared.live();
+        let announced = |name: &String| {
+            let until = self.shared.services.switching_over(name)?;
+            let left = until.saturating_duration_since(now).as_millis();
+            Some(Switchover { database: name.clone(), left: u64::try_from(left).ok()? })
+        };
+        live.config.databases.keys().filter_map(announced).collect()
     }
 
     /// Asks everybody to come as soon as it is at rest.

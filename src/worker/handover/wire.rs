@@ -71,6 +71,18 @@ pub struct Hello {
     /// Databases that are switched off (`DISABLE`).
     #[serde(default)]
     pub disabled: Vec<String>,
+    /// Switchovers that were announced (`SWITCHOVER PREPARE`).
+    #[serde(default)]
+    pub switchovers: Vec<Switchover>,
+}
+
+/// New transactions of a database wait for another primary than the present one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switchover {
+    /// Name of the entry.
+    pub database: String,
+    /// For how long yet, at most, milliseconds.
+    pub left: u64,
 }
 
 /// Sends one message.
