@@ -18,10 +18,13 @@ use super::follow::{Entry, Pace};
 use super::memory::Fences;
 use super::monitor::Host;
 use super::snapshot::{Role, Snapshot, Wanted};
-use crate::config::{HostAddr, TargetSessionAttrs};
+use crate::config::{HostAddr, ReplicaLag, TargetSessionAttrs};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
 use crate::server::Target;
+
+/// Least time between two questions for the sake of a small `max_replica_lag`.
+const SOONEST: Duration = Duration::from_millis(50);
 
 /// How often a split brain is told as long as it lasts.
 const ALARM: Duration = Duration::from_secs(60);
@@ -244,6 +247,19 @@ impl Board {
             let snapshot = entry.publish.borrow();
             snapshot.host(addr).is_some_and(|host| host.role == Role::Replica)
         })
+    }
+
+    /// The longest time between two questions to this host: `topology_interval`, and several within each `max_replica_lag` that
+    /// hangs on it, so that a replica which is fresh enough is not taken for one that is too old.
+    pub(super) fn interval(&self, addr: &HostAddr) -> Duration {
+        let state = self.state();
+        let of_host =
+            state.entries.iter().filter(|entry| entry.publish.borrow().host(addr).is_some());
+        let limits = of_host.filter_map(|entry| match entry.cluster.max_replica_lag() {
+            Some(ReplicaLag::Time(limit)) => Some((limit / 4).max(SOONEST)),
+            Some(ReplicaLag::Bytes(_)) | None => None,
+        });
+        limits.fold(state.pace.interval, Duration::min)
     }
 
     pub(super) fn pace(&self) -> Pace {

@@ -20,7 +20,7 @@ pub(super) struct Positions {
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// The last time that the primary was known to be there.
+    /// The last time that it was asked and was there: what was committed before is in front of it.
     at: Instant,
     lsn: u64,
 }
@@ -32,10 +32,14 @@ pub(super) struct Lag {
     /// `None`: it is older than the oldest sample, which was taken [`Lag::at_least`] ago.
     pub(super) time: Option<Duration>,
     pub(super) at_least: Duration,
+    /// What was committed before this moment has been replayed; `None` as [`Lag::time`].
+    pub(super) current_at: Option<Instant>,
+    /// The moment of the oldest sample.
+    pub(super) known_from: Instant,
 }
 
 impl Positions {
-    /// The primary was at `lsn`.
+    /// The primary was at `lsn` when it was asked at this moment.
     pub(super) fn note(&mut self, at: Instant, lsn: u64) {
         match self.samples.back_mut() {
             Some(last) if last.lsn == lsn => last.at = at,
@@ -68,6 +72,8 @@ impl Positions {
             bytes: newest.lsn.saturating_sub(lsn),
             time: reached.map(|sample| newest.at.duration_since(sample.at)),
             at_least: newest.at.duration_since(oldest.at),
+            current_at: reached.map(|sample| sample.at),
+            known_from: oldest.at,
         })
     }
 }
@@ -89,27 +95,27 @@ mod tests {
 
     #[test]
     fn lag_is_counted_from_when_the_primary_was_there() {
-        let positions = writing_a_hundred_bytes_a_second(Instant::now());
+        let start = Instant::now();
+        let positions = writing_a_hundred_bytes_a_second(start);
         let lag = positions.lag(1450).unwrap();
         assert_eq!(
             (lag.bytes, lag.time),
             (450, Some(SECOND * 5)),
             "it was past 1400 five seconds before the last look"
         );
+        assert_eq!((lag.current_at, lag.known_from), (Some(start + SECOND * 4), start));
         assert_eq!(positions.lag(1900).unwrap().time, Some(Duration::ZERO));
-        assert_eq!(
-            positions.lag(2000).unwrap(),
-            Lag { bytes: 0, time: Some(Duration::ZERO), at_least: SECOND * 9 }
-        );
+        let ahead = positions.lag(2000).unwrap();
+        assert_eq!((ahead.bytes, ahead.time), (0, Some(Duration::ZERO)));
     }
 
     #[test]
     fn a_position_older_than_all_samples_is_at_least_as_late_as_they_reach_back() {
-        let positions = writing_a_hundred_bytes_a_second(Instant::now());
-        assert_eq!(
-            positions.lag(999).unwrap(),
-            Lag { bytes: 901, time: None, at_least: SECOND * 9 }
-        );
+        let start = Instant::now();
+        let positions = writing_a_hundred_bytes_a_second(start);
+        let (at_least, known_from) = (SECOND * 9, start);
+        let lag = Lag { bytes: 901, time: None, at_least, current_at: None, known_from };
+        assert_eq!(positions.lag(999), Some(lag));
         assert_eq!(Positions::default().lag(999), None);
     }
 

@@ -73,7 +73,7 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
 
             let suspected = suspected_until.is_some_and(|until| now < until);
             let haste = !seen.hopeless && (suspected || board.needs_haste(&host.addr));
-            let interval = board.pace().interval;
+            let interval = board.interval(&host.addr);
             let interval = match (haste, board.are_positions_wanted(&host.addr)) {
                 (true, _) => interval.min(HASTE),
                 (false, true) => interval.min(POSITIONS),

@@ -58,6 +58,8 @@ pub struct HostView {
     pub last_error: Option<Arc<str>>,
     /// Whether reads may be sent to it: up, a replica, not left behind on an old timeline, within `max_replica_lag`.
     pub usable_as_replica: bool,
+    /// If so, until when, unless something newer is heard of it: what it has replayed is older than `max_replica_lag` then.
+    pub fresh_until: Option<Instant>,
     /// Since when.
     pub fit_since: Option<Instant>,
 }
@@ -77,8 +79,14 @@ impl HostView {
             since: SystemTime::UNIX_EPOCH,
             last_error: None,
             usable_as_replica: false,
+            fresh_until: None,
             fit_since: None,
         }
+    }
+
+    /// Whether reads may be sent to it now.
+    pub fn is_fit(&self, now: Instant) -> bool {
+        self.usable_as_replica && self.fresh_until.is_none_or(|until| now <= until)
     }
 }
 
@@ -167,6 +175,11 @@ impl Snapshot {
     /// The host with this address.
     pub fn host(&self, addr: &HostAddr) -> Option<&HostView> {
         self.hosts.iter().find(|host| host.addr == *addr)
+    }
+
+    /// Whether something newer may be known: a replica that was fit is so no longer by what is known here.
+    pub fn is_outdated(&self, now: Instant) -> bool {
+        self.hosts.iter().any(|host| host.usable_as_replica && !host.is_fit(now))
     }
 
     /// Whether something differs that a waiting client or an open connection must learn of: not mere positions.

@@ -96,7 +96,8 @@ impl Access {
             return offer.pools.first().map_or(Choice::Removed, |pool| Choice::Pool(pool.clone()));
         };
         // Positions alone are updated without a word.
-        let positions = tracking.causal.is_some() && self.need.is_some();
+        let positions = tracking.causal.is_some() && self.need.is_some()
+            || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_outdated(now));
         if let Some(view) = &mut self.view
             && (positions || view.has_changed())
         {

@@ -33,7 +33,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::lag::Positions;
+use super::lag::{Lag, Positions};
 use super::snapshot::{HostView, Role, Snapshot};
 use crate::config::{HostAddr, ReplicaLag, SplitBrain};
 use crate::routing::causal::Sample;
@@ -145,6 +145,8 @@ struct Host {
     fit_since: Option<Instant>,
     /// Where it was last, as a primary.
     sample: Option<Sample>,
+    /// When it was asked what it answered last.
+    asked_at: Option<Instant>,
     verdict: Verdict,
     since: SystemTime,
     last_error: Option<Arc<str>>,
@@ -204,6 +206,11 @@ impl Cluster {
         let named =
             |host: &Host| host.addr.port() == addr.port() && host.addr.name() == addr.name();
         self.rules.hosts_are_configured && !self.hosts.iter().any(named)
+    }
+
+    /// Replicas further behind get no reads.
+    pub fn max_replica_lag(&self) -> Option<ReplicaLag> {
+        self.rules.max_replica_lag
     }
 
     /// Whether the first look is over.
@@ -280,6 +287,7 @@ impl Cluster {
         match observation {
             Observation::Answered(answer, asked) => {
                 host.sample = answer.sample(*asked);
+                host.asked_at = Some(*asked);
                 host.note_claim(answer, self.looked.then_some(now));
                 host.answer = Some(*answer);
                 host.system_id = answer.system_id.or(host.system_id);
@@ -295,7 +303,7 @@ impl Cluster {
             .primary
             .is_some_and(|primary| self.hosts.get(primary).is_some_and(|host| host.addr == *addr))
         {
-            self.note_position(now);
+            self.note_position();
         }
     }
 
@@ -492,9 +500,9 @@ impl Cluster {
     }
 
     /// Keeps the primary's position for the replicas' lag.
-    fn note_position(&mut self, now: Instant) {
+    fn note_position(&mut self) {
         let Some(host) = self.primary.and_then(|primary| self.hosts.get(primary)) else { return };
-        let Some(answer) = host.answer else { return };
+        let (Some(answer), Some(asked)) = (host.answer, host.asked_at) else { return };
         let same = self
             .positions_of
             .as_ref()
@@ -504,7 +512,7 @@ impl Cluster {
             self.positions_of = Some((host.addr.clone(), answer.timeline));
         }
         if let Some(lsn) = answer.lsn {
-            self.positions.note(now, lsn);
+            self.positions.note(asked, lsn);
         }
     }
 
@@ -552,8 +560,17 @@ impl Cluster {
             since: host.since,
             last_error: host.last_error.clone(),
             usable_as_replica: fit,
+            fresh_until: lag.filter(|_| fit).and_then(|lag| self.fresh_until(lag)),
             fit_since: host.fit_since,
         }
+    }
+
+    /// Until when what a replica has replayed may be read, if nothing more is heard of it. While there is no primary nobody falls
+    /// further behind.
+    fn fresh_until(&self, lag: Lag) -> Option<Instant> {
+        let Some(ReplicaLag::Time(limit)) = self.rules.max_replica_lag else { return None };
+        self.primary?;
+        Some(lag.current_at.unwrap_or(lag.known_from) + limit)
     }
 
     /// Whether a replica still follows a timeline below the fence: what it receives, the cluster has left behind.
@@ -604,6 +621,7 @@ impl Host {
             claimed_since: None,
             fit_since: None,
             sample: None,
+            asked_at: None,
             verdict: Verdict::Down,
             since: wall,
             last_error: None,

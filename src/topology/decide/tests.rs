@@ -392,6 +392,21 @@ fn a_replica_that_falls_behind_gets_no_reads_until_it_has_caught_up() {
 }
 
 #[test]
+fn a_replica_of_which_nothing_more_is_heard_is_too_old_when_what_it_had_is() {
+    let mut story = Story::in_order();
+    let start = story.now;
+    story.says(1, primary(1, 200)).says(2, replica(1, 200));
+    let host = |story: &Story| story.cluster.snapshot().hosts[1].clone();
+    let until = host(&story).fresh_until.unwrap();
+    assert!(until <= story.now + 10 * SECOND && until > start + 9 * SECOND, "{:?}", until - start);
+    assert!(host(&story).is_fit(until) && !host(&story).is_fit(until + SECOND));
+    assert!(story.cluster.snapshot().is_outdated(until + SECOND));
+    // Nobody falls further behind a primary that is not there.
+    story.fails(1);
+    assert!(host(&story).is_fit(until + 100 * SECOND));
+}
+
+#[test]
 fn a_replica_that_goes_on_following_a_deposed_primary_gets_no_reads() {
     let mut story = Story::in_order();
     story.says(2, primary(2, 120)).says(3, replica(1, 200));
