@@ -6,6 +6,7 @@
 //! - `fault` — what happens, and the cluster manager
 //! - `load` — the clients, who remember what they were told
 //! - `report` — from what was seen to what it means
+//! - `trouble` — what happens to a replica
 
 #![allow(dead_code, unused_imports, reason = "each user tells another part of it")]
 #![allow(unreachable_pub, reason = "shared by several crates")]
@@ -16,6 +17,7 @@
 pub mod fault;
 pub mod load;
 pub mod report;
+pub mod trouble;
 
 use crate::common::{Cluster, Setup, Weir, WeirSetup, wait};
 pub use fault::{Failover, Fault, Restart};
@@ -34,15 +36,20 @@ pub struct Scene {
 impl Scene {
     /// Starts the servers. `None`, with words why, where this fault cannot be made.
     pub fn set(fault: Fault) -> Option<Self> {
+        Self::with(fault == Fault::BlackHole)
+    }
+
+    /// As [`Self::set`], with hosts that can vanish.
+    pub fn with(black_hole: bool) -> Option<Self> {
         let setup = Setup::new()
             .setting("shared_buffers", "64MB")
             .setting("max_connections", 200)
             .sql("GRANT pg_monitor TO app");
         #[cfg(target_os = "linux")]
         {
-            let network = match fault {
-                Fault::BlackHole => Some(crate::common::Network::new(3)?),
-                _ => None,
+            let network = match black_hole {
+                true => Some(crate::common::Network::new(3)?),
+                false => None,
             };
             let setup = match &network {
                 Some(network) => setup.network(network),
@@ -51,12 +58,12 @@ impl Scene {
             Some(Self { cluster: begin(setup), _network: network })
         }
         #[cfg(not(target_os = "linux"))]
-        match fault {
-            Fault::BlackHole => {
+        match black_hole {
+            true => {
                 eprintln!("skipped: network namespaces take Linux");
                 None
             }
-            _ => Some(Self { cluster: begin(setup) }),
+            false => Some(Self { cluster: begin(setup) }),
         }
     }
 }

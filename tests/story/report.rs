@@ -319,7 +319,7 @@ impl fmt::Display for Report {
 }
 
 /// The longest time that each client was without an answer around the fault; the start counts as an answer.
-fn outage(
+pub fn outage(
     answers: impl Iterator<Item = (usize, Instant)>,
     start: Instant,
     struck: Instant,
@@ -341,6 +341,7 @@ fn outage(
     Outage { worst: longest.last().copied().unwrap_or_default(), median }
 }
 
-fn ms(time: Duration) -> String {
+/// For a person.
+pub fn ms(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
