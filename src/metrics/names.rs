@@ -99,9 +99,9 @@ table! {
     POOL_TRANSACTION_SECONDS = Histogram, Seconds, "pgweir_pool_transaction_seconds", ["database", "user", "host"],
         "Time from a transaction's first message to its last answer.";
     POOL_QUERY_SECONDS = Histogram, Seconds, "pgweir_pool_query_seconds", ["database", "user", "host"],
-        "Time from a query's first message to its last answer.";
+        "Time from a query's first message, or from when it had waited for a server, to its last answer.";
     POOL_FIRST_BYTE_SECONDS = Histogram, Seconds, "pgweir_pool_first_byte_seconds", ["database", "user", "host"],
-        "Time from a query's first message to the first byte of the server's answer.";
+        "Time from a query's first message, or from when it had waited for a server, to the first byte of the answer.";
 
     // Database entries and users, over all their pools.
     DATABASE_CLIENTS = Gauge, Count, "pgweir_database_clients", ["database"],

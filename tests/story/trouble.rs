@@ -195,7 +195,8 @@ impl Troubled {
         let [before, during, after] = self.shares;
         promise(before > 0.2, format!("the replica had only {before:.2} of the reads before"));
         promise(during == 0.0, format!("it had {during:.2} of the reads while it was in trouble"));
-        promise(after > 0.2, format!("it has only {after:.2} of the reads afterwards"));
+        let even = (0.2..0.8).contains(&after);
+        promise(even, format!("it has {after:.2} of the reads afterwards: no even share"));
         let fresh = self.oldest <= MAX_REPLICA_LAG;
         promise(fresh, format!("somebody read what was {} old", ms(self.oldest)));
     }

@@ -281,6 +281,8 @@ impl Relay {
         self.lease = Some(lease);
         self.transaction_since = Some(since.max(self.transaction_since.unwrap_or(since)));
         self.answers_since = self.now;
+        // Waiting is not running: neither for the statistics, nor for how fast this host is taken to be.
+        self.query_since = self.query_since.map(|_| self.now);
         self.release = false;
         self.want[1] = 0;
         self.dry[1] = false;
