@@ -7,21 +7,25 @@
 #![allow(clippy::indexing_slicing, reason = "a benchmark may fail loudly")]
 #![allow(clippy::disallowed_methods, reason = "it measures real time")]
 
+mod all_down;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod newcomers;
 mod own_writes;
 #[path = "../../tests/story/mod.rs"]
 mod story;
+mod troubles;
 
 use std::env::var;
 use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
 
+use all_down::AllDown;
 use newcomers::Newcomers;
 use own_writes::OwnWrites;
 use story::{Facts, Fault, Load, Report, Scene, fault, pulses, written};
+use troubles::Troubles;
 
 /// Answers per client before anything happens, and after it.
 const ANSWERS: u64 = 50;
@@ -53,9 +57,13 @@ fn main() {
             rows.push_str(&row(name, fault, &reports));
         }
     }
+    let troubles =
+        troubles::measure(runs, wanted, |trouble| in_thread(move || story::trouble::tell(trouble)));
+    let all_down = wanted("all-down").then(|| all_down::measure(runs.min(3)));
     let newcomers = if wanted("newcomers") { in_thread(newcomers::measure) } else { None };
     let own_writes = wanted("own-writes").then(own_writes::measure);
-    let text = page(runs, &rows, newcomers.as_ref(), own_writes.as_ref());
+    let text =
+        page(runs, &rows, &troubles, all_down.as_ref(), newcomers.as_ref(), own_writes.as_ref());
     println!("{text}");
     if only.is_empty() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/OUTAGES.md");
@@ -132,6 +140,8 @@ fn row(name: &str, fault: Fault, reports: &[Report]) -> String {
 fn page(
     runs: usize,
     rows: &str,
+    troubles: &Troubles,
+    all_down: Option<&AllDown>,
     newcomers: Option<&Newcomers>,
     own_writes: Option<&OwnWrites>,
 ) -> String {
@@ -148,6 +158,12 @@ fn page(
          | fault | promotion | writers beyond it | allowed | worst reader | errors | stray | promises |\n\
          |---|---|---|---|---|---|---|---|\n{rows}"
     );
+    if !troubles.is_empty() {
+        write!(text, "\n{troubles}").unwrap();
+    }
+    if let Some(all_down) = all_down {
+        write!(text, "\n{all_down}").unwrap();
+    }
     if let Some(newcomers) = newcomers {
         write!(text, "\n{newcomers}").unwrap();
     }
