@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::BytesMut;
-use common::{Cluster, ServerError, Setup, Signal, Weir, WeirSetup, Wire, wait};
+use common::psql::start_psql;
+use common::{Cluster, Password, ServerError, Setup, Signal, Weir, WeirSetup, Wire, psql, wait};
 use postgres_protocol::message::frontend;
 
 /// A primary with replicas, and a table without a key: a write that was done twice shall show.
@@ -326,6 +327,43 @@ fn a_login_without_a_primary_is_held_and_then_served() {
         first.join().unwrap().unwrap();
     });
     wait_held(&weir, 0.0);
+    weir.stop();
+}
+
+/// auth_query asks a replica while there is no primary, and goes by its last answer while there is nobody to ask.
+#[test]
+fn a_user_that_auth_query_knows_logs_in_while_there_is_no_primary() {
+    let mut cluster = Setup::new()
+        .role("ann", Password::Scram("first"))
+        .role("pooler", Password::Scram("pooler-secret"))
+        .sql("ALTER ROLE pooler SUPERUSER; GRANT pg_monitor TO app")
+        .cluster(1);
+    let weir = setup(&cluster)
+        .setting("auth_type", "scram-sha-256")
+        .setting("auth_user", "pooler")
+        .user("pooler", "pooler-secret")
+        .start();
+    let login = |password| weir.login("ann", "app").password(password);
+    let [primary, replica] = <[u16; 2]>::try_from(cluster.ports()).unwrap();
+    assert_eq!(psql(&login("first"), "SELECT 1").ok(), "1");
+    // What only a server can tell: the last answer still has the other one.
+    cluster.primary().query("ALTER ROLE ann PASSWORD 'second'");
+    cluster.wait_replicated();
+    cluster.primary_mut().kill(Signal::KILL);
+    wait_topology(&weir, primary, "state", "down");
+    assert!(psql(&login("first"), "SELECT 1").failed().contains("SASL authentication failed"));
+    let waiting = start_psql(&login("second"), "SELECT 'served'");
+    wait_held(&weir, 1.0);
+
+    cluster.nodes[1].kill(Signal::KILL);
+    wait_topology(&weir, replica, "state", "down");
+    let last = start_psql(&login("second"), "SELECT 'served too'");
+    assert!(psql(&login("wrong"), "SELECT 1").failed().contains("SASL authentication failed"));
+    wait_held(&weir, 2.0);
+    weir.wait_log("its last answer for this user counts");
+    cluster.nodes[0].start();
+    assert_eq!(waiting.finish().ok(), "served");
+    assert_eq!(last.finish().ok(), "served too");
     weir.stop();
 }
 

@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn while_a_switchover_is_under_way_there_is_no_primary_in_any_order() {
-        let until = Some(Instant::now());
+        let until = Some(crate::net::clock::now());
         let announced = Snapshot { primary: None, switching_over: until, ..(*snapshot()).clone() };
         assert_eq!(Arc::new(announced).of(&[3, 2, 1].map(addr)).primary, None);
     }

@@ -12,6 +12,7 @@ use super::console::Console;
 use super::derivations::Derivations;
 use super::directory::Directory;
 use super::handover::Handover;
+use super::login::Answers;
 use super::peers::Peers;
 use super::seats::{Seat, Seats};
 use super::service::{Service, Services, forced_credentials};
@@ -68,6 +69,8 @@ pub struct Shared {
     pub mock_key: MockKey,
     /// How users look that auth_query knows.
     pub asked: Asked,
+    /// What auth_query answered last.
+    pub(super) answers: Answers,
     /// The slow part of SCRAM.
     pub derivations: Derivations,
     /// Directories, for who logs in by one.
@@ -121,6 +124,7 @@ impl Shared {
             tracked,
             mock_key: MockKey::draw(),
             asked: Asked::default(),
+            answers: Answers::default(),
             derivations: Derivations::default(),
             directory: Directory::default(),
             system: System::default(),

@@ -3,25 +3,17 @@
 use pgweir_codec::sqlstate::SqlState;
 
 use super::Guest;
-use super::end::{End, denied, fatal, refused, turned_away};
+use super::end::{End, denied, refused, turned_away};
 use super::request::Request;
 use crate::auth::client::{ClientLogin, ClientStep, Exchange, Proven};
 use crate::auth::hba::{Visit, Way, way};
 use crate::auth::identity::{Claim, Shown};
-use crate::auth::lookup::{Ask, Lookup, lookup, read_rows};
+use crate::auth::lookup::{Lookup, lookup};
 use crate::auth::mock::{Likeness, Looks};
 use crate::auth::random::Draws;
 use crate::auth::secret::Secret;
 use crate::config::Database;
-use crate::metrics::AuthFailure;
-use crate::net::clock;
 use crate::net::stream::Stream;
-use crate::server::query;
-use crate::worker::access::Access;
-use crate::worker::console::NAMES;
-use crate::worker::service::forced_credentials;
-use crate::worker::shared::Live;
-use crate::worker::startups;
 
 impl Guest<'_> {
     pub(super) async fn authenticate(
@@ -176,61 +168,5 @@ impl Guest<'_> {
                 None
             }
         }
-    }
-
-    /// Asks a server for the user's secret (`auth_query`).
-    pub(super) async fn ask(&self, user: &str, ask: &Ask) -> Result<Option<Secret>, End> {
-        let failed = |reason: String| {
-            let response = fatal(SqlState::CONFIG_FILE_ERROR, "bouncer config error");
-            End::Denied(
-                Box::new(response),
-                AuthFailure::Lookup,
-                format!("auth_query failed: {reason}"),
-            )
-        };
-        let Live { config, server_tls, .. } = &*self.live;
-        if NAMES.contains(&ask.dbname.as_str()) {
-            return Err(failed(format!(
-                "cannot use the reserved \"{}\" database as an auth_dbname",
-                ask.dbname
-            )));
-        }
-        let Some(database) = config.database(&ask.dbname) else {
-            return Err(failed(format!(
-                "authentication database \"{}\" is not configured.",
-                ask.dbname
-            )));
-        };
-        let credentials = forced_credentials(config, &database, &ask.as_user);
-        let service =
-            self.shared.services.find(config, server_tls, &database, &ask.as_user, credentials);
-        let mut access = Access::new(&service, self.holder.id);
-        let mut lease = match access.attach(clock::now()).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                drop(access);
-                if !config.databases.contains_key(&ask.dbname) {
-                    self.shared.services.was_in_vain(service);
-                }
-                return Err(failed(error.to_string()));
-            }
-        };
-        let connection = lease.connection();
-        connection.bring_here().map_err(|error| failed(error.to_string()))?;
-        // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
-        startups::clean_of_all(connection).await.map_err(|error| failed(error.to_string()))?;
-        let rows = match query::with_parameter(connection, &ask.sql, user).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                let reusable =
-                    matches!(&error, query::QueryError::Refused(response) if !response.is_fatal());
-                if reusable {
-                    lease.give_back(clock::now());
-                }
-                return Err(failed(error.to_string()));
-            }
-        };
-        lease.give_back(clock::now());
-        read_rows(user, &rows).map_err(|error| failed(error.to_string()))
     }
 }

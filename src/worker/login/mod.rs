@@ -7,12 +7,14 @@
 //! - `startup` — encryption, up to the startup packet
 //! - `request` — what it asks for
 //! - `authenticate` — is it really it?
+//! - `ask` — a server is asked for its secret
 //! - `outside` — where a directory or the system has to say so
 //! - `admit` — the welcome
 //! - `console`, `talk` — clients of the console: who may, and the questions and answers
 //! - `packets`, `end` — what a guest sends; how a login ends without a client
 
 mod admit;
+mod ask;
 mod authenticate;
 mod console;
 mod end;
@@ -31,6 +33,7 @@ use bytes::BytesMut;
 use pgweir_codec::sqlstate::SqlState;
 use tokio::io::AsyncWriteExt;
 
+pub(crate) use self::ask::Answers;
 use self::end::{End, fatal, refused};
 use self::request::Request;
 use super::client::far_end;
