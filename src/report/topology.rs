@@ -32,16 +32,25 @@ pub struct HostRow {
     pub lag: Option<Duration>,
     /// When role or state last changed.
     pub since: SystemTime,
+    /// What changed then, as `primary, was replica`.
+    pub last_change: Option<String>,
     /// Why it could not be asked, the last time that happened.
     pub last_error: Option<String>,
-    /// Whether it is a replica that reads may be sent to.
-    pub fit_for_reads: bool,
+    /// Why no reads are sent to it; `None`: it is a replica that they may be sent to.
+    pub no_reads: Option<String>,
     /// The entry's connections to it that clients hold.
     pub servers_active: u32,
     /// The entry's connections to it that are free.
     pub servers_idle: u32,
     /// Transactions of the entry that ended there.
     pub transactions: u64,
+}
+
+impl HostRow {
+    /// Whether it is a replica that reads may be sent to.
+    pub fn is_fit_for_reads(&self) -> bool {
+        self.no_reads.is_none()
+    }
 }
 
 /// As PostgreSQL writes a `pg_lsn`.
@@ -109,7 +118,8 @@ fn host_row(database: &str, host: &HostView, pools: &[Arc<Pool>]) -> HostRow {
         lag_bytes: host.lag_bytes,
         lag: host.lag,
         since: host.since,
+        last_change: host.last_change.map(|change| change.to_string()),
         last_error: host.last_error.as_ref().map(ToString::to_string),
-        fit_for_reads: host.usable_as_replica,
+        no_reads: host.unfit.as_ref().map(ToString::to_string),
     }
 }

@@ -47,7 +47,7 @@ pub fn choose(
                 }
             }
             let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
-            let fit = |_, host: &HostView| host.usable_as_replica && seen(host);
+            let fit = |_, host: &HostView| host.is_fit() && seen(host);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
                 None if need.is_some() && snapshot.replicas().next().is_some() && or_primary => {
@@ -64,8 +64,7 @@ pub fn choose(
             }
         }
         Wanted::Any => {
-            let fit =
-                |index, host: &HostView| host.usable_as_replica || snapshot.primary == Some(index);
+            let fit = |index, host: &HostView| host.is_fit() || snapshot.primary == Some(index);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) if snapshot.primary == Some(index) => {
                     at(index, RouteTarget::Primary, reason)

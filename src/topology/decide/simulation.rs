@@ -3,6 +3,8 @@
 //! breaks one is in the message.
 #![expect(clippy::disallowed_methods, reason = "virtual time begins at any moment")]
 
+use std::time::Duration;
+
 use super::*;
 
 /// How many histories, and how long each is.
@@ -160,7 +162,7 @@ impl World {
                 self.now,
             )
         } else {
-            Observation::Failed { error: "no answer".into() }
+            Observation::Failed { error: "no answer".into(), failure: Failure::Silent }
         };
         // One monitor asks one question at a time: what it sees of its host comes in order.
         let after = self.late.iter().filter(|late| late.host == host).map(|late| late.due).max();
@@ -199,7 +201,7 @@ impl World {
                 self.proved
             );
         }
-        for host in snapshot.hosts.iter().filter(|host| host.usable_as_replica) {
+        for host in snapshot.hosts.iter().filter(|host| host.is_fit()) {
             assert_eq!(host.role, Role::Replica, "seed {seed}");
         }
     }

@@ -1,6 +1,8 @@
 //! The rules, one story each.
 #![expect(clippy::disallowed_methods, reason = "a test's story begins at any moment")]
 
+use std::time::Duration;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -72,7 +74,13 @@ impl Story {
     }
 
     fn fails(&mut self, number: usize) -> &mut Self {
-        self.sees(number, Observation::Failed { error: "connection refused".into() })
+        self.sees(
+            number,
+            Observation::Failed {
+                error: "connection refused".into(),
+                failure: Failure::Unreachable,
+            },
+        )
     }
 
     fn roles(&self) -> String {
@@ -91,6 +99,18 @@ impl Story {
             .as_deref()
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// `reads` of SHOW TOPOLOGY.
+    fn reads(&self, number: usize) -> String {
+        let unfit = &self.cluster.snapshot().hosts[number - 1].unfit;
+        unfit.as_ref().map_or_else(|| "yes".to_owned(), ToString::to_string)
+    }
+
+    /// `last_change` of SHOW TOPOLOGY.
+    fn last_change(&self, number: usize) -> String {
+        let change = self.cluster.snapshot().hosts[number - 1].last_change;
+        change.map(|change| change.to_string()).unwrap_or_default()
     }
 
     fn fit(&self) -> Vec<usize> {
@@ -402,6 +422,46 @@ fn a_replica_that_goes_on_following_a_deposed_primary_gets_no_reads() {
 }
 
 #[test]
+fn why_a_host_gets_no_reads_and_what_it_was_before_is_told_for_each() {
+    let mut story = Story::new();
+    assert_eq!((story.reads(1), story.last_change(1)), ("not asked yet".into(), String::new()));
+    story.says(1, primary(1, 100)).says(2, replica(1, 100));
+    assert_eq!(story.reads(1), "not every host was asked yet");
+    story.says(3, Answer { system_id: Some(8), ..primary(1, 100) });
+    assert_eq!(
+        [1, 2, 3].map(|host| story.reads(host)),
+        ["the primary", "yes", "of another cluster"]
+    );
+    assert_eq!(
+        [1, 2, 3].map(|host| story.last_change(host)),
+        ["primary, was unknown", "replica, was unknown", "of another cluster, was unknown"]
+    );
+    story.fails(1);
+    assert_eq!(story.reads(1), "down: not reached");
+    assert_eq!(story.last_change(1), "down, was primary");
+    story.says(1, primary(1, 200)).says(3, replica(1, 100));
+    for second in 1..=30 {
+        story.says(1, primary(1, 200 + second * 1000));
+        story.says(3, Answer { streaming: false, ..replica(1, 100) });
+    }
+    assert_eq!(story.reads(3), "30.0 s behind, max_replica_lag is 10 s, streams from nobody");
+    story.says(2, primary(2, 50_000));
+    assert_eq!(story.reads(1), "deposed");
+    assert_eq!(story.reads(3), "follows timeline 1, the cluster is on 2");
+    assert_eq!(story.last_change(2), "primary, was replica");
+}
+
+#[test]
+fn a_stranger_is_told_of_once_and_nobody_else_is_taken_for_one_during_the_first_look() {
+    let mut story = Story::new();
+    story.says(1, Answer { system_id: Some(8), ..primary(9, 5000) }).says(2, primary(1, 100));
+    assert_eq!([1, 2].map(|host| story.error(host)), ["", ""], "it is not known yet");
+    story.says(3, replica(1, 100));
+    assert!(story.error(1).contains("another cluster"), "{}", story.error(1));
+    assert_eq!(story.error(2), "");
+}
+
+#[test]
 fn standbys_without_any_primary_in_the_list_serve_reads() {
     let mut story = Story::new();
     story.says(1, replica(1, 100)).says(2, replica(1, 90)).fails(3);
@@ -453,7 +513,7 @@ proptest! {
             prop_assert!(!(snapshot.split_brain && snapshot.primary.is_some()));
             for (host, answer) in snapshot.hosts.iter().zip(&last) {
                 prop_assert_eq!(host.up, answer.is_some());
-                prop_assert!(!host.usable_as_replica || host.role == Role::Replica);
+                prop_assert!(!host.is_fit() || host.role == Role::Replica);
                 prop_assert_eq!(host.role == Role::Replica, answer.is_some_and(|answer| answer.in_recovery));
             }
             if let Some(index) = snapshot.primary {
