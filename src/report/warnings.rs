@@ -107,8 +107,12 @@ fn of_cluster(cluster: &ClusterRow) -> Option<Warning> {
         let advice = "Promote the new primary now, or end it with SWITCHOVER DONE on the console.";
         return Some(warning(Severity::Warning, subject, what, advice));
     }
-    let missing = cluster.primary_missing?;
-    let what = format!("No primary has been known for {}.", seconds(missing));
+    let missing = cluster.primary_missing.filter(|_| cluster.needs_primary)?;
+    let missing = seconds(missing);
+    let what = match &cluster.no_primary {
+        Some(why) => format!("No primary has been known for {missing}: {why}."),
+        None => format!("No primary has been known for {missing}."),
+    };
     let advice = "Clients that need one wait up to failover_timeout. Promote a replica, or see below why its hosts are not it.";
     Some(warning(Severity::Error, subject, what, advice))
 }
@@ -201,6 +205,8 @@ mod tests {
             primary_missing: None,
             switching_over: false,
             split_brain: false,
+            needs_primary: true,
+            no_primary: None,
             hosts,
         }
     }

@@ -61,6 +61,8 @@ fn cluster(database: &str, hosts: Vec<HostRow>) -> ClusterRow {
         primary_missing: primary.is_none().then_some(Duration::from_secs(7)),
         switching_over: false,
         split_brain: false,
+        needs_primary: true,
+        no_primary: None,
         hosts,
     }
 }

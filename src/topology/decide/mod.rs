@@ -88,6 +88,8 @@ pub struct Rules {
     pub max_replica_lag: Option<ReplicaLag>,
     /// Whether the list of hosts is the operator's own. One that a cluster manager names lacks who is down for a while.
     pub hosts_are_configured: bool,
+    /// Whether somebody waits while there is no primary. A list of standbys may well name none at all.
+    pub needs_primary: bool,
 }
 
 /// What is known of the hosts of one database entry.
@@ -309,6 +311,7 @@ impl Cluster {
                 .primary
                 .and_then(|primary| self.hosts.get(primary))
                 .and_then(|host| host.sample),
+            needs_primary: self.rules.needs_primary,
             switching_over: self.announced.is_some(),
             split_brain: self.split_brain,
             primary_missing_since: self.missing_since,

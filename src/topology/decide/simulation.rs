@@ -67,8 +67,12 @@ fn addr(number: usize) -> HostAddr {
     HostAddr::Tcp { host: format!("pg{number}"), port: 5432 }
 }
 
-const RULES: Rules =
-    Rules { split_brain: SplitBrain::Refuse, max_replica_lag: None, hosts_are_configured: true };
+const RULES: Rules = Rules {
+    split_brain: SplitBrain::Refuse,
+    max_replica_lag: None,
+    hosts_are_configured: true,
+    needs_primary: true,
+};
 
 impl World {
     fn new(seed: u64) -> Self {

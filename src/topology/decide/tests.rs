@@ -48,6 +48,7 @@ impl Story {
             split_brain: SplitBrain::Refuse,
             max_replica_lag: Some(ReplicaLag::Time(10 * SECOND)),
             hosts_are_configured: true,
+            needs_primary: true,
         };
         let now = Instant::now();
         Self { cluster: Cluster::new((1..=3).map(addr), rules, now, SystemTime::UNIX_EPOCH), now }

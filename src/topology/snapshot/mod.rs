@@ -139,6 +139,8 @@ pub struct Snapshot {
     pub primary: Option<usize>,
     /// Where the primary was last.
     pub sample: Option<Sample>,
+    /// Whether somebody waits while there is no primary.
+    pub needs_primary: bool,
     /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions.
     pub switching_over: bool,
     /// Several reachable hosts say that they are the primary, and nothing tells which of them is right.
@@ -228,6 +230,7 @@ mod tests {
             hosts,
             primary: Some(1),
             sample: None,
+            needs_primary: true,
             switching_over: false,
             split_brain: false,
             primary_missing_since: None,

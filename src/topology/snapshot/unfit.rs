@@ -127,8 +127,8 @@ impl fmt::Display for Failure {
             Self::Unreachable => f.write_str("not reached"),
             Self::Silent => f.write_str("no answer in time"),
             Self::Closed => f.write_str("starting up or shutting down"),
-            Self::Login(None) => f.write_str("topology_user cannot log in"),
-            Self::Login(Some(code)) => write!(f, "topology_user is refused ({code})"),
+            Self::Login(None) => f.write_str("no login for topology_user"),
+            Self::Login(Some(code)) => write!(f, "refuses topology_user ({code})"),
             Self::NoAnswer => f.write_str("cannot say what it is"),
         }
     }
@@ -144,6 +144,8 @@ impl Unfit {
     /// The same for a client: behind a number of hosts, and naming none.
     fn for_a_client(&self) -> String {
         match self {
+            Self::Down(Failure::Login(Some(code))) => format!("refusing topology_user ({code})"),
+            Self::Down(Failure::NoAnswer) => "answering nothing that makes sense".to_owned(),
             Self::Down(failure) => failure.to_string(),
             Self::Double(_) => "named twice".to_owned(),
             Self::Undecided => "not decided on yet".to_owned(),
@@ -287,6 +289,7 @@ mod tests {
             hosts,
             primary: None,
             sample: None,
+            needs_primary: true,
             switching_over: false,
             split_brain: false,
             primary_missing_since: None,
@@ -308,7 +311,7 @@ mod tests {
             (Unfit::Down(Failure::Unreachable), "down: not reached"),
             (
                 Unfit::Down(Failure::Login(Some("28P01".to_owned()))),
-                "down: topology_user is refused (28P01)",
+                "down: refuses topology_user (28P01)",
             ),
             (Unfit::Double(addr(1)), "the same server as pg:1"),
             (
@@ -342,7 +345,7 @@ mod tests {
         assert_eq!(all.census(), "Of 3 hosts: 1 not reached; 2 replicas.");
         let refused = down(1, Failure::Login(Some("28000".to_owned())));
         let one = snapshot(vec![refused]);
-        assert_eq!(one.census(), "Of 1 host: 1 topology_user is refused (28000).");
+        assert_eq!(one.census(), "Of 1 host: 1 refusing topology_user (28000).");
         assert!(one.advice(true).contains("topology_user"));
     }
 
