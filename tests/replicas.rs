@@ -117,6 +117,8 @@ fn one_that_dies_or_hangs_costs_those_that_it_serves_an_error_and_is_used_again_
         readers.wait_answers(first, 20);
         cluster.nodes[1].kill(Signal::KILL);
         wait_topology(&weir, first, "state", "down");
+        wait_topology(&weir, first, "reads", "down: not reached");
+        wait_topology(&weir, first, "last_change", "down, was replica");
         readers.wait_answers(second, 50);
         cluster.nodes[1].start();
         readers.wait_answers(first, 20);
@@ -144,7 +146,10 @@ fn one_that_stops_replaying_gets_no_reads_until_it_has_caught_up() {
             cluster.primary().query("UPDATE clock SET at = now()");
             let rows = weir.console("SHOW TOPOLOGY");
             let row = rows.find("port", &first.to_string()).unwrap();
-            rows.get(row, "lag_ms").parse::<u64>().is_ok_and(|lag| lag > 1000)
+            let is_late = rows.get(row, "lag_ms").parse::<u64>().is_ok_and(|lag| lag > 1000);
+            let told = rows.get(row, "reads").ends_with(" s behind, max_replica_lag is 1 s");
+            assert_eq!(is_late, told, "{}", rows.get(row, "reads"));
+            is_late
         };
         wait::until("the replica to be late", wait::DEADLINE, late);
         // Whatever was under way is over, and nothing more goes there.
@@ -154,6 +159,9 @@ fn one_that_stops_replaying_gets_no_reads_until_it_has_caught_up() {
         assert_eq!(readers.answers.lock().unwrap().get(&first).copied(), before);
         cluster.nodes[1].query("SELECT pg_wal_replay_resume()");
         readers.wait_answers(first, 20);
+        wait_topology(&weir, first, "reads", "yes");
+        wait_topology(&weir, first, "last_change", "replica, was unknown");
+        wait_topology(&weir, cluster.primary().port(), "reads", "the primary");
     });
     assert_eq!(readers.errors.into_inner(), 0);
     weir.stop();

@@ -1,10 +1,13 @@
 //! Why a client could not be given a server.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgweir_codec::backend::{ErrorResponse, Severity};
 use pgweir_codec::sqlstate::SqlState;
+
+use crate::topology::snapshot::Snapshot;
 
 /// See the module's words. `Display` is for the operator, [`AttachError::response`] for the client.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub enum AttachError {
         held: Duration,
         /// Whether it needed the primary.
         primary: bool,
+        /// What was known of the hosts at its end.
+        hosts: Option<Arc<Snapshot>>,
     },
     /// The database entry is gone.
     DatabaseGone,
@@ -95,14 +100,22 @@ impl AttachError {
                 ),
             ),
             Self::HostGone => fatal(SqlState::CONNECTION_FAILURE, "server conn crashed?"),
-            Self::NoHost { held, primary, .. } => {
+            Self::NoHost { held, primary, hosts, .. } => {
                 let kind = if *primary { "primary" } else { "replica" };
+                let held = held.as_secs();
+                let (detail, hint) = match hosts {
+                    Some(hosts) => (
+                        format!("The client was held for {held} s. {}", hosts.census()),
+                        hosts.advice(*primary),
+                    ),
+                    None => (format!("The client was held for {held} s."), "Retry later."),
+                };
                 fatal(
                     SqlState::CANNOT_CONNECT_NOW,
                     &format!("no {kind} is known for this database (failover_timeout)"),
                 )
-                .detail(&format!("The client was held for {} s.", held.as_secs()))
-                .hint("Retry later.")
+                .detail(&detail)
+                .hint(hint)
             }
             Self::DatabaseGone => fatal(SqlState::ADMIN_SHUTDOWN, "database removed"),
             Self::ShuttingDown => fatal(SqlState::ADMIN_SHUTDOWN, "server shutting down"),
@@ -146,12 +159,13 @@ impl fmt::Display for AttachError {
                 )
             }
             Self::HostGone => f.write_str("the pool's host is gone"),
-            Self::NoHost { database, held, primary } => {
+            Self::NoHost { database, held, primary, hosts } => {
                 let kind = if *primary { "primary" } else { "replica" };
-                write!(
-                    f,
-                    "no {kind} of {database} known for {held:.1?} (failover_timeout); SHOW TOPOLOGY says what each host answers"
-                )
+                write!(f, "no {kind} of {database} known for {held:.1?} (failover_timeout)")?;
+                if let Some(hosts) = hosts {
+                    write!(f, ": {}", hosts.census().trim_end_matches('.'))?;
+                }
+                f.write_str("; SHOW TOPOLOGY says what each host answers")
             }
             Self::DatabaseGone => f.write_str("database removed"),
             Self::ShuttingDown => f.write_str("server shutting down"),

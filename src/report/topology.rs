@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::Pool;
 use crate::topology::Topology;
-use crate::topology::snapshot::{HostView, Snapshot};
+use crate::topology::snapshot::{HostView, NoPrimary, Snapshot};
 
 /// A host as one database entry sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +32,26 @@ pub struct HostRow {
     pub lag: Option<Duration>,
     /// When role or state last changed.
     pub since: SystemTime,
-    /// Why it could not be asked, the last time that happened.
+    /// What changed then, as `primary, was replica`.
+    pub last_change: Option<String>,
+    /// Why it could not be asked, or is not used, the last time that happened; or that there is no primary although all
+    /// hosts of the entry are in order.
     pub last_error: Option<String>,
-    /// Whether it is a replica that reads may be sent to.
-    pub fit_for_reads: bool,
+    /// Why no reads are sent to it; `None`: it is a replica that they may be sent to.
+    pub no_reads: Option<String>,
     /// The entry's connections to it that clients hold.
     pub servers_active: u32,
     /// The entry's connections to it that are free.
     pub servers_idle: u32,
     /// Transactions of the entry that ended there.
     pub transactions: u64,
+}
+
+impl HostRow {
+    /// Whether it is a replica that reads may be sent to.
+    pub fn is_fit_for_reads(&self) -> bool {
+        self.no_reads.is_none()
+    }
 }
 
 /// As PostgreSQL writes a `pg_lsn`.
@@ -62,6 +72,10 @@ pub struct ClusterRow {
     pub switching_over: bool,
     /// Several hosts say that they are the primary, and none is believed.
     pub split_brain: bool,
+    /// Whether clients wait while there is no primary.
+    pub needs_primary: bool,
+    /// Why there is none, which hosts say what, and what to do.
+    pub no_primary: Option<String>,
     /// In the entry's order.
     pub hosts: Vec<HostRow>,
 }
@@ -75,7 +89,9 @@ pub fn clusters(topology: &Topology, pools: &[Arc<Pool>], now: Instant) -> Vec<C
             .map(|since| now.saturating_duration_since(since)),
         switching_over: snapshot.switching_over.is_some(),
         split_brain: snapshot.split_brain,
-        hosts: snapshot.hosts.iter().map(|host| host_row(&database, host, pools)).collect(),
+        needs_primary: snapshot.needs_primary,
+        no_primary: snapshot.tell_no_primary(),
+        hosts: host_rows(&database, &snapshot, pools),
         database,
     };
     topology.snapshots().into_iter().map(row).collect()
@@ -83,10 +99,22 @@ pub fn clusters(topology: &Topology, pools: &[Arc<Pool>], now: Instant) -> Vec<C
 
 /// All hosts of all entries.
 pub fn hosts(topology: &Topology, pools: &[Arc<Pool>]) -> Vec<HostRow> {
-    let of_entry = |(database, snapshot): (String, Arc<Snapshot>)| -> Vec<HostRow> {
-        snapshot.hosts.iter().map(|host| host_row(&database, host, pools)).collect()
-    };
+    let of_entry =
+        |(database, snapshot): (String, Arc<Snapshot>)| host_rows(&database, &snapshot, pools);
     topology.snapshots().into_iter().flat_map(of_entry).collect()
+}
+
+fn host_rows(database: &str, snapshot: &Snapshot, pools: &[Arc<Pool>]) -> Vec<HostRow> {
+    let row = |host| host_row(database, host, pools);
+    let mut rows: Vec<_> = snapshot.hosts.iter().map(row).collect();
+    // Each of them is in order, and yet nothing can be written.
+    let all_replicas = snapshot.no_primary() == Some(NoPrimary::Replicas { all: true });
+    if snapshot.needs_primary && all_replicas {
+        for row in &mut rows {
+            row.last_error = snapshot.tell_no_primary();
+        }
+    }
+    rows
 }
 
 fn host_row(database: &str, host: &HostView, pools: &[Arc<Pool>]) -> HostRow {
@@ -109,7 +137,8 @@ fn host_row(database: &str, host: &HostView, pools: &[Arc<Pool>]) -> HostRow {
         lag_bytes: host.lag_bytes,
         lag: host.lag,
         since: host.since,
+        last_change: host.last_change.map(|change| change.to_string()),
         last_error: host.last_error.as_ref().map(ToString::to_string),
-        fit_for_reads: host.usable_as_replica,
+        no_reads: host.unfit.as_ref().map(ToString::to_string),
     }
 }

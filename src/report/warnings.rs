@@ -107,8 +107,12 @@ fn of_cluster(cluster: &ClusterRow) -> Option<Warning> {
         let advice = "Promote the new primary now, or end it with SWITCHOVER DONE on the console.";
         return Some(warning(Severity::Warning, subject, what, advice));
     }
-    let missing = cluster.primary_missing?;
-    let what = format!("No primary has been known for {}.", seconds(missing));
+    let missing = cluster.primary_missing.filter(|_| cluster.needs_primary)?;
+    let missing = seconds(missing);
+    let what = match &cluster.no_primary {
+        Some(why) => format!("No primary has been known for {missing}: {why}."),
+        None => format!("No primary has been known for {missing}."),
+    };
     let advice = "Clients that need one wait up to failover_timeout. Promote a replica, or see below why its hosts are not it.";
     Some(warning(Severity::Error, subject, what, advice))
 }
@@ -126,17 +130,10 @@ fn of_host(host: &HostRow) -> Option<Warning> {
         let advice = "Another host is the primary on a higher timeline. Stop this one, and make it a replica again (pg_rewind).";
         return Some(warning(Severity::Warning, subject, what, advice));
     }
-    if host.role == "replica" && !host.fit_for_reads {
-        let what = match (host.lag, host.lag_bytes) {
-            (Some(lag), _) if !lag.is_zero() => {
-                format!("It gets no reads: {} behind.", seconds(lag))
-            }
-            (_, Some(bytes)) if bytes > 0 => {
-                format!("It gets no reads: {bytes} bytes of WAL behind.")
-            }
-            _ => "It gets no reads: its place in the WAL is not known, or it is not streaming."
-                .to_owned(),
-        };
+    if host.role == "replica"
+        && let Some(why) = &host.no_reads
+    {
+        let what = format!("It gets no reads: {why}.");
         let advice = "Reads go to other hosts. See pg_stat_replication on the primary; the limit is max_replica_lag.";
         return Some(warning(Severity::Warning, subject, what, advice));
     }
@@ -195,8 +192,9 @@ mod tests {
             lag_bytes: Some(0),
             lag: Some(Duration::ZERO),
             since: UNIX_EPOCH,
+            last_change: None,
             last_error: Some("connection refused".to_owned()),
-            fit_for_reads: role == "replica" && state == "up",
+            no_reads: Some(state.to_owned()).filter(|_| role != "replica" || state != "up"),
         }
     }
 
@@ -207,6 +205,8 @@ mod tests {
             primary_missing: None,
             switching_over: false,
             split_brain: false,
+            needs_primary: true,
+            no_primary: None,
             hosts,
         }
     }
@@ -254,14 +254,13 @@ mod tests {
     #[test]
     fn a_replica_that_gets_no_reads_is_told_of_once_with_how_far_it_is_behind() {
         let late = HostRow {
-            fit_for_reads: false,
-            lag: Some(Duration::from_secs(61)),
+            no_reads: Some("61.0 s behind, max_replica_lag is 10 s".to_owned()),
             ..host("pg2", "replica", "up")
         };
         let clusters = [cluster(vec![late.clone()]), cluster(vec![late])];
         let all = warnings(&calm(), &clusters, &[]);
         assert_eq!(all.len(), 1);
-        assert_eq!(all[0].what, "It gets no reads: 61.0 s behind.");
+        assert_eq!(all[0].what, "It gets no reads: 61.0 s behind, max_replica_lag is 10 s.");
         assert!(all[0].advice.contains("max_replica_lag"));
     }
 

@@ -190,8 +190,12 @@ fn cause(obstacle: &Obstacle, holders: impl FnOnce() -> String) -> Cause {
 /// It is in no queue: no host of the kind that it needs is known.
 fn no_host(database: &str, hosts: &[HostRow]) -> Cause {
     let mine = hosts.iter().filter(|host| host.database == database);
-    let states: Vec<_> =
-        mine.map(|host| format!("{} is {} ({})", host.address, host.state, host.role)).collect();
+    let state = |host: &HostRow| match &host.no_reads {
+        // How it is down, or whose cluster it is of.
+        Some(why) if host.state != "up" => format!("{} is {why}", host.address),
+        _ => format!("{} is {} ({})", host.address, host.state, host.role),
+    };
+    let states: Vec<_> = mine.map(state).collect();
     let reason = match states.is_empty() {
         true => "no host of the kind that it needs is known".to_owned(),
         false => format!("no host of the kind that it needs is known: {}", states.join(", ")),

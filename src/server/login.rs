@@ -166,6 +166,27 @@ impl OpenError {
         }
     }
 
+    /// What an operator may do about it, in the server's configuration or in ours; `None`: its own words say it.
+    pub fn advice(&self, user: &str, dbname: &str) -> Option<String> {
+        let Self::Refused { response, .. } = self else { return None };
+        Some(match response.code().as_str() {
+            "28P01" => format!(
+                "put the password that the server has into auth_file (or password= of the entry), or change the \
+                 server's: ALTER ROLE {user} PASSWORD …; is there a role {user} at all?"
+            ),
+            "28000" => format!(
+                "is there a role {user} that may log in? Else add to the server's pg_hba.conf: \
+                 host {dbname} {user} ADDRESS-OF-PGWEIR/32 scram-sha-256"
+            ),
+            "3D000" => {
+                format!("CREATE DATABASE {dbname}, or name the right one with dbname= in the entry")
+            }
+            "42501" => format!("GRANT CONNECT ON DATABASE {dbname} TO {user}"),
+            "53300" => "raise max_connections there, or make the pools smaller".to_owned(),
+            _ => return None,
+        })
+    }
+
     /// What a client may know: names no host.
     pub fn client_message(&self) -> String {
         match self {

@@ -59,6 +59,8 @@ struct Followed {
     needs_primary: bool,
     /// Whether changes are logged here: not if an earlier entry names the same hosts.
     speaks: bool,
+    /// Whether it is logged here why there is no primary: not if an earlier entry that needs one names the same hosts.
+    explains: bool,
     cluster: Cluster,
     publish: watch::Sender<Arc<Snapshot>>,
     wanted: Arc<Wanted>,
@@ -131,24 +133,29 @@ impl Board {
 
         let mut old = std::mem::take(&mut state.entries);
         let mut events = std::mem::take(&mut state.events);
-        let mut spoken: Vec<Vec<HostAddr>> = Vec::new();
+        let (mut spoken, mut explained): (Vec<Vec<HostAddr>>, Vec<Vec<HostAddr>>) =
+            Default::default();
         for entry in entries {
             let max_replica_lag = entry.max_replica_lag.unwrap_or(pace.max_replica_lag);
             let rules = Rules {
                 split_brain: pace.split_brain,
                 max_replica_lag,
                 hosts_are_configured: !entry.discovered,
+                needs_primary: needs_primary(entry.attrs),
             };
             let addrs: Vec<HostAddr> =
                 entry.hosts.iter().map(|target| target.host.clone()).collect();
             let speaks = !spoken.contains(&addrs);
             spoken.push(addrs.clone());
-            let needs_primary = needs_primary(entry.attrs);
+            let needs_primary = rules.needs_primary;
+            let explains = needs_primary && !explained.contains(&addrs);
+            explained.extend(explains.then(|| addrs.clone()));
             let followed = match old.iter().position(|followed| followed.name == entry.name) {
                 Some(index) => {
                     let mut followed = old.swap_remove(index);
                     followed.cluster.reconfigure(addrs, rules, now, wall);
                     (followed.needs_primary, followed.speaks) = (needs_primary, speaks);
+                    followed.explains = explains;
                     followed.tell(&mut events, now, wall);
                     followed
                 }
@@ -164,6 +171,7 @@ impl Board {
                         name: entry.name,
                         needs_primary,
                         speaks,
+                        explains,
                         cluster,
                         publish,
                         wanted: Arc::new(Wanted::new(now)),
@@ -289,13 +297,14 @@ impl Board {
         Some(entry.wanted.clone())
     }
 
-    /// Whether clients wait for newer positions of this host.
+    /// Whether clients wait for newer positions of this host, or its lag cannot be told yet.
     pub(super) fn are_positions_wanted(&self, addr: &HostAddr) -> bool {
         let now = clock::now();
         self.state()
             .entries
             .iter()
-            .any(|entry| entry.wanted.is_wanted(now) && entry.publish.borrow().host(addr).is_some())
+            .filter(|entry| entry.publish.borrow().host(addr).is_some())
+            .any(|entry| entry.wanted.is_wanted(now) || entry.cluster.wants_positions(addr))
     }
 
     pub(super) fn snapshots(&self) -> Vec<(String, Arc<Snapshot>)> {
@@ -424,6 +433,9 @@ impl Followed {
         let missing = missing.map(|since| now.saturating_duration_since(since));
         if self.speaks {
             events.note(&self.name, &old, &new, missing, wall);
+        }
+        if self.explains {
+            events.note_reason(&self.name, &old, &new, wall);
         }
         self.alarm(&new, now);
         self.set_gauges(&new, now);

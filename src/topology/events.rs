@@ -6,11 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use tracing::{error, info, warn};
 
-use super::snapshot::{HostView, Role, Snapshot};
+use super::snapshot::{HostView, Role, Snapshot, Unfit};
 use crate::config::HostAddr;
 
 /// How many are kept.
 const KEPT: usize = 1000;
+
+/// Of clients, while there is no primary.
+const WAIT: &str = "clients that need one wait, up to failover_timeout";
 
 /// Something that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +46,11 @@ pub enum What {
     Joined,
     /// A host does not any more.
     Left,
-    /// There is no primary any more.
-    PrimaryLost,
+    /// There is no primary any more, or there is none for another reason than before.
+    NoPrimary {
+        /// Why, and what to do.
+        why: Option<Arc<str>>,
+    },
     /// There is one again.
     PrimaryFound {
         /// The timeline it is on.
@@ -67,7 +73,7 @@ impl What {
             Self::Host { to, .. } => to,
             Self::Joined => "joined",
             Self::Left => "left",
-            Self::PrimaryLost => "no primary",
+            Self::NoPrimary { .. } => "no primary",
             Self::PrimaryFound { .. } => "primary found",
             Self::SplitBrain => "split brain",
             Self::SwitchoverAnnounced => "switchover announced",
@@ -90,7 +96,8 @@ impl What {
             Self::Host { from, why: Some(why), .. } => format!("was {from}; {why}"),
             Self::Joined => "named by the configuration or the cluster manager".to_owned(),
             Self::Left => "named by neither any more; transactions on it end, and no new ones begin".to_owned(),
-            Self::PrimaryLost => "clients that need one wait, up to failover_timeout".to_owned(),
+            Self::NoPrimary { why: None } => WAIT.to_owned(),
+            Self::NoPrimary { why: Some(why) } => format!("{why}; {WAIT}"),
             Self::PrimaryFound { missing, .. } => {
                 format!("there was none for {} ms; clients that waited go on", missing.as_millis())
             }
@@ -110,7 +117,7 @@ impl Event {
         let (event, detail) = (self.what.name(), self.what.detail());
         match (&self.what, &self.host) {
             (What::SplitBrain, _) => error!(database, event, detail, "topology"),
-            (What::PrimaryLost, _) => warn!(database, event, detail, "topology"),
+            (What::NoPrimary { .. }, _) => warn!(database, event, detail, "topology"),
             (What::Host { why, timeline, .. }, Some(host)) => match why {
                 Some(_) => warn!(database, %host, event, timeline, detail, "topology"),
                 None => info!(database, %host, event, timeline, detail, "topology"),
@@ -172,12 +179,33 @@ impl Events {
             _ => {}
         }
         match (old.primary_missing_since, new.primary()) {
-            (None, None) if new.switching_over.is_none() => all(None, What::PrimaryLost),
+            (None, None) if new.switching_over.is_none() => {
+                let why = new.tell_no_primary().map(Arc::from);
+                all(None, What::NoPrimary { why });
+            }
             (Some(_), Some(found)) => {
                 let (timeline, missing) = (found.timeline, missing.unwrap_or_default());
                 all(primary, What::PrimaryFound { timeline, missing });
             }
             _ => {}
+        }
+    }
+
+    /// Notes why there is no primary, if there was none before and the reason is another one now: from the start, or
+    /// because of what was mended or broke since.
+    pub(super) fn note_reason(
+        &mut self,
+        database: &str,
+        old: &Snapshot,
+        new: &Snapshot,
+        at: SystemTime,
+    ) {
+        if old.primary_missing_since.is_none() || old.no_primary() == new.no_primary() {
+            return;
+        }
+        if let Some(why) = new.tell_no_primary() {
+            let what = What::NoPrimary { why: Some(why.into()) };
+            self.add(Event { at, database: database.to_owned(), host: None, what });
         }
     }
 
@@ -197,6 +225,7 @@ impl Events {
 
 fn host_changed(old: Option<&HostView>, new: &HostView) -> Option<What> {
     let (old_role, old_up) = old.map_or((Role::Unknown, false), |old| (old.role, old.up));
+    let unasked = old.is_none_or(|old| old.unfit == Some(Unfit::Unasked));
     let same_error = old.is_some_and(|old| old.last_error == new.last_error);
     if old.is_none() && !new.up && new.last_error.is_none() {
         return None; // just joined
@@ -205,7 +234,8 @@ fn host_changed(old: Option<&HostView>, new: &HostView) -> Option<What> {
     if old_role == new.role && old_up == new.up && (in_order || same_error) {
         return None;
     }
-    let (from, to) = (state(old_role, old_up), state(new.role, new.up));
+    let from = if unasked { Role::Unknown.name() } else { state(old_role, old_up) };
+    let to = state(new.role, new.up);
     let why = new.last_error.clone().filter(|_| !in_order);
     Some(What::Host { from, to, timeline: new.timeline, why })
 }
@@ -222,7 +252,7 @@ mod tests {
     fn only_the_last_thousand_are_kept() {
         let mut events = Events::default();
         for number in 0..KEPT + 5 {
-            let what = What::PrimaryLost;
+            let what = What::NoPrimary { why: None };
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
             events.add(Event { at, database: "app".to_owned(), host: None, what });
         }

@@ -34,8 +34,6 @@ pub(super) struct Lag {
     pub(super) at_least: Duration,
     /// What was committed before this moment has been replayed; `None` as [`Lag::time`].
     pub(super) current_at: Option<Instant>,
-    /// The moment of the oldest sample.
-    pub(super) known_from: Instant,
 }
 
 impl Positions {
@@ -73,7 +71,6 @@ impl Positions {
             time: reached.map(|sample| newest.at.duration_since(sample.at)),
             at_least: newest.at.duration_since(oldest.at),
             current_at: reached.map(|sample| sample.at),
-            known_from: oldest.at,
         })
     }
 }
@@ -103,7 +100,7 @@ mod tests {
             (450, Some(SECOND * 5)),
             "it was past 1400 five seconds before the last look"
         );
-        assert_eq!((lag.current_at, lag.known_from), (Some(start + SECOND * 4), start));
+        assert_eq!(lag.current_at, Some(start + SECOND * 4));
         assert_eq!(positions.lag(1900).unwrap().time, Some(Duration::ZERO));
         let ahead = positions.lag(2000).unwrap();
         assert_eq!((ahead.bytes, ahead.time), (0, Some(Duration::ZERO)));
@@ -111,10 +108,8 @@ mod tests {
 
     #[test]
     fn a_position_older_than_all_samples_is_at_least_as_late_as_they_reach_back() {
-        let start = Instant::now();
-        let positions = writing_a_hundred_bytes_a_second(start);
-        let (at_least, known_from) = (SECOND * 9, start);
-        let lag = Lag { bytes: 901, time: None, at_least, current_at: None, known_from };
+        let positions = writing_a_hundred_bytes_a_second(Instant::now());
+        let lag = Lag { bytes: 901, time: None, at_least: SECOND * 9, current_at: None };
         assert_eq!(positions.lag(999), Some(lag));
         assert_eq!(Positions::default().lag(999), None);
     }

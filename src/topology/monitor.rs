@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::ask::Line;
 use super::board::Board;
 use super::decide::{Answer, Observation};
+use super::snapshot::Failure;
 use crate::config::HostAddr;
 use crate::net::clock;
 use crate::server::query::QueryError;
-use crate::server::{self, Target};
+use crate::server::{self, OpenError, Target};
 
 /// Time from question to question while something is wrong.
 const HASTE: Duration = Duration::from_millis(50);
@@ -160,7 +161,7 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
             }
             Ok(Err(error)) if broke(&error) => {}
             Ok(Err(error)) => {
-                return Seen::failed(format!("{addr} cannot say what it is: {error}"), true);
+                return Seen::puzzling(addr, &error);
             }
             Err(_) => {
                 return Seen::silent(addr, limit);
@@ -168,7 +169,7 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
         }
     }
     let Some(target) = board.target(addr) else {
-        return Seen::failed(format!("{addr} is no longer named"), true);
+        return Seen::failed(format!("{addr} is no longer named"), Failure::Unreachable, true);
     };
     match tokio::time::timeout(limit, open_and_ask(target, limit)).await {
         Ok(Ok((new, answer))) => {
@@ -177,7 +178,11 @@ async fn look(board: &Board, addr: &HostAddr, line: &mut Option<Line>) -> Seen {
         }
         Ok(Err(seen)) => seen,
         Err(_) => Seen::failed(
-            format!("{addr} did not let us in and answer within {limit:?} (topology_timeout)"),
+            format!(
+                "{addr} did not let us in and answer within {limit:?} (topology_timeout); is it frozen or overloaded, or \
+                 does a firewall drop what goes there?"
+            ),
+            Failure::Silent,
             false,
         ),
     }
@@ -187,15 +192,11 @@ async fn open_and_ask(mut target: Target, limit: Duration) -> Result<(Line, Answ
     // Ours comes first, so that the right setting is named.
     target.timeout = limit * 2;
     let opened = server::open(&target, server::UNNUMBERED, |_| ()).await;
-    let (connection, _) =
-        opened.map_err(|error| Seen::failed(error.to_string(), !error.doubts_host()))?;
+    let (connection, _) = opened.map_err(|error| Seen::not_opened(&error, &target))?;
     let mut line = Line::new(connection);
     match line.ask().await {
         Ok(answer) => Ok((line, answer)),
-        Err(error) => Err(Seen::failed(
-            format!("{} cannot say what it is: {error}", target.host),
-            !broke(&error),
-        )),
+        Err(error) => Err(Seen::puzzling(&target.host, &error)),
     }
 }
 
@@ -214,10 +215,36 @@ impl Seen {
     }
 
     fn silent(addr: &HostAddr, limit: Duration) -> Self {
-        Self::failed(format!("{addr} did not answer within {limit:?} (topology_timeout)"), false)
+        let error = format!("{addr} did not answer within {limit:?} (topology_timeout)");
+        Self::failed(error, Failure::Silent, false)
     }
 
-    fn failed(error: String, hopeless: bool) -> Self {
-        Self { observation: Observation::Failed { error: error.into() }, hopeless }
+    /// There is no connection to ask by.
+    fn not_opened(error: &OpenError, target: &Target) -> Self {
+        let failure = match error {
+            OpenError::Unreachable { .. } | OpenError::Unresolved { .. } => Failure::Unreachable,
+            OpenError::TimedOut { .. } => Failure::Silent,
+            OpenError::Refused { .. } if error.doubts_host() => Failure::Closed,
+            OpenError::Refused { response, .. } => {
+                Failure::Login(Some(response.code().as_str().to_owned()))
+            }
+            OpenError::Login { .. } => Failure::Login(None),
+            OpenError::Protocol { .. } => Failure::NoAnswer,
+        };
+        let words = match error.advice(&target.user, &target.dbname) {
+            Some(advice) => format!("{error}; topology_user: {advice}"),
+            None => error.to_string(),
+        };
+        Self::failed(words, failure, !error.doubts_host())
+    }
+
+    /// The question was not answered, or not so that one could know what the host is.
+    fn puzzling(addr: &HostAddr, error: &QueryError) -> Self {
+        let failure = if broke(error) { Failure::Unreachable } else { Failure::NoAnswer };
+        Self::failed(format!("{addr} cannot say what it is: {error}"), failure, !broke(error))
+    }
+
+    fn failed(error: String, failure: Failure, hopeless: bool) -> Self {
+        Self { observation: Observation::Failed { error: error.into(), failure }, hopeless }
     }
 }

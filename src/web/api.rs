@@ -202,28 +202,32 @@ struct Host {
     role: &'static str,
     state: &'static str,
     fit_for_reads: bool,
+    no_reads: Option<String>,
     timeline: Option<u32>,
     lsn: Option<String>,
     lag_bytes: Option<u64>,
     lag_seconds: Option<f64>,
     since: f64,
+    last_change: Option<String>,
     last_error: Option<String>,
 }
 
 impl From<HostRow> for Host {
     fn from(row: HostRow) -> Self {
         Self {
+            fit_for_reads: row.is_fit_for_reads(),
             address: row.address,
             host: row.host,
             port: row.port,
             role: row.role,
             state: row.state,
-            fit_for_reads: row.fit_for_reads,
+            no_reads: row.no_reads,
             timeline: row.timeline,
             lsn: row.lsn.map(lsn),
             lag_bytes: row.lag_bytes,
             lag_seconds: row.lag.map(|lag| lag.as_secs_f64()),
             since: seconds_since_1970(row.since),
+            last_change: row.last_change,
             last_error: row.last_error,
         }
     }

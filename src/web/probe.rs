@@ -122,7 +122,7 @@ fn has_replica(cluster: &ClusterRow, limit: Option<ReplicaLag>) -> Result<(), &'
         Some(ReplicaLag::Bytes(limit)) => host.lag_bytes.is_some_and(|bytes| bytes <= limit),
         Some(ReplicaLag::Time(limit)) => host.lag.is_some_and(|lag| lag <= limit),
     };
-    let mut fit = cluster.hosts.iter().filter(|host| host.fit_for_reads).peekable();
+    let mut fit = cluster.hosts.iter().filter(|host| host.is_fit_for_reads()).peekable();
     match (fit.peek().is_some(), fit.any(|host| near(&host))) {
         (_, true) => Ok(()),
         (true, false) => Err("every replica is further behind"),

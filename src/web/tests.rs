@@ -47,8 +47,9 @@ fn host(name: &str, role: &'static str) -> HostRow {
         lag_bytes: Some(if role == "replica" { 5 << 20 } else { 0 }),
         lag: Some(Duration::from_millis(if role == "replica" { 2500 } else { 0 })),
         since: UNIX_EPOCH + Duration::from_millis(1_795_521_293_250),
+        last_change: Some(format!("{role}, was unknown")),
         last_error: None,
-        fit_for_reads: role == "replica",
+        no_reads: Some("the primary".to_owned()).filter(|_| role != "replica"),
     }
 }
 
@@ -60,6 +61,8 @@ fn cluster(database: &str, hosts: Vec<HostRow>) -> ClusterRow {
         primary_missing: primary.is_none().then_some(Duration::from_secs(7)),
         switching_over: false,
         split_brain: false,
+        needs_primary: true,
+        no_primary: None,
         hosts,
     }
 }
@@ -355,7 +358,7 @@ async fn every_answer_has_the_fields_that_are_documented_and_no_other() {
     let clients = json_of(served.address, "/api/v1/clients").await;
     let events = json_of(served.address, "/api/v1/events").await;
     let queries = json_of(served.address, "/api/v1/queries").await;
-    let late = HostRow { fit_for_reads: false, ..host("pg2", "replica") };
+    let late = HostRow { no_reads: Some("late".to_owned()), ..host("pg2", "replica") };
     let clusters = vec![cluster("app", vec![host("pg1", "primary"), late])];
     let served = serve_it(web(Fake { clusters, ..Fake::default() }));
     let warned = json_of(served.address, "/api/v1/status").await;
@@ -393,8 +396,9 @@ async fn the_answers_say_what_the_pooler_says() {
         *replica,
         json!({
             "address": "pg2:5432", "host": "pg2", "port": 5432, "role": "replica", "state": "up",
-            "fit_for_reads": true, "timeline": 3, "lsn": "16/B374D848", "lag_bytes": 5 << 20,
-            "lag_seconds": 2.5, "since": 1_795_521_293.25, "last_error": null,
+            "fit_for_reads": true, "no_reads": null, "timeline": 3, "lsn": "16/B374D848", "lag_bytes": 5 << 20,
+            "lag_seconds": 2.5, "since": 1_795_521_293.25, "last_change": "replica, was unknown",
+            "last_error": null,
         })
     );
     let status = json_of(served.address, "/api/v1/status").await;

@@ -112,9 +112,16 @@ impl Access {
     }
 
     /// What a client is told that gets no replica and nothing else.
-    pub fn no_replica(&self) -> AttachError {
+    pub fn no_replica(&mut self) -> AttachError {
+        self.no_host(Duration::ZERO, false)
+    }
+
+    /// What a client is told that was held in vain.
+    pub fn no_host(&mut self, held: Duration, primary: bool) -> AttachError {
+        // How a host is down is no change that anybody is told of.
+        self.snapshot = self.view.as_mut().map(View::take);
         let database = self.offer.database.name.clone();
-        AttachError::NoHost { database, held: Duration::ZERO, primary: false }
+        AttachError::NoHost { database, held, primary, hosts: self.snapshot.clone() }
     }
 
     /// The client has written something, or may have.
@@ -213,12 +220,7 @@ impl Access {
             held.get_or_insert_with(|| Held::begin(&self.offer, clock::now()));
             hold(self.change(), deadline).await;
             if clock::now() >= deadline {
-                let database = self.offer.database.name.clone();
-                return Err(AttachError::NoHost {
-                    database,
-                    held: self.offer.failover_timeout,
-                    primary,
-                });
+                return Err(self.no_host(self.offer.failover_timeout, primary));
             }
         }
     }

@@ -47,7 +47,7 @@ pub fn choose(
                 }
             }
             let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
-            let fit = |_, host: &HostView| host.is_fit(now) && seen(host);
+            let fit = |_, host: &HostView| host.is_fresh(now) && seen(host);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
                 None if need.is_some() && snapshot.replicas().next().is_some() && or_primary => {
@@ -64,7 +64,8 @@ pub fn choose(
             }
         }
         Wanted::Any => {
-            let fit = |index, host: &HostView| host.is_fit(now) || snapshot.primary == Some(index);
+            let fit =
+                |index, host: &HostView| host.is_fresh(now) || snapshot.primary == Some(index);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) if snapshot.primary == Some(index) => {
                     at(index, RouteTarget::Primary, reason)

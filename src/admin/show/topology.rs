@@ -14,7 +14,9 @@ const COLUMNS: &[Column] = &[
     ("lsn", ColumnType::Text),
     ("lag_bytes", ColumnType::Int8),
     ("lag_ms", ColumnType::Int8),
+    ("reads", ColumnType::Text),
     ("since", ColumnType::Text),
+    ("last_change", ColumnType::Text),
     ("last_error", ColumnType::Text),
     ("sv_active", ColumnType::Int4),
     ("sv_idle", ColumnType::Int4),
@@ -34,7 +36,9 @@ pub fn table(rows: Vec<HostRow>) -> Table {
             row.lsn.map(lsn).into(),
             row.lag_bytes.map(Value::int8).into(),
             row.lag.map(|lag| Value::int8(lag.as_millis())).into(),
+            row.no_reads.unwrap_or_else(|| "yes".to_owned()).into(),
             timestamp(row.since).into(),
+            row.last_change.into(),
             row.last_error.into(),
             Value::int4(row.servers_active),
             Value::int4(row.servers_idle),
@@ -64,8 +68,9 @@ mod tests {
             lag_bytes: Some(4096),
             lag: Some(Duration::from_millis(1250)),
             since: UNIX_EPOCH + Duration::from_secs(1_795_521_293),
+            last_change: Some("replica, was unknown".to_owned()),
             last_error: None,
-            fit_for_reads: true,
+            no_reads: None,
             servers_active: 2,
             servers_idle: 3,
             transactions: 1234,
@@ -78,14 +83,16 @@ mod tests {
             lsn: None,
             lag_bytes: None,
             lag: None,
+            last_change: None,
             last_error: Some("connection refused".to_owned()),
+            no_reads: Some("down: not reached".to_owned()),
             ..replica.clone()
         };
         let table = table(vec![replica, down]);
         assert_columns(
             &table,
             "database t, host t, port i, role t, state t, timeline q, lsn t, lag_bytes q, \
-             lag_ms q, since t, last_error t, sv_active i, sv_idle i, xact_count q",
+             lag_ms q, reads t, since t, last_change t, last_error t, sv_active i, sv_idle i, xact_count q",
         );
         assert_row(
             &table,
@@ -100,7 +107,9 @@ mod tests {
                 "lsn=16/B374D848",
                 "lag_bytes=4096",
                 "lag_ms=1250",
+                "reads=yes",
                 "since=2026-11-24 11:54:53 UTC",
+                "last_change=replica, was unknown",
                 "last_error=-",
                 "sv_active=2",
                 "sv_idle=3",
@@ -120,7 +129,9 @@ mod tests {
                 "lsn=-",
                 "lag_bytes=-",
                 "lag_ms=-",
+                "reads=down: not reached",
                 "since=2026-11-24 11:54:53 UTC",
+                "last_change=-",
                 "last_error=connection refused",
                 "sv_active=2",
                 "sv_idle=3",

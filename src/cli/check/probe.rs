@@ -216,26 +216,14 @@ fn refused(error: &OpenError, trial: &Trial) -> Finding {
         }
         other => (other.to_string(), String::new()),
     };
-    let advice = match code.as_str() {
-        "28P01" => format!(
-            "put the password that the server has into auth_file (or password= of the entry), or change the \
-             server's: ALTER ROLE {user} PASSWORD …; is there a role {user} at all?"
-        ),
-        "28000" => format!(
-            "is there a role {user} that may log in? Else add to the server's pg_hba.conf: \
-             host {dbname} {user} ADDRESS-OF-PGWEIR/32 scram-sha-256"
-        ),
-        "3D000" => {
-            format!("CREATE DATABASE {dbname}, or name the right one with dbname= in the entry")
-        }
-        "42501" => format!("GRANT CONNECT ON DATABASE {dbname} TO {user}"),
-        "53300" => "raise max_connections there, or make the pools smaller".to_owned(),
-        "57P03" => "try again when it has started".to_owned(),
-        _ => match error {
-            OpenError::TimedOut { .. } => "is it frozen or overloaded?".to_owned(),
-            _ => "see the server's log".to_owned(),
-        },
-    };
+    let advice = error.advice(user, dbname).unwrap_or_else(|| {
+        let words = match error {
+            _ if code == "57P03" => "try again when it has started",
+            OpenError::TimedOut { .. } => "is it frozen or overloaded?",
+            _ => "see the server's log",
+        };
+        words.to_owned()
+    });
     let (severity, whose) = match purpose {
         Purpose::Monitor => (Severity::Error, "the monitors' login (topology_user)"),
         Purpose::Lookup(_) => (Severity::Error, "auth_user's login"),

@@ -35,14 +35,10 @@ fn of_host(host: &HostView) -> Option<Finding> {
         let finding = Finding::error("role", what).host(&host.addr).found(found);
         return Some(finding.advice("make it a replica of the primary, or stop it"));
     }
-    if host.role == Role::Replica && !host.usable_as_replica {
-        let behind = match (host.lag_bytes, host.lag) {
-            (Some(bytes), Some(time)) => format!("{bytes} bytes, {time:?}"),
-            (Some(bytes), None) => format!("{bytes} bytes"),
-            _ => "not known".to_owned(),
-        };
-        let what = "this replica gets no reads: it is too far behind, or does not stream";
-        let finding = Finding::warning("lag", what).host(&host.addr).found(behind);
+    if host.role == Role::Replica && !host.is_fit() {
+        let why = host.unfit.as_ref().map(ToString::to_string).unwrap_or_default();
+        let what = "this replica gets no reads";
+        let finding = Finding::warning("lag", what).host(&host.addr).found(why);
         return Some(
             finding.advice("see pg_stat_replication on the primary; max_replica_lag is the limit"),
         );

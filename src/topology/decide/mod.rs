@@ -24,6 +24,7 @@
 //! 5. **A switchover that was announced.** From then on the present primary gets no new transactions, until another host
 //!    is the primary, the operator says that it is over, or it has taken too long.
 
+mod fitness;
 mod reason;
 #[cfg(test)]
 mod simulation;
@@ -31,16 +32,12 @@ mod simulation;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
-use super::lag::{Lag, Positions};
-use super::snapshot::{HostView, Role, Snapshot};
+use super::lag::Positions;
+use super::snapshot::{Change, Failure, HostView, Role, Snapshot, Unfit};
 use crate::config::{HostAddr, ReplicaLag, SplitBrain};
 use crate::routing::causal::Sample;
-
-/// While samples do not reach back far enough to tell a replica's lag, being behind by no more than this counts as
-/// current: one WAL segment.
-const CURRENT_WITHIN: u64 = 16 * 1024 * 1024;
 
 /// What was seen of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +48,8 @@ pub enum Observation {
     Failed {
         /// For the operator.
         error: Arc<str>,
+        /// Of what kind that is.
+        failure: Failure,
     },
 }
 
@@ -89,6 +88,8 @@ pub struct Rules {
     pub max_replica_lag: Option<ReplicaLag>,
     /// Whether the list of hosts is the operator's own. One that a cluster manager names lacks who is down for a while.
     pub hosts_are_configured: bool,
+    /// Whether somebody waits while there is no primary. A list of standbys may well name none at all.
+    pub needs_primary: bool,
 }
 
 /// What is known of the hosts of one database entry.
@@ -147,8 +148,12 @@ struct Host {
     sample: Option<Sample>,
     /// When it was asked what it answered last.
     asked_at: Option<Instant>,
+    /// How it could not be asked the last time, while that is so.
+    failure: Option<Failure>,
     verdict: Verdict,
     since: SystemTime,
+    /// What changed then.
+    last_change: Option<Change>,
     last_error: Option<Arc<str>>,
     /// The host before it in the list that is the same server.
     double_of: Option<HostAddr>,
@@ -157,6 +162,7 @@ struct Host {
 /// What is believed of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
+    Unasked,
     Down,
     /// It answers, but belongs to another cluster.
     Foreign,
@@ -290,21 +296,18 @@ impl Cluster {
                 host.asked_at = Some(*asked);
                 host.note_claim(answer, self.looked.then_some(now));
                 host.answer = Some(*answer);
+                host.failure = None;
                 host.system_id = answer.system_id.or(host.system_id);
             }
-            Observation::Failed { error } => {
+            Observation::Failed { error, failure } => {
                 host.answer = None;
+                host.failure = Some(failure.clone());
                 host.last_error = Some(error.clone());
             }
         }
         self.decide(now, wall);
+        self.note_position();
         self.note_fitness(now);
-        if self
-            .primary
-            .is_some_and(|primary| self.hosts.get(primary).is_some_and(|host| host.addr == *addr))
-        {
-            self.note_position();
-        }
     }
 
     /// What is believed.
@@ -316,6 +319,7 @@ impl Cluster {
                 .primary
                 .and_then(|primary| self.hosts.get(primary))
                 .and_then(|host| host.sample),
+            needs_primary: self.rules.needs_primary,
             switching_over: self.announced.as_ref().map(|announced| announced.until),
             split_brain: self.split_brain,
             primary_missing_since: self.missing_since,
@@ -360,6 +364,7 @@ impl Cluster {
             .hosts
             .iter()
             .map(|host| match (host.answer, host.claim(chosen)) {
+                (None, _) if !host.asked => Verdict::Unasked,
                 (None, _) => Verdict::Down,
                 (Some(_), _) if host.double_of.is_some() => Verdict::Double,
                 (Some(_), _) if host.is_foreign(chosen) => Verdict::Foreign,
@@ -481,6 +486,7 @@ impl Cluster {
         for ((host, verdict), reason) in self.hosts.iter_mut().zip(verdicts).zip(reasons) {
             if host.verdict != *verdict {
                 host.since = wall;
+                host.last_change = Some(Change { to: verdict.name(), from: host.verdict.name() });
                 host.verdict = *verdict;
             }
             if let Some(reason) =
@@ -488,14 +494,6 @@ impl Cluster {
             {
                 host.last_error = Some(reason.into());
             }
-        }
-    }
-
-    /// Notes since when each host has been fit for reads.
-    fn note_fitness(&mut self, now: Instant) {
-        let fit: Vec<_> = self.hosts.iter().map(|host| self.view(host).usable_as_replica).collect();
-        for (host, fit) in self.hosts.iter_mut().zip(fit) {
-            host.fit_since = host.fit_since.filter(|_| fit).or(fit.then_some(now));
         }
     }
 
@@ -514,69 +512,6 @@ impl Cluster {
         if let Some(lsn) = answer.lsn {
             self.positions.note(asked, lsn);
         }
-    }
-
-    fn view(&self, host: &Host) -> HostView {
-        let role = match host.verdict {
-            Verdict::Down | Verdict::Foreign | Verdict::Double | Verdict::Undecided => {
-                Role::Unknown
-            }
-            Verdict::Primary => Role::Primary,
-            Verdict::Replica => Role::Replica,
-            Verdict::Deposed => Role::Deposed,
-        };
-        let lag = host.answer.and_then(|answer| answer.lsn).and_then(|lsn| self.positions.lag(lsn));
-        let (lag_bytes, lag_time, fit) = match role {
-            Role::Primary => (Some(0), Some(Duration::ZERO), false),
-            Role::Replica => {
-                let limit = self.rules.max_replica_lag;
-                let time = lag.and_then(|lag| match limit {
-                    // Cannot be told, but it is too late in any case.
-                    Some(ReplicaLag::Time(limit)) if lag.time.is_none() && lag.at_least > limit => {
-                        Some(lag.at_least)
-                    }
-                    _ => lag.time,
-                });
-                let fresh = match (limit, lag, time) {
-                    // No limit; or no primary was ever seen (an entry of standbys only): nothing to compare with.
-                    (None, _, _) | (_, None, _) => true,
-                    (Some(ReplicaLag::Bytes(limit)), Some(lag), _) => lag.bytes <= limit,
-                    (Some(ReplicaLag::Time(limit)), _, Some(time)) => time <= limit,
-                    (Some(ReplicaLag::Time(_)), Some(lag), None) => lag.bytes <= CURRENT_WITHIN,
-                };
-                (lag.map(|lag| lag.bytes), time, fresh && !self.left_behind(host))
-            }
-            Role::Unknown | Role::Deposed => (None, None, false),
-        };
-        HostView {
-            addr: host.addr.clone(),
-            role,
-            up: !matches!(host.verdict, Verdict::Down | Verdict::Foreign | Verdict::Double),
-            system_id: host.system_id,
-            timeline: host.answer.and_then(|answer| answer.timeline),
-            lsn: host.answer.and_then(|answer| answer.lsn),
-            lag_bytes,
-            lag: lag_time,
-            since: host.since,
-            last_error: host.last_error.clone(),
-            usable_as_replica: fit,
-            fresh_until: lag.filter(|_| fit).and_then(|lag| self.fresh_until(lag)),
-            fit_since: host.fit_since,
-        }
-    }
-
-    /// Until when what a replica has replayed may be read, if nothing more is heard of it. While there is no primary nobody falls
-    /// further behind.
-    fn fresh_until(&self, lag: Lag) -> Option<Instant> {
-        let Some(ReplicaLag::Time(limit)) = self.rules.max_replica_lag else { return None };
-        self.primary?;
-        Some(lag.current_at.unwrap_or(lag.known_from) + limit)
-    }
-
-    /// Whether a replica still follows a timeline below the fence: what it receives, the cluster has left behind.
-    fn left_behind(&self, host: &Host) -> bool {
-        let follows = host.answer.and_then(|answer| answer.timeline);
-        matches!((follows, &self.fence), (Some(timeline), Some(fence)) if timeline < fence.timeline)
     }
 }
 
@@ -622,8 +557,10 @@ impl Host {
             fit_since: None,
             sample: None,
             asked_at: None,
-            verdict: Verdict::Down,
+            failure: None,
+            verdict: Verdict::Unasked,
             since: wall,
+            last_change: None,
             last_error: None,
             double_of: None,
         }

@@ -20,8 +20,11 @@ impl Cluster {
                 "is the same server as {}, which is in the list before it; it is not used by this name",
                 host.double_of.as_ref().map(ToString::to_string).unwrap_or_default()
             )),
+            // Who belongs to whom is not known before all were asked.
+            (Verdict::Foreign, _) if !self.looked => None,
             (Verdict::Foreign, Chosen::One(id)) => Some(format!(
-                "belongs to another cluster: its system identifier is {}, that of the others is {id}; it is not used",
+                "belongs to another cluster: its system identifier is {}, that of the others is {id}; it is not used; \
+                 take it out of host=, or look whether its name and port are right",
                 host.system_id.unwrap_or_default()
             )),
             (Verdict::Foreign, _) => Some(format!(
@@ -61,7 +64,14 @@ impl Cluster {
                     )),
                 }
             }
-            (Verdict::Down | Verdict::Undecided | Verdict::Primary | Verdict::Replica, _) => None,
+            (
+                Verdict::Unasked
+                | Verdict::Down
+                | Verdict::Undecided
+                | Verdict::Primary
+                | Verdict::Replica,
+                _,
+            ) => None,
         }
     }
 }

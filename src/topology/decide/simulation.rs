@@ -3,6 +3,8 @@
 //! breaks one is in the message.
 #![expect(clippy::disallowed_methods, reason = "virtual time begins at any moment")]
 
+use std::time::Duration;
+
 use super::*;
 
 /// How many histories, and how long each is.
@@ -65,8 +67,12 @@ fn addr(number: usize) -> HostAddr {
     HostAddr::Tcp { host: format!("pg{number}"), port: 5432 }
 }
 
-const RULES: Rules =
-    Rules { split_brain: SplitBrain::Refuse, max_replica_lag: None, hosts_are_configured: true };
+const RULES: Rules = Rules {
+    split_brain: SplitBrain::Refuse,
+    max_replica_lag: None,
+    hosts_are_configured: true,
+    needs_primary: true,
+};
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -160,7 +166,7 @@ impl World {
                 self.now,
             )
         } else {
-            Observation::Failed { error: "no answer".into() }
+            Observation::Failed { error: "no answer".into(), failure: Failure::Silent }
         };
         // One monitor asks one question at a time: what it sees of its host comes in order.
         let after = self.late.iter().filter(|late| late.host == host).map(|late| late.due).max();
@@ -199,7 +205,7 @@ impl World {
                 self.proved
             );
         }
-        for host in snapshot.hosts.iter().filter(|host| host.usable_as_replica) {
+        for host in snapshot.hosts.iter().filter(|host| host.is_fit()) {
             assert_eq!(host.role, Role::Replica, "seed {seed}");
         }
     }

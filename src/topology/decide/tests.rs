@@ -1,6 +1,8 @@
 //! The rules, one story each.
 #![expect(clippy::disallowed_methods, reason = "a test's story begins at any moment")]
 
+use std::time::Duration;
+
 use super::*;
 use proptest::prelude::*;
 
@@ -41,14 +43,16 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
 }
 
 impl Story {
+    const RULES: Rules = Rules {
+        split_brain: SplitBrain::Refuse,
+        max_replica_lag: Some(ReplicaLag::Time(Duration::from_secs(10))),
+        hosts_are_configured: true,
+        needs_primary: true,
+    };
+
     fn new() -> Self {
-        let rules = Rules {
-            split_brain: SplitBrain::Refuse,
-            max_replica_lag: Some(ReplicaLag::Time(10 * SECOND)),
-            hosts_are_configured: true,
-        };
-        let now = Instant::now();
-        Self { cluster: Cluster::new((1..=3).map(addr), rules, now, SystemTime::UNIX_EPOCH), now }
+        let (now, hosts) = (Instant::now(), (1..=3).map(addr));
+        Self { cluster: Cluster::new(hosts, Self::RULES, now, SystemTime::UNIX_EPOCH), now }
     }
 
     /// pg1 is the primary on timeline 1, the others follow it.
@@ -72,7 +76,13 @@ impl Story {
     }
 
     fn fails(&mut self, number: usize) -> &mut Self {
-        self.sees(number, Observation::Failed { error: "connection refused".into() })
+        self.sees(
+            number,
+            Observation::Failed {
+                error: "connection refused".into(),
+                failure: Failure::Unreachable,
+            },
+        )
     }
 
     fn roles(&self) -> String {
@@ -91,6 +101,18 @@ impl Story {
             .as_deref()
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// `reads` of SHOW TOPOLOGY.
+    fn reads(&self, number: usize) -> String {
+        let unfit = &self.cluster.snapshot().hosts[number - 1].unfit;
+        unfit.as_ref().map_or_else(|| "yes".to_owned(), ToString::to_string)
+    }
+
+    /// `last_change` of SHOW TOPOLOGY.
+    fn last_change(&self, number: usize) -> String {
+        let change = self.cluster.snapshot().hosts[number - 1].last_change;
+        change.map(|change| change.to_string()).unwrap_or_default()
     }
 
     fn fit(&self) -> Vec<usize> {
@@ -399,11 +421,11 @@ fn a_replica_of_which_nothing_more_is_heard_is_too_old_when_what_it_had_is() {
     let host = |story: &Story| story.cluster.snapshot().hosts[1].clone();
     let until = host(&story).fresh_until.unwrap();
     assert!(until <= story.now + 10 * SECOND && until > start + 9 * SECOND, "{:?}", until - start);
-    assert!(host(&story).is_fit(until) && !host(&story).is_fit(until + SECOND));
+    assert!(host(&story).is_fresh(until) && !host(&story).is_fresh(until + SECOND));
     assert!(story.cluster.snapshot().is_outdated(until + SECOND));
     // Nobody falls further behind a primary that is not there.
     story.fails(1);
-    assert!(host(&story).is_fit(until + 100 * SECOND));
+    assert!(host(&story).is_fresh(until + 100 * SECOND));
 }
 
 #[test]
@@ -417,11 +439,89 @@ fn a_replica_that_goes_on_following_a_deposed_primary_gets_no_reads() {
 }
 
 #[test]
+fn why_a_host_gets_no_reads_and_what_it_was_before_is_told_for_each() {
+    let mut story = Story::new();
+    assert_eq!((story.reads(1), story.last_change(1)), ("not asked yet".into(), String::new()));
+    story.says(1, primary(1, 100)).says(2, replica(1, 100));
+    assert_eq!(story.reads(1), "not every host was asked yet");
+    story.says(3, Answer { system_id: Some(8), ..primary(1, 100) });
+    assert_eq!(
+        [1, 2, 3].map(|host| story.reads(host)),
+        ["the primary", "yes", "of another cluster"]
+    );
+    assert_eq!(
+        [1, 2, 3].map(|host| story.last_change(host)),
+        ["primary, was unknown", "replica, was unknown", "of another cluster, was unknown"]
+    );
+    story.fails(1);
+    assert_eq!(story.reads(1), "down: not reached");
+    assert_eq!(story.last_change(1), "down, was primary");
+    story.says(1, primary(1, 200)).says(3, replica(1, 100));
+    for second in 1..=30 {
+        story.says(1, primary(1, 200 + second * 1000));
+        story.says(3, Answer { streaming: false, ..replica(1, 100) });
+    }
+    assert_eq!(story.reads(3), "32.0 s behind, max_replica_lag is 10 s, streams from nobody");
+    story.says(2, primary(2, 50_000));
+    assert_eq!(story.reads(1), "deposed");
+    assert_eq!(story.reads(3), "follows timeline 1, the cluster is on 2");
+    assert_eq!(story.last_change(2), "primary, was replica");
+}
+
+#[test]
+fn a_stranger_is_told_of_once_and_nobody_else_is_taken_for_one_during_the_first_look() {
+    let mut story = Story::new();
+    story.says(1, Answer { system_id: Some(8), ..primary(9, 5000) }).says(2, primary(1, 100));
+    assert_eq!([1, 2].map(|host| story.error(host)), ["", ""], "it is not known yet");
+    story.says(3, replica(1, 100));
+    assert!(story.error(1).contains("another cluster"), "{}", story.error(1));
+    assert_eq!(story.error(2), "");
+}
+
+#[test]
 fn standbys_without_any_primary_in_the_list_serve_reads() {
     let mut story = Story::new();
     story.says(1, replica(1, 100)).says(2, replica(1, 90)).fails(3);
     assert_eq!(story.fit(), [1, 2]);
     assert_eq!(story.cluster.snapshot().hosts[0].lag_bytes, None);
+}
+
+/// What happens to a primary that writes and a replica that replays: `(kind, amount)`.
+fn writing() -> impl Strategy<Value = (u8, u64)> {
+    (0..5_u8, 0..3000_u64)
+}
+
+proptest! {
+    /// Whatever is written, replayed and asked when: what is read on a replica that may be read now was the state of the primary
+    /// within `max_replica_lag`.
+    #[test]
+    fn nothing_is_read_that_is_older_than_max_replica_lag(
+        events in proptest::collection::vec(writing(), 1..200),
+        limit in 1..5_u32,
+    ) {
+        let limit = SECOND * limit;
+        let rules = Rules { max_replica_lag: Some(ReplicaLag::Time(limit)), ..Story::RULES };
+        let mut story = Story::new();
+        story.cluster = Cluster::new((1..=2).map(addr), rules, story.now, SystemTime::UNIX_EPOCH);
+        let mut commits = vec![(story.now, 100)];
+        let mut replayed = 100;
+        for (kind, amount) in events {
+            let written = commits.last().unwrap().1;
+            match kind {
+                0 => commits.push((story.now, written + 1 + amount)),
+                1 => replayed += (written - replayed) * amount.min(2000) / 2000,
+                2 => story.now += Duration::from_millis(amount),
+                3 => drop(story.says(1, primary(1, written))),
+                _ => drop(story.says(2, replica(1, replayed))),
+            }
+            let host = &story.cluster.snapshot().hosts[1];
+            let first_unseen = commits.iter().find(|(_, lsn)| *lsn > replayed);
+            let age = first_unseen.map_or(Duration::ZERO, |(at, _)| story.now - *at);
+            if story.cluster.snapshot().primary.is_some() && host.is_fresh(story.now) {
+                prop_assert!(age <= limit, "{age:?} old, {limit:?} allowed");
+            }
+        }
+    }
 }
 
 fn event() -> impl Strategy<Value = (usize, Option<Answer>)> {
@@ -468,7 +568,7 @@ proptest! {
             prop_assert!(!(snapshot.split_brain && snapshot.primary.is_some()));
             for (host, answer) in snapshot.hosts.iter().zip(&last) {
                 prop_assert_eq!(host.up, answer.is_some());
-                prop_assert!(!host.usable_as_replica || host.role == Role::Replica);
+                prop_assert!(!host.is_fit() || host.role == Role::Replica);
                 prop_assert_eq!(host.role == Role::Replica, answer.is_some_and(|answer| answer.in_recovery));
             }
             if let Some(index) = snapshot.primary {

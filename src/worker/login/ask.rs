@@ -172,8 +172,7 @@ async fn attach(
             }
             None if do_without() => return Ok(None),
             None if now >= until => {
-                let database = access.offer().database.name.clone();
-                return Err(AttachError::NoHost { database, held: limit, primary: true });
+                return Err(access.no_host(limit, true));
             }
             None => {}
         }

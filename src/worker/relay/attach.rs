@@ -88,7 +88,10 @@ impl Relay {
                 self.begin_hold(intent, self.now, None, primary);
                 Ok(())
             }
-            Choice::NoReplica => Err(self.refuse_attach(cx, &self.access.no_replica())),
+            Choice::NoReplica => {
+                let error = self.access.no_replica();
+                Err(self.refuse_attach(cx, &error))
+            }
             Choice::Removed => Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),
         }
     }
@@ -187,8 +190,7 @@ impl Relay {
                 let since = waiting.held.as_ref().map_or(self.now, |held| held.since);
                 let (primary, held) = (*primary, self.now.saturating_duration_since(since));
                 if held >= self.access.offer().failover_timeout {
-                    let database = self.info.service.database.clone();
-                    Err(AttachError::NoHost { database, held, primary })
+                    Err(self.access.no_host(held, primary))
                 } else {
                     Err(AttachError::HostGone)
                 }
@@ -225,7 +227,8 @@ impl Relay {
                     }
                 }
                 Choice::NoReplica => {
-                    return Err(self.refuse_attach(cx, &self.access.no_replica()));
+                    let error = self.access.no_replica();
+                    return Err(self.refuse_attach(cx, &error));
                 }
                 Choice::Hold { primary } => self.begin_hold(intent, since, held, primary),
                 Choice::Removed => return Err(self.refuse_attach(cx, &AttachError::DatabaseGone)),

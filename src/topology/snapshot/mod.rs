@@ -1,11 +1,15 @@
 //! What is known of a database entry's hosts at one moment: plain values, for whoever routes, shows or measures.
 
+mod unfit;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::HostAddr;
 use crate::routing::causal::Sample;
+
+pub use unfit::{Change, Failure, NoPrimary, Unfit};
 
 /// What a host is to us, which need not be what it says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +58,17 @@ pub struct HostView {
     pub lag: Option<Duration>,
     /// When `role` or `up` last changed.
     pub since: SystemTime,
+    /// What changed then; `None`: nothing yet.
+    pub last_change: Option<Change>,
     /// The last thing that was wrong with it; stays when it is mended.
     pub last_error: Option<Arc<str>>,
-    /// Whether reads may be sent to it: up, a replica, not left behind on an old timeline, within `max_replica_lag`.
-    pub usable_as_replica: bool,
-    /// If so, until when, unless something newer is heard of it: what it has replayed is older than `max_replica_lag` then.
+    /// Why reads are not sent to it; `None`: it is up, a replica, not left behind on an old timeline, within
+    /// `max_replica_lag`.
+    pub unfit: Option<Unfit>,
+    /// If it is fit, until when, unless something newer is heard of it: what it has replayed is older than `max_replica_lag`
+    /// then.
     pub fresh_until: Option<Instant>,
-    /// Since when.
+    /// Since when it is fit.
     pub fit_since: Option<Instant>,
 }
 
@@ -77,16 +85,22 @@ impl HostView {
             lag_bytes: None,
             lag: None,
             since: SystemTime::UNIX_EPOCH,
+            last_change: None,
             last_error: None,
-            usable_as_replica: false,
+            unfit: Some(Unfit::Unasked),
             fresh_until: None,
             fit_since: None,
         }
     }
 
+    /// Whether reads may be sent to it, by what was last heard of it.
+    pub fn is_fit(&self) -> bool {
+        self.unfit.is_none()
+    }
+
     /// Whether reads may be sent to it now.
-    pub fn is_fit(&self, now: Instant) -> bool {
-        self.usable_as_replica && self.fresh_until.is_none_or(|until| now <= until)
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.is_fit() && self.fresh_until.is_none_or(|until| now <= until)
     }
 }
 
@@ -134,6 +148,8 @@ pub struct Snapshot {
     pub primary: Option<usize>,
     /// Where the primary was last.
     pub sample: Option<Sample>,
+    /// Whether somebody waits while there is no primary.
+    pub needs_primary: bool,
     /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions, up to this moment at most.
     pub switching_over: Option<Instant>,
     /// Several reachable hosts say that they are the primary, and nothing tells which of them is right.
@@ -150,12 +166,12 @@ impl Snapshot {
 
     /// The replicas that are fit for reads, with their indices.
     pub fn replicas(&self) -> impl Iterator<Item = (usize, &HostView)> {
-        self.hosts.iter().enumerate().filter(|(_, host)| host.usable_as_replica)
+        self.hosts.iter().enumerate().filter(|(_, host)| host.is_fit())
     }
 
     /// The hosts that serve a client who takes any: the primary and the fit replicas, with their indices.
     pub fn usable(&self) -> impl Iterator<Item = (usize, &HostView)> {
-        let fit = |host: &HostView| host.usable_as_replica || host.role == Role::Primary;
+        let fit = |host: &HostView| host.is_fit() || host.role == Role::Primary;
         self.hosts.iter().enumerate().filter(move |(_, host)| fit(host))
     }
 
@@ -179,12 +195,12 @@ impl Snapshot {
 
     /// Whether something newer may be known: a replica that was fit is so no longer by what is known here.
     pub fn is_outdated(&self, now: Instant) -> bool {
-        self.hosts.iter().any(|host| host.usable_as_replica && !host.is_fit(now))
+        self.hosts.iter().any(|host| host.is_fit() && !host.is_fresh(now))
     }
 
     /// Whether something differs that a waiting client or an open connection must learn of: not mere positions.
     pub fn differs_in_use(&self, other: &Self) -> bool {
-        let in_use = |host: &HostView| (host.role, host.up, host.usable_as_replica);
+        let in_use = |host: &HostView| (host.role, host.up, host.is_fit());
         self.primary != other.primary
             || self.switching_over.is_some() != other.switching_over.is_some()
             || self.split_brain != other.split_brain
@@ -198,20 +214,37 @@ impl Snapshot {
 }
 
 #[cfg(test)]
-mod tests {
+mod testing {
     use super::*;
 
-    fn addr(number: u16) -> HostAddr {
+    pub(super) fn addr(number: u16) -> HostAddr {
         HostAddr::Tcp { host: "pg".to_owned(), port: number }
     }
 
+    /// One that is up, and fit if it is a replica.
+    pub(super) fn host(number: u16, role: Role) -> HostView {
+        let unfit = match role {
+            Role::Replica => None,
+            Role::Primary => Some(Unfit::Primary),
+            Role::Deposed => Some(Unfit::Deposed),
+            Role::Unknown => Some(Unfit::Undecided),
+        };
+        HostView { role, up: true, unfit, ..HostView::unknown(&addr(number)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{addr, host};
+    use super::*;
+
     fn snapshot() -> Arc<Snapshot> {
-        let host = |number, role| HostView { role, up: true, ..HostView::unknown(&addr(number)) };
         let hosts = vec![host(1, Role::Deposed), host(2, Role::Primary), host(3, Role::Replica)];
         Arc::new(Snapshot {
             hosts,
             primary: Some(1),
             sample: None,
+            needs_primary: true,
             switching_over: None,
             split_brain: false,
             primary_missing_since: None,
