@@ -11,7 +11,7 @@ use super::hba::{self, Hba, HbaMethod, ReadFile};
 use super::ini::{self, Entry, Section};
 use super::model::{AuthType, Config, Note, SecretText, Settings, SslMode, Userlist};
 use super::reload::{Changes, changes};
-use super::settings::{self, SETTINGS, Setting, State};
+use super::settings::{self, Setting, State};
 use super::{ident, tls, userlist, users};
 
 /// Reads a configuration from text alone: no `auth_file`, no `auth_hba_file`, and `%include` is refused. Does no I/O, for tests and fuzzing.
@@ -79,8 +79,7 @@ impl Config {
     pub fn reload(&self) -> Result<(Self, Changes), ConfigError> {
         let path = self.settings.conffile.as_ref().unwrap_or(&self.path);
         let draft = whole(|problems| Draft::parse(path, &mut read_file, problems))?;
-        let ignored: Vec<&'static str> = SETTINGS
-            .iter()
+        let ignored: Vec<&'static str> = settings::all()
             .filter(|setting| {
                 !setting.changeable && setting.differs(&self.settings, &draft.settings)
             })
@@ -296,7 +295,7 @@ impl<'a> Draft<'a> {
         problems: &mut Vec<ConfigError>,
     ) -> Config {
         if let Some(boot) = boot {
-            let unchangeable = SETTINGS.iter().filter(|setting| !setting.changeable);
+            let unchangeable = settings::all().filter(|setting| !setting.changeable);
             unchangeable.for_each(|setting| setting.copy(boot, &mut self.settings));
         }
         check(&self.settings, &|key| self.place(key), problems);
