@@ -114,6 +114,24 @@ pub enum TargetSessionAttrs {
     PreferStandby,
 }
 
+impl TargetSessionAttrs {
+    /// Whether it is for the primary: without one its clients wait.
+    pub fn wants_primary(self) -> bool {
+        match self {
+            Self::ReadWrite | Self::Primary => true,
+            Self::Any | Self::ReadOnly | Self::Standby | Self::PreferStandby => false,
+        }
+    }
+
+    /// Whether it is for standbys alone: the primary will not do.
+    pub fn wants_standby(self) -> bool {
+        match self {
+            Self::ReadOnly | Self::Standby => true,
+            Self::Any | Self::ReadWrite | Self::Primary | Self::PreferStandby => false,
+        }
+    }
+}
+
 /// Setting `route_reads`: which transactions of an entry for the primary go to replicas without being told to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RouteReads {
