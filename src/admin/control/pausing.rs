@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Control, Refused};
 use crate::admin::suspend::Undo;
+use crate::pool::Pool;
 use crate::pool::holder::Order;
 use crate::worker::service::Service;
 
@@ -14,6 +15,10 @@ impl Control {
         all.into_iter()
             .filter(|service| database.is_none_or(|name| service.database == name))
             .collect()
+    }
+
+    fn pools(&self, database: Option<&str>) -> Vec<Arc<Pool>> {
+        self.services(database).iter().flat_map(|service| service.pools()).collect()
     }
 
     fn must_exist(&self, verb: &'static str, database: &str) -> Result<(), Refused> {
@@ -62,9 +67,7 @@ impl Control {
             }
             None => {}
         }
-        for service in self.services(database) {
-            service.pools().iter().for_each(|pool| pool.pause());
-        }
+        self.pools(database).iter().for_each(|pool| pool.pause());
         Ok(())
     }
 
@@ -120,9 +123,7 @@ impl Control {
                 client.holder.order(Order::DatabaseGone);
             }
         }
-        for service in self.services(database) {
-            service.pools().iter().for_each(|pool| pool.pause());
-        }
+        self.pools(database).iter().for_each(|pool| pool.pause());
         Ok(())
     }
 
@@ -147,9 +148,7 @@ impl Control {
         if let Some(name) = database {
             self.must_exist("reconnect", name)?;
         }
-        for service in self.services(database) {
-            service.pools().iter().for_each(|pool| pool.reconnect());
-        }
+        self.pools(database).iter().for_each(|pool| pool.reconnect());
         Ok(())
     }
 

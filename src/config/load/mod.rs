@@ -127,9 +127,7 @@ impl<'a> Draft<'a> {
             // A later line for the key wins, so it also decides about the note.
             notes.remove(setting.key);
             if let Some(sentence) = remark(setting, &entry.value) {
-                let Entry { at, .. } = entry;
-                let (file, key) = (at.file.to_path_buf(), setting.key.to_owned());
-                notes.insert(setting.key, Note { file, line: at.line, key, sentence });
+                notes.insert(setting.key, Note::at(&entry.at, setting.key, sentence));
             }
         }
         Self { path, entries, settings, notes: notes.into_values().collect() }
@@ -202,8 +200,7 @@ impl Config {
                         "auth_dbname={name} is the console, which no auth_query can run in: logins that need one are \
                          refused; name another entry of [databases]"
                     );
-                    let (file, line) = (entry.at.file.to_path_buf(), entry.at.line);
-                    self.notes.push(Note { file, line, key, sentence });
+                    self.notes.push(Note::at(&entry.at, &key, sentence));
                 }
                 if entry.key == "*" {
                     self.fallback = Some(database);
@@ -218,10 +215,9 @@ impl Config {
             Section::Peers => {
                 let (id, peer) = users::read_peer(entry).map_err(|one| vec![one])?;
                 if self.settings.peer_id == 0 && self.peers.is_empty() {
-                    let (file, line) = (entry.at.file.to_path_buf(), entry.at.line);
                     let sentence = "[peers] has no effect without peer_id in [pgbouncer], this process's own number";
-                    let (key, sentence) = (format!("peers/{}", entry.key), sentence.to_owned());
-                    self.notes.push(Note { file, line, key, sentence });
+                    let key = format!("peers/{}", entry.key);
+                    self.notes.push(Note::at(&entry.at, &key, sentence.to_owned()));
                 }
                 self.peers.insert(id, peer);
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Config, Database, PoolMode};
+use super::{Config, Database, PoolMode, User};
 
 impl Config {
     /// The entry for a database name: its own, or a copy of `*` under that name.
@@ -20,16 +20,21 @@ impl Config {
         Some(Arc::new(database))
     }
 
+    /// What the entry of a user says, if there is one.
+    fn of_user<T>(&self, name: &str, value: impl FnOnce(&User) -> Option<T>) -> Option<T> {
+        self.users.get(name).and_then(value)
+    }
+
     /// The mode of a pool: the user's, else the database's, else the global one.
     pub fn pool_mode(&self, database: &Database, server_user: &str) -> PoolMode {
-        let user = self.users.get(server_user).and_then(|user| user.pool_mode);
-        user.or(database.pool_mode).unwrap_or(self.settings.pool_mode)
+        let own = self.of_user(server_user, |user| user.pool_mode);
+        own.or(database.pool_mode).unwrap_or(self.settings.pool_mode)
     }
 
     /// The size of a pool: the user's, else the database's, else the global one; `None`: no limit.
     pub fn pool_size(&self, database: &Database, server_user: &str) -> Option<u32> {
-        let user = self.users.get(server_user).and_then(|user| user.pool_size);
-        user.or(database.pool_size).unwrap_or(self.settings.default_pool_size)
+        let own = self.of_user(server_user, |user| user.pool_size);
+        own.or(database.pool_size).unwrap_or(self.settings.default_pool_size)
     }
 
     /// Connections that a pool of this database keeps: the database's number, else the global one.
@@ -39,8 +44,8 @@ impl Config {
 
     /// Connections above a pool's size: the user's number, else the database's, else the global one.
     pub fn reserve_pool_size(&self, database: &Database, server_user: &str) -> u32 {
-        let user = self.users.get(server_user).and_then(|user| user.reserve_pool_size);
-        user.or(database.reserve_pool_size).unwrap_or(self.settings.reserve_pool_size)
+        let own = self.of_user(server_user, |user| user.reserve_pool_size);
+        own.or(database.reserve_pool_size).unwrap_or(self.settings.reserve_pool_size)
     }
 
     /// Server connections of a database at most; `None`: no limit.
@@ -50,8 +55,8 @@ impl Config {
 
     /// Server connections of a server user at most; `None`: no limit.
     pub fn max_user_connections(&self, server_user: &str) -> Option<u32> {
-        let user = self.users.get(server_user).and_then(|user| user.max_user_connections);
-        user.or(self.settings.max_user_connections)
+        let own = self.of_user(server_user, |user| user.max_user_connections);
+        own.or(self.settings.max_user_connections)
     }
 
     /// Clients of a database at most; `None`: no limit.
@@ -61,8 +66,8 @@ impl Config {
 
     /// Clients that log in as this user at most; `None`: no limit.
     pub fn max_user_client_connections(&self, user: &str) -> Option<u32> {
-        let user = self.users.get(user).and_then(|user| user.max_user_client_connections);
-        user.or(self.settings.max_user_client_connections)
+        let own = self.of_user(user, |user| user.max_user_client_connections);
+        own.or(self.settings.max_user_client_connections)
     }
 
     /// Age at which a server connection of this database is closed: the database's, else the global one.
@@ -73,32 +78,32 @@ impl Config {
     /// How long clients wait for servers of this database: the user's time, else the database's, else the global one;
     /// `None`: for ever.
     pub fn query_wait_timeout(&self, database: &Database, server_user: &str) -> Option<Duration> {
-        let user = self.users.get(server_user).and_then(|user| user.query_wait_timeout);
-        user.or(database.query_wait_timeout).unwrap_or(self.settings.query_wait_timeout)
+        let own = self.of_user(server_user, |user| user.query_wait_timeout);
+        own.or(database.query_wait_timeout).unwrap_or(self.settings.query_wait_timeout)
     }
 
     /// How long queries of a server user may take; `None`: no limit.
     pub fn query_timeout(&self, server_user: &str) -> Option<Duration> {
-        let user = self.users.get(server_user).and_then(|user| user.query_timeout);
-        user.or(self.settings.query_timeout)
+        let own = self.of_user(server_user, |user| user.query_timeout);
+        own.or(self.settings.query_timeout)
     }
 
     /// How long transactions of a server user may idle; `None`: no limit.
     pub fn idle_transaction_timeout(&self, server_user: &str) -> Option<Duration> {
-        let user = self.users.get(server_user).and_then(|user| user.idle_transaction_timeout);
-        user.or(self.settings.idle_transaction_timeout)
+        let own = self.of_user(server_user, |user| user.idle_transaction_timeout);
+        own.or(self.settings.idle_transaction_timeout)
     }
 
     /// How long transactions of a server user may last; `None`: no limit.
     pub fn transaction_timeout(&self, server_user: &str) -> Option<Duration> {
-        let user = self.users.get(server_user).and_then(|user| user.transaction_timeout);
-        user.or(self.settings.transaction_timeout)
+        let own = self.of_user(server_user, |user| user.transaction_timeout);
+        own.or(self.settings.transaction_timeout)
     }
 
     /// How long clients that log in as this user may idle; `None`: no limit.
     pub fn client_idle_timeout(&self, user: &str) -> Option<Duration> {
-        let user = self.users.get(user).and_then(|user| user.client_idle_timeout);
-        user.or(self.settings.client_idle_timeout)
+        let own = self.of_user(user, |user| user.client_idle_timeout);
+        own.or(self.settings.client_idle_timeout)
     }
 
     /// Whether any of the four limits above is set for anybody.

@@ -22,6 +22,7 @@ pub use entries::{Database, Peer, User};
 pub use hosts::{HostAddr, HttpAddr};
 pub use settings::{Settings, TlsSettings};
 
+use super::error::Place;
 use super::hba::Hba;
 
 /// Everything that was read from the ini file and from `auth_file`. Never changed: a reload makes a new one.
@@ -60,6 +61,14 @@ pub struct Note {
     pub key: String,
     /// What there is to say about it: one sentence.
     pub sentence: String,
+}
+
+impl Note {
+    /// Of what stands at this place.
+    pub(in crate::config) fn at(place: &Place, key: &str, sentence: String) -> Self {
+        let (file, key) = (place.file.to_path_buf(), key.to_owned());
+        Self { file, line: place.line, key, sentence }
+    }
 }
 
 impl fmt::Display for Note {

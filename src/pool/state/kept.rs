@@ -12,14 +12,14 @@ impl<C, W> State<C, W> {
         self.may_open(now)
             && self.waiting.len() < self.coming(now)
             && (self.proven || self.opening == 0)
-            && self.sizes.size.is_some_and(|size| self.total() < size)
+            && self.sizes.size.is_some()
+            && self.has_place()
     }
 
     /// A connection that was attached and never used is kept for a client. If somebody waits for whom there will be no
     /// other, he is served instead.
     pub fn keep(&mut self, connection: C, now: Instant) -> Placed<C, W> {
-        let surplus = self.most().is_some_and(|most| self.total() > most);
-        if self.lacks(now) || surplus || self.admission() != Admission::Open {
+        if self.lacks(now) || self.has_too_many() || self.admission() != Admission::Open {
             return self.release(connection);
         }
         self.attached -= 1;

@@ -241,8 +241,7 @@ impl<C, W> State<C, W> {
 
     /// A connection comes back fit for use.
     pub fn release(&mut self, connection: C) -> Placed<C, W> {
-        let surplus = self.most().is_some_and(|most| self.total() > most);
-        if self.admission() != Admission::Open || surplus {
+        if self.admission() != Admission::Open || self.has_too_many() {
             self.attached -= 1;
             return Placed::Close(connection);
         }
@@ -259,6 +258,16 @@ impl<C, W> State<C, W> {
     /// A connection that was attached is closed.
     pub fn closed(&mut self) {
         self.attached -= 1;
+    }
+
+    /// Whether one more would be within the size.
+    fn has_place(&self) -> bool {
+        self.sizes.size.is_none_or(|size| self.total() < size)
+    }
+
+    /// Whether the size was lowered, and one has to go.
+    fn has_too_many(&self) -> bool {
+        self.most().is_some_and(|most| self.total() > most)
     }
 
     /// The limit with the reserve.

@@ -79,14 +79,12 @@ impl<C, W> State<C, W> {
 
     /// Whether a connection that is open already, in another process, may become one of these. A pause does not matter.
     pub fn may_adopt(&self) -> bool {
-        !self.closed && self.sizes.size.is_none_or(|size| self.total() < size)
+        !self.closed && self.has_place()
     }
 
     /// Whether one more connection may be opened for somebody who passes the queue by, as nobody is in it.
     pub fn has_room(&self, now: Instant) -> bool {
-        self.may_open(now)
-            && self.waiting.is_empty()
-            && self.sizes.size.is_none_or(|size| self.total() < size)
+        self.may_open(now) && self.waiting.is_empty() && self.has_place()
     }
 
     /// No attempt to open a connection before this.
