@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::control::{Control, Refused};
-use crate::config::HostAddr;
+use crate::config::{HostAddr, TargetSessionAttrs};
 use crate::net::clock;
 
 /// How often it is looked whether transactions are still under way.
@@ -75,12 +75,11 @@ impl Control {
 
     /// The entries that follow a primary: this one, or all.
     fn followed(&self, database: Option<&str>) -> Result<Vec<String>, Refused> {
-        use crate::config::TargetSessionAttrs::{Primary, ReadWrite};
         let live = self.shared.live();
         let databases = &live.config.databases;
         let follows = |name: &str| {
             let attrs = databases.get(name).and_then(|database| database.target_session_attrs);
-            matches!(attrs, Some(Primary | ReadWrite))
+            attrs.is_some_and(TargetSessionAttrs::wants_primary)
         };
         match database {
             Some(name) if follows(name) => Ok(vec![name.to_owned()]),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::model::{Config, Database};
-use super::settings::SETTINGS;
+use super::settings;
 
 /// What differs between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub fn changes(old: &Config, new: &Config) -> Changes {
         userlist: old.userlist != new.userlist,
         ..Changes::default()
     };
-    for setting in SETTINGS.iter().filter(|setting| setting.differs(&old.settings, &new.settings)) {
+    for setting in settings::all().filter(|setting| setting.differs(&old.settings, &new.settings)) {
         let list = if setting.changeable {
             &mut changes.settings
         } else {

@@ -258,8 +258,11 @@ impl<'a> Iterator for Parts<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::hash::RandomState;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[track_caller]
     fn assert_shown(text: &str, expected: &str) {
@@ -354,5 +357,53 @@ mod tests {
         let text = format!("select '{}secret' from t", "x".repeat(LOOKED_AT));
         assert_shown(&text, "select…");
         assert_eq!(shown(b"select \xff"), "select \u{FFFD}");
+    }
+
+    /// Not to be seen. Digits, so that it may be a number as well.
+    const MARKER: &str = "90817263";
+
+    /// Parts of texts that stand apart, and close what they open.
+    fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
+        let all = vec![
+            "select", "a", "\"T 1\"", "$1", "1", "2.5", "'b'", "E'\\'c'", "$$d$$", "null",
+            "default", "in", "(", ")", ",", "values", "set", "=", "to", "create", "alter", "role",
+            "user", "; select", "-- e\n", "/* f */", ".", "-", "é",
+        ];
+        proptest::collection::vec(proptest::sample::select(all), 0..100)
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_it(text in proptest::collection::vec(any::<u8>(), 0..6000)) {
+            prop_assert!(shown(&text).len() <= SHOWN + '…'.len_utf8());
+            let _ = number(&text, &RandomState::new());
+        }
+
+        #[test]
+        fn no_constant_is_shown_wherever_it_stands_and_which_one_it_is_does_not_matter(
+            before in pieces(), behind in pieces(), open in "(?s).{0,20}",
+        ) {
+            let with = |constant: &str| format!("{} {constant} {}{open}", before.join(" "), behind.join(" "));
+            for constant in [
+                MARKER.to_owned(),
+                format!("{MARKER}.5"),
+                format!("'{MARKER}'"),
+                format!("E'\\'{MARKER}'"),
+                format!("$m${MARKER}$m$"),
+            ] {
+                let shown = shown(with(&constant).as_bytes());
+                prop_assert!(!shown.contains(MARKER), "{}", shown);
+            }
+            let (one, other) = (with("1"), with("'a'"));
+            prop_assert!(same(&one, &other));
+            prop_assert_eq!(shown(one.as_bytes()), shown(other.as_bytes()));
+        }
+
+        /// Where constants stand apart. `x'1F'` is shown as `x$1`, which is a name.
+        #[test]
+        fn what_is_shown_is_shown_as_it_is(pieces in pieces()) {
+            let once = shown(pieces.join(" ").as_bytes());
+            prop_assert_eq!(shown(once.as_bytes()), once);
+        }
     }
 }

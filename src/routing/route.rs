@@ -52,31 +52,15 @@ pub fn decide(intent: Intent, attrs: TargetSessionAttrs, reads: RouteReads) -> D
         (Intent::ReadOnly | Intent::LooksReadOnly, RouteReads::Off) => Intent::Unstated,
         _ => intent,
     };
-    let or_primary = !matches!(attrs, TargetSessionAttrs::Standby | TargetSessionAttrs::ReadOnly);
-    let replica = Wanted::Replica { or_primary };
-    let (target, reason) = match (intent, attrs) {
-        (Intent::Hint(Target::Primary), _) => (Wanted::Primary, Reason::Hint),
-        (Intent::Hint(Target::Replica), _) => (replica, Reason::Hint),
-        (
-            Intent::Unstated | Intent::ReadOnly | Intent::ReadWrite | Intent::LooksReadOnly,
-            TargetSessionAttrs::Standby
-            | TargetSessionAttrs::ReadOnly
-            | TargetSessionAttrs::PreferStandby,
-        ) => (replica, Reason::Attrs),
-        (
-            Intent::Unstated | Intent::ReadOnly | Intent::ReadWrite | Intent::LooksReadOnly,
-            TargetSessionAttrs::Any,
-        ) => (Wanted::Any, Reason::Attrs),
-        (Intent::ReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
-            (replica, Reason::ReadOnly)
-        }
-        (Intent::LooksReadOnly, TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite) => {
-            (replica, Reason::LooksReadOnly)
-        }
-        (
-            Intent::Unstated | Intent::ReadWrite,
-            TargetSessionAttrs::Primary | TargetSessionAttrs::ReadWrite,
-        ) => (Wanted::Primary, Reason::Default),
+    let replica = Wanted::Replica { or_primary: !attrs.wants_standby() };
+    let (target, reason) = match intent {
+        Intent::Hint(Target::Primary) => (Wanted::Primary, Reason::Hint),
+        Intent::Hint(Target::Replica) => (replica, Reason::Hint),
+        _ if attrs == TargetSessionAttrs::Any => (Wanted::Any, Reason::Attrs),
+        _ if !attrs.wants_primary() => (replica, Reason::Attrs),
+        Intent::ReadOnly => (replica, Reason::ReadOnly),
+        Intent::LooksReadOnly => (replica, Reason::LooksReadOnly),
+        Intent::Unstated | Intent::ReadWrite => (Wanted::Primary, Reason::Default),
     };
     Decision { target, reason }
 }

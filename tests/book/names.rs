@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use pgweir::admin::parse;
-use pgweir::config::settings::SETTINGS;
+use pgweir::config::settings;
 use pgweir::config::{databases, users};
 
 use crate::common::weir::run_pgweir;
@@ -84,7 +84,7 @@ fn is_known(word: &str, known: &BTreeSet<String>) -> bool {
 
 /// Settings, and the metrics of docs/metrics.md, which is made from the source.
 fn known() -> BTreeSet<String> {
-    let settings = SETTINGS.iter().map(|setting| setting.key);
+    let settings = settings::all().map(|setting| setting.key);
     let entries = databases::KEYS.into_iter().chain(users::KEYS);
     let metrics = pages::page(&pages::root().join("docs/metrics.md")).code();
     let metrics = metrics.iter().flat_map(|code| words(code));

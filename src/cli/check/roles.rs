@@ -51,24 +51,27 @@ fn missing(
     attrs: TargetSessionAttrs,
     snapshot: &Arc<Snapshot>,
 ) -> Option<(&'static str, &'static str)> {
-    use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
     let up = snapshot.hosts.iter().any(|host| host.up);
-    match attrs {
-        _ if !up => Some(("no host can be used", "mend what is said of its hosts")),
-        Primary | ReadWrite if snapshot.split_brain => Some((
+    Some(if !up {
+        ("no host can be used", "mend what is said of its hosts")
+    } else if attrs.wants_primary() && snapshot.split_brain {
+        (
             "several hosts say that they are the primary on one timeline",
             "stop all but one; see split_brain in docs/settings.md",
-        )),
-        Primary | ReadWrite if snapshot.primary.is_none() => Some((
+        )
+    } else if attrs.wants_primary() && snapshot.primary.is_none() {
+        (
             "no primary among its hosts",
             "add the primary to host=, or set target_session_attrs=read-only if it is for reads alone",
-        )),
-        Standby | ReadOnly if snapshot.replicas().next().is_none() => Some((
+        )
+    } else if attrs.wants_standby() && snapshot.replicas().next().is_none() {
+        (
             "no standby among its hosts that is fit for reads",
             "add one to host=, or set target_session_attrs=prefer-standby",
-        )),
-        Any | PreferStandby | Primary | ReadWrite | Standby | ReadOnly => None,
-    }
+        )
+    } else {
+        return None;
+    })
 }
 
 /// Entries that take their hosts as they are, as in pgbouncer.

@@ -263,9 +263,9 @@ async fn first_words(access: &mut Access) -> Result<(Arc<Welcome>, Option<Lease>
 /// What an entry says of `in_hot_standby`, if it stands for one kind of host.
 fn hot_standby(attrs: Option<TargetSessionAttrs>) -> Option<&'static [u8]> {
     match attrs? {
-        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => Some(b"off"),
-        TargetSessionAttrs::ReadOnly | TargetSessionAttrs::Standby => Some(b"on"),
-        TargetSessionAttrs::Any | TargetSessionAttrs::PreferStandby => None,
+        attrs if attrs.wants_primary() => Some(b"off"),
+        attrs if attrs.wants_standby() => Some(b"on"),
+        _ => None,
     }
 }
 
