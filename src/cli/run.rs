@@ -32,7 +32,7 @@ use crate::net::reactor::Reactor;
 use crate::pool::janitor;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
-use crate::topology::snapshot::Wanted;
+use crate::topology::wanted::Wanted;
 use crate::web::{self, Pooler, Web};
 use crate::worker::deal::Dealer;
 use crate::worker::doors::Door;

@@ -214,7 +214,7 @@ impl Session {
             self.reset_seen = true;
         }
         if tag == b"DISCARD ALL" || tag == b"RESET" && self.reset_all_seen {
-            self.route.reset();
+            self.wishes.reset();
         }
     }
 
@@ -416,7 +416,7 @@ impl Session {
             Expect::Local(Local::Closed(Some((name, statement)))) => {
                 self.forget_name(&name, Some(statement));
             }
-            Expect::Local(Local::Reply { undo: Some(route), .. }) => self.route = route,
+            Expect::Local(Local::Reply { undo: Some(before), .. }) => self.wishes = *before,
             _ => {}
         }
     }

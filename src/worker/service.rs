@@ -29,13 +29,14 @@ use crate::pool::{Check, Pool, PoolName, PoolRules};
 use crate::server::{Target, Tls};
 use crate::session::parameters::Tracked;
 use crate::session::queries::{Owner, Queries};
-use crate::topology::snapshot::{HostView, Role, Snapshot, Wanted};
+use crate::topology::snapshot::{HostView, Role, Snapshot};
+use crate::topology::wanted::Wanted;
 
 /// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
 pub trait Topology: Send + Sync {
     /// What is known of the hosts of an entry that follows roles, as it changes.
     fn watch(&self, database: &str) -> Option<Snapshots>;
-    /// By which it is told that clients of the entry wait for newer positions.
+    /// By which it is told what clients of the entry want to know.
     fn wanted(&self, database: &str) -> Option<Arc<Wanted>>;
     /// A connection to this host, or an attempt to make one, has failed.
     fn suspect(&self, host: &HostAddr);
@@ -428,10 +429,9 @@ impl Services {
             let known = config.databases.contains_key(&database.name);
             let entry = if known { &database.name } else { FALLBACK };
             let view = View::new(database.hosts.clone(), self.topology.watch(entry)?);
-            let causal = match database.causal_reads.unwrap_or(config.settings.causal_reads) {
-                CausalReads::Off => None,
-                CausalReads::Session => self.topology.wanted(entry),
-            };
+            let wanted = self.topology.wanted(entry)?;
+            let causal = database.causal_reads.unwrap_or(config.settings.causal_reads);
+            let causal = causal == CausalReads::Session;
             let (routing, topology) =
                 (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
             let route_reads = database.route_reads.unwrap_or(config.settings.route_reads);
@@ -442,7 +442,17 @@ impl Services {
                 }
             };
             let balance = Balance::of(config, database);
-            Some(Tracking { attrs, route_reads, reads, causal, view, balance, routing, topology })
+            Some(Tracking {
+                attrs,
+                route_reads,
+                reads,
+                causal,
+                wanted,
+                view,
+                balance,
+                routing,
+                topology,
+            })
         });
         Offer {
             database: database.clone(),
