@@ -14,6 +14,7 @@ use super::pipeline::{Expect, Local, Parse};
 use super::prepared::Statement;
 use super::verdict::{FromServer, Refusal, Then};
 use crate::config::PoolMode;
+use crate::routing::balance::blames_host;
 
 /// Largest ErrorResponse that is read whole; a longer one is passed on as it streams.
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -317,6 +318,7 @@ impl Session {
             if let Some(why) = self.belongs_elsewhere(&error, server) {
                 return FromServer::Elsewhere(why);
             }
+            self.host_error |= blames_host(error.code().as_str());
         }
         self.replay = Replay::No;
         let replaced = match self.pending.front() {

@@ -220,6 +220,8 @@ pub struct Session {
     pub(super) reset_all_seen: bool,
     pub(super) read_only: OfClient,
     pub(super) tally: Tally,
+    /// There was an error for which the host is to blame, since the last look.
+    pub(super) host_error: bool,
     /// Whose statements it runs, if they may be counted.
     pub(super) owner: Option<Arc<Owner>>,
     pub(super) tracker: Option<Box<Tracker>>,
@@ -268,6 +270,7 @@ impl Session {
             reset_all_seen: false,
             read_only: OfClient::default(),
             tally: Tally::default(),
+            host_error: false,
             owner: None,
             tracker: None,
         }
@@ -330,6 +333,11 @@ impl Session {
     /// The counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// Whether there was an error for which the server's host is to blame, since the last call.
+    pub fn take_host_error(&mut self) -> bool {
+        std::mem::take(&mut self.host_error)
     }
 
     /// A server was attached: brings it to the client's settings. `fresh`: nothing that the client was answered before

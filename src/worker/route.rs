@@ -115,6 +115,7 @@ fn best(
             outstanding: load.outstanding(),
             size: load.size(),
             latency: load.latency(now),
+            failing: pool.failing(now),
             weight: rule.weight,
             share: share(host, balance.slow_start, now),
             near: rule.near,

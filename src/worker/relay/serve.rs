@@ -213,6 +213,9 @@ impl Relay {
                 lease.pool().load().answered(took, self.now);
             }
         }
+        if self.session.take_host_error() {
+            lease.pool().failed(self.now);
+        }
         let over = then == Then::Release || !self.session.in_transaction();
         if over && let Some(since) = self.transaction_since.take() {
             let took = self.now.saturating_duration_since(since);
