@@ -338,3 +338,80 @@ fn a_replica_that_is_too_many_bytes_behind_gets_no_reads() {
     });
     weir.stop();
 }
+
+/// Writes over the first page of the table's file on this server, or writes back what was there.
+fn swap_page(server: &common::postgres::Postgres, page: &[u8]) -> Vec<u8> {
+    let path = server.query("SELECT pg_relation_filepath('t')").one().to_owned();
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(server.data().join(path));
+    let (file, mut before) = (file.unwrap(), vec![0; page.len()]);
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut before, 0).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, page, 0).unwrap();
+    before
+}
+
+#[test]
+fn a_replica_that_fails_at_once_is_left_alone_until_it_is_mended() {
+    let sql =
+        "CREATE TABLE t WITH (autovacuum_enabled = off) AS SELECT 1 AS a; GRANT SELECT ON t TO app";
+    let mut cluster = Setup::new().sql("GRANT pg_monitor TO app").sql(sql).cluster(2);
+    cluster.primary().query("CHECKPOINT");
+    cluster.wait_replicated();
+    // Nothing of it is in memory any more, nor to be replayed.
+    cluster.nodes[1].query("CHECKPOINT");
+    cluster.nodes[1].restart();
+    cluster.wait_streaming(2);
+    let sound = swap_page(&cluster.nodes[1], &[0xAA; 8192]);
+    let weir = setup(&cluster).setting("slow_start", 0).start();
+    for port in &cluster.ports()[1..] {
+        wait_topology(&weir, *port, "timeline", "1");
+    }
+    let mut wire = client(&weir);
+    let mut read = || {
+        let sql = "/* pgweir: route=replica */ SELECT inet_server_port(), (SELECT sum(a) FROM t)";
+        wire.query(sql).map(|rows| rows.get(0, "inet_server_port").parse::<u16>().unwrap())
+    };
+    let broken = cluster.ports()[1];
+    let first: Vec<_> = (0..40).filter_map(|_| read().err()).collect();
+    assert!(!first.is_empty() && first.len() <= 12, "{first:?}");
+    assert!(first.iter().all(|error| error.code() == "XX001"), "{first:?}");
+    let later = (0..400).filter(|_| read().is_err()).count();
+    assert!(later <= 20, "{later} of 400 reads failed");
+    let host = format!("127.0.0.1:{broken}");
+    let failures = weir.metric("pgweir_pool_failures_total", &[("host", &host)]).unwrap();
+    assert_eq!(failures as usize, first.len() + later);
+    swap_page(&cluster.nodes[1], &sound);
+    wait::until("the share of a replica that is sound again", wait::DEADLINE, || {
+        (0..50).filter(|_| read().unwrap() == broken).count() >= 15
+    });
+    // What an application does wrong is nobody's fault.
+    for _ in 0..100 {
+        wire.query("/* pgweir: route=replica */ SELECT 1/0").unwrap_err();
+    }
+    assert_eq!(weir.metric("pgweir_pool_failures_total", &[("host", &host)]).unwrap(), failures);
+    weir.stop();
+}
+
+#[test]
+fn a_replica_that_lets_nobody_in_is_left_alone() {
+    let mut cluster = cluster(2);
+    // One connection for who is no superuser: the monitor has it.
+    let most: u32 = cluster.nodes[1].query("SHOW max_connections").one().parse().unwrap();
+    cluster.nodes[1].set("superuser_reserved_connections", &(most - 1).to_string());
+    cluster.nodes[1].restart();
+    cluster.wait_streaming(2);
+    let weir = setup(&cluster).setting("slow_start", 0).start();
+    for port in &cluster.ports()[1..] {
+        wait_topology(&weir, *port, "timeline", "1");
+    }
+    let mut wire = client(&weir);
+    let mut failed = Vec::new();
+    for number in 0..200 {
+        if let Err(error) = wire.query(&format!("/* pgweir: route=replica */ {WHO}")) {
+            assert_eq!(error.code(), "53300", "{error}");
+            failed.push(number);
+            wire = client(&weir);
+        }
+    }
+    assert!(!failed.is_empty() && failed.len() <= 12, "{failed:?}");
+    weir.stop();
+}

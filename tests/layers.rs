@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("server", &["session", "routing", "net", "auth"]),
     ("topology", &["session", "routing", "net", "auth", "server"]),
     ("pool", &["session", "routing", "net", "auth", "server", "topology::snapshot"]),
-    ("worker", &["session", "routing", "net", "auth", "server", "pool", "topology::snapshot"]),
+    ("worker", WORKER),
     // They read snapshots and send commands.
     ("report", ABOVE_WORKER),
     ("admin", ABOVE_REPORT),
@@ -55,6 +55,16 @@ const PURE: &[&str] = &[
 ];
 /// Pure, and nobody else's business: no room may import it but its own.
 const PURE_ALONE: &[&str] = &["top::model"];
+const WORKER: &[&str] = &[
+    "session",
+    "routing",
+    "net",
+    "auth",
+    "server",
+    "pool",
+    "topology::snapshot",
+    "topology::wanted",
+];
 const ABOVE_WORKER: &[&str] =
     &["session", "routing", "net", "auth", "server", "pool", "topology", "worker"];
 const ABOVE_REPORT: &[&str] =

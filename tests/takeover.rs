@@ -358,3 +358,42 @@ fn an_announced_switchover_goes_on_in_the_successor() {
     assert_eq!(idle.answer().unwrap().one(), "served");
     weir.stop();
 }
+
+#[test]
+fn what_reads_have_to_see_goes_along() {
+    let cluster = Setup::new()
+        .sql("GRANT pg_monitor TO app; CREATE TABLE t (n int); ALTER TABLE t OWNER TO app")
+        .cluster(1);
+    let setup = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction");
+    let mut weir = setup.setting("topology_user", "app").start();
+    let pidfile = weir.dir().join("pid");
+    weir.change(|setup| setup.setting("pidfile", pidfile.display()));
+    ends_well(weir.reboot(), &weir);
+    let known = |weir: &Weir| {
+        weir.wait_show("SHOW TOPOLOGY", "role", "replica");
+        weir.wait_show("SHOW TOPOLOGY", "role", "primary");
+    };
+    known(&weir);
+    cluster.nodes[1].query("SELECT pg_wal_replay_pause()");
+    let mut writer = client(&weir);
+    writer.query("INSERT INTO t VALUES (1)").unwrap();
+    let token = writer.query("SHOW pgweir.lsn").unwrap().one().to_owned();
+    let with = [("pgweir.min_lsn", &token[..]), ("application_name", "reader")];
+    let mut reader = Wire::tcp_with(weir.port(), "app", "app", &with).unwrap();
+    let old = weir.reboot();
+    known(&weir);
+    let read = |wire: &mut Wire| {
+        wire.query("/* pgweir: route=replica */ SELECT count(*) FROM t").unwrap().one().to_owned()
+    };
+    assert_eq!(read(&mut reader), "1");
+    ends_well(old, &weir);
+    assert_eq!(reader.query("SHOW pgweir.min_lsn").unwrap().one(), token);
+    let rows = weir.console("SHOW CLIENTS");
+    let row = rows.find("application_name", "reader").unwrap();
+    assert_eq!(rows.get(row, "waits_for"), &token[2..]);
+    for reset in ["SET pgweir.min_lsn = ''", "RESET ALL"] {
+        reader.query(reset).unwrap();
+        assert_eq!(read(&mut reader), if reset == "RESET ALL" { "1" } else { "0" }, "{reset}");
+    }
+    weir.stop();
+}

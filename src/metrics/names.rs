@@ -88,6 +88,8 @@ table! {
         "Server connections that were closed, for whatever reason.";
     POOL_SERVERS_FAILED = Counter, Count, "pgweir_pool_servers_failed_total", ["database", "user", "host"],
         "Attempts to open a server connection that failed before it was logged in.";
+    POOL_FAILURES = Counter, Count, "pgweir_pool_failures_total", ["database", "user", "host"],
+        "Failures that are the host's and not the application's: errors of resources, system or data (SQLSTATE classes 53, 58, XX), connections lost, and attempts to open one that failed.";
     POOL_ASSIGNMENTS = Counter, Count, "pgweir_pool_assignments_total", ["database", "user", "host"],
         "Times a server was given to a client.";
     POOL_WAITS = Counter, Count, "pgweir_pool_waits_total", ["database", "user", "host"],

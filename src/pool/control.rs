@@ -70,6 +70,7 @@ impl Pool {
     /// Its host may be used again.
     pub fn reopen(self: &Arc<Self>) {
         self.state().set_closed(false);
+        self.load.forgive();
         Self::open_more(self);
     }
 

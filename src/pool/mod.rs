@@ -239,6 +239,17 @@ impl Pool {
         &self.load
     }
 
+    /// How much of what it answers of late are failures ([`blames_host`](crate::routing::balance::blames_host)).
+    pub fn failing(&self, now: Instant) -> u32 {
+        self.load.failing(|| self.metrics.query_time.count(), now)
+    }
+
+    /// Its host has failed: with an error of its own, by closing a connection, or by refusing one.
+    pub fn failed(&self, now: Instant) {
+        self.metrics.failures.increment(1);
+        self.load.failed(self.metrics.query_time.count(), now);
+    }
+
     /// Whether nobody waits for it and it has no server, none on its way either.
     pub fn is_deserted(&self) -> bool {
         let state = self.state();

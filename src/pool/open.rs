@@ -217,6 +217,7 @@ impl Pool {
         // Of several hosts the next may do: try it at once, but each only once per pause.
         let targets = rules.targets.len();
         let now = clock::now();
+        self.failed(now);
         let usable = self.servers().iter().any(|server| !server.close_needed());
         let kicked = {
             let mut state = self.state();

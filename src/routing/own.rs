@@ -1,4 +1,5 @@
-//! Commands that are for pgweir and not for PostgreSQL: where a session's transactions are to run.
+//! Commands that are for pgweir and not for PostgreSQL: where a session's transactions are to run, and what its reads have
+//! to see.
 //!
 //! | ours | others' |
 //! |---|---|
@@ -6,33 +7,66 @@
 //! | `SET LOCAL pgweir.route = …` | `SET LOCAL pgdog.role = …` |
 //! | `RESET pgweir.route` | `RESET pgdog.role` |
 //! | `SHOW pgweir.route` | `SHOW SERVER ROLE`, `SHOW pgdog.role` |
+//! | `SET [SESSION \| LOCAL] pgweir.min_lsn = '3/16/B374D848' \| DEFAULT`, `RESET`, `SHOW` | |
+//! | `SHOW pgweir.lsn` | |
 //!
 //! Most texts are none of these, and are told by their first word: nothing is allocated for them.
 
+use super::causal::Token as LsnToken;
 use super::hint::Target;
 use super::scan::{Scanner, Token};
 
 /// The setting's name.
 pub const ROUTE: &str = "pgweir.route";
 
-/// What pgdog calls it.
+/// What reads have to see at least.
+pub const MIN_LSN: &str = "pgweir.min_lsn";
+
+/// Where the primary is. It cannot be set.
+pub const LSN: &str = "pgweir.lsn";
+
+/// What pgdog calls the route.
 pub const PGDOG_ROLE: &str = "pgdog.role";
 
 /// What is told with a value that there is not.
-pub const ROUTES_HINT: &str = "Available values: primary, replica, auto.";
+const ROUTES_HINT: &str = "Available values: primary, replica, auto.";
 
-/// What pgcat calls it; no name that PostgreSQL could read as a setting's.
+/// The same for what is no position.
+const TOKEN_HINT: &str = "A value of SHOW pgweir.lsn, as '3/16/B374D848', or of PostgreSQL's functions, as \
+     '16/B374D848'; an empty one for none.";
+
+/// What pgcat calls the route; no name that PostgreSQL could read as a setting's.
 const SERVER_ROLE: &str = "server role";
+
+/// What can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// `pgweir.route`
+    Route,
+    /// `pgweir.min_lsn`
+    MinLsn,
+}
+
+/// What it is set to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Transactions run there; `None`: by what they say.
+    Route(Option<Target>),
+    /// Reads see at least that; `None`: whatever a replica has.
+    MinLsn(Option<LsnToken>),
+}
 
 /// A command for pgweir.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnCommand {
-    /// The session's transactions run there; `None`: by what they say.
-    Set(Option<Target>),
-    /// The transaction that was just begun runs there; `None`: by what it says.
-    SetLocal(Option<Target>),
+    /// For the session.
+    Set(Value),
+    /// For the transaction that was just begun.
+    SetLocal(Value),
     /// What was asked for at startup counts again.
-    Reset,
+    Reset(Setting),
+    /// The same, for the transaction that was just begun.
+    ResetLocal(Setting),
     /// A value that there is not.
     BadValue {
         /// The setting, as it was called.
@@ -40,6 +74,8 @@ pub enum OwnCommand {
         /// The value.
         value: String,
     },
+    /// Something that cannot be set, by its name.
+    Fixed(&'static str),
     /// The name that was asked for, under which the value is shown.
     Show(&'static str),
 }
@@ -48,14 +84,58 @@ impl OwnCommand {
     /// A text that says the same.
     pub fn text(&self) -> String {
         match self {
-            Self::Set(target) => format!("SET {ROUTE} = {}", route_name(*target)),
-            Self::SetLocal(target) => {
-                format!("SET LOCAL {ROUTE} = {}", route_name(*target))
-            }
-            Self::Reset => format!("RESET {ROUTE}"),
+            Self::Set(value) => format!("SET {}", assignment(*value)),
+            Self::SetLocal(value) => format!("SET LOCAL {}", assignment(*value)),
+            Self::Reset(setting) => format!("RESET {}", setting.name()),
+            Self::ResetLocal(setting) => format!("SET LOCAL {} = DEFAULT", setting.name()),
             Self::BadValue { name, value } => format!("SET {name} = '{value}'"),
+            Self::Fixed(name) => format!("RESET {name}"),
             Self::Show(name) => format!("SHOW {name}"),
         }
+    }
+}
+
+impl Setting {
+    /// Its name here.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Route => ROUTE,
+            Self::MinLsn => MIN_LSN,
+        }
+    }
+
+    /// The one that is called so; `None` if that cannot be set.
+    pub fn called(name: &str) -> Option<Self> {
+        match name {
+            LSN => None,
+            MIN_LSN => Some(Self::MinLsn),
+            _ => Some(Self::Route),
+        }
+    }
+
+    /// What is told with a value that there is not.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Route => ROUTES_HINT,
+            Self::MinLsn => TOKEN_HINT,
+        }
+    }
+
+    /// The value of the startup parameter, or of `SET`; `None` if there is none such.
+    pub fn read(self, value: &[u8]) -> Option<Value> {
+        match self {
+            Self::Route => route(value).map(Value::Route),
+            Self::MinLsn if value.is_empty() => Some(Value::MinLsn(None)),
+            Self::MinLsn => LsnToken::read(value).map(|token| Value::MinLsn(Some(token))),
+        }
+    }
+}
+
+fn assignment(value: Value) -> String {
+    match value {
+        Value::Route(route) => format!("{ROUTE} = {}", route_name(route)),
+        Value::MinLsn(None) => format!("{MIN_LSN} = ''"),
+        Value::MinLsn(Some(token)) => format!("{MIN_LSN} = '{token}'"),
     }
 }
 
@@ -68,8 +148,8 @@ pub fn own_command(text: &[u8]) -> Option<OwnCommand> {
     } else if verb.is("SHOW") {
         OwnCommand::Show(next_name(&mut tokens)?)
     } else if verb.is("RESET") {
-        next_name(&mut tokens)?;
-        OwnCommand::Reset
+        let name = next_name(&mut tokens)?;
+        Setting::called(name).map_or(OwnCommand::Fixed(name), OwnCommand::Reset)
     } else {
         return None;
     };
@@ -84,24 +164,17 @@ pub fn resets_all(text: &[u8]) -> bool {
         && tokens.all(|token| token == Token::Semicolon)
 }
 
-/// There is no such value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoSuchRoute;
-
-/// The value of the startup parameter, or of `SET`.
-///
-/// # Errors
-/// [`NoSuchRoute`].
-pub fn route(value: &[u8]) -> Result<Option<Target>, NoSuchRoute> {
+#[expect(clippy::option_option, reason = "the outer one: whether there is such a value")]
+fn route(value: &[u8]) -> Option<Option<Target>> {
     let is = |word: &str| value.eq_ignore_ascii_case(word.as_bytes());
     if is("primary") {
-        Ok(Some(Target::Primary))
+        Some(Some(Target::Primary))
     } else if is("replica") {
-        Ok(Some(Target::Replica))
+        Some(Some(Target::Replica))
     } else if is("auto") || is("any") {
-        Ok(None)
+        Some(None)
     } else {
-        Err(NoSuchRoute)
+        None
     }
 }
 
@@ -129,15 +202,15 @@ fn set(tokens: &mut Scanner<'_>) -> Option<OwnCommand> {
         return None;
     }
     let value = unquoted(spelled);
-    let default = value.eq_ignore_ascii_case(b"default");
-    Some(match route(value) {
-        Ok(route) if local => OwnCommand::SetLocal(route),
-        Ok(route) => OwnCommand::Set(route),
-        Err(NoSuchRoute) if default && local => OwnCommand::SetLocal(None),
-        Err(NoSuchRoute) if default => OwnCommand::Reset,
-        Err(NoSuchRoute) => {
-            OwnCommand::BadValue { name, value: String::from_utf8_lossy(value).into_owned() }
-        }
+    let Some(setting) = Setting::called(name) else { return Some(OwnCommand::Fixed(name)) };
+    let is_default = value.eq_ignore_ascii_case(b"default")
+        && (setting == Setting::Route || matches!(token, Token::Word(_)));
+    Some(match setting.read(value) {
+        Some(value) if local => OwnCommand::SetLocal(value),
+        Some(value) => OwnCommand::Set(value),
+        None if is_default && local => OwnCommand::ResetLocal(setting),
+        None if is_default => OwnCommand::Reset(setting),
+        None => OwnCommand::BadValue { name, value: String::from_utf8_lossy(value).into_owned() },
     })
 }
 
@@ -153,19 +226,22 @@ fn name((first, spelled): (Token<'_>, &[u8]), tokens: &mut Scanner<'_>) -> Optio
     }
     if first == Token::Other {
         let quoted = unquoted(spelled);
-        return [ROUTE, PGDOG_ROLE].into_iter().find(|name| {
+        return [ROUTE, MIN_LSN, LSN, PGDOG_ROLE].into_iter().find(|name| {
             spelled.starts_with(b"\"") && quoted.eq_ignore_ascii_case(name.as_bytes())
         });
     }
-    let (name, last) = if first.is("PGWEIR") {
-        (ROUTE, "ROUTE")
+    let names: &[(&str, &'static str)] = if first.is("PGWEIR") {
+        &[("ROUTE", ROUTE), ("MIN_LSN", MIN_LSN), ("LSN", LSN)]
     } else if first.is("PGDOG") {
-        (PGDOG_ROLE, "ROLE")
+        &[("ROLE", PGDOG_ROLE)]
     } else {
         return None;
     };
-    let dot = tokens.next_spelled()?.1 == b".";
-    (dot && tokens.next()?.is(last)).then_some(name)
+    if tokens.next_spelled()?.1 != b"." {
+        return None;
+    }
+    let last = tokens.next()?;
+    names.iter().find(|(word, _)| last.is(word)).map(|(_, name)| *name)
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -185,7 +261,7 @@ mod tests {
 
     #[test]
     fn each_spelling_is_understood() {
-        let replica = OwnCommand::Set(Some(Target::Replica));
+        let replica = OwnCommand::Set(Value::Route(Some(Target::Replica)));
         for text in [
             "SET pgweir.route = replica",
             "set pgweir.route to 'replica';",
@@ -199,15 +275,18 @@ mod tests {
             assert_eq!(own(text), Some(replica.clone()), "{text}");
         }
         for (text, command) in [
-            ("set pgweir.route='primary'", OwnCommand::Set(Some(Target::Primary))),
-            ("set pgweir.route = auto", OwnCommand::Set(None)),
-            ("SET SERVER ROLE TO 'any'", OwnCommand::Set(None)),
-            ("SET SERVER ROLE TO 'default'", OwnCommand::Reset),
-            ("set pgweir.route to default", OwnCommand::Reset),
-            ("RESET pgweir.route;", OwnCommand::Reset),
-            ("reset pgdog.role", OwnCommand::Reset),
-            ("set local pgweir.route = primary", OwnCommand::SetLocal(Some(Target::Primary))),
-            ("set local pgweir.route to default", OwnCommand::SetLocal(None)),
+            ("set pgweir.route='primary'", OwnCommand::Set(Value::Route(Some(Target::Primary)))),
+            ("set pgweir.route = auto", OwnCommand::Set(Value::Route(None))),
+            ("SET SERVER ROLE TO 'any'", OwnCommand::Set(Value::Route(None))),
+            ("SET SERVER ROLE TO 'default'", OwnCommand::Reset(Setting::Route)),
+            ("set pgweir.route to default", OwnCommand::Reset(Setting::Route)),
+            ("RESET pgweir.route;", OwnCommand::Reset(Setting::Route)),
+            ("reset pgdog.role", OwnCommand::Reset(Setting::Route)),
+            (
+                "set local pgweir.route = primary",
+                OwnCommand::SetLocal(Value::Route(Some(Target::Primary))),
+            ),
+            ("set local pgweir.route to default", OwnCommand::ResetLocal(Setting::Route)),
             ("show pgweir.route", OwnCommand::Show("pgweir.route")),
             ("SHOW SERVER ROLE", OwnCommand::Show("server role")),
             ("show pgdog.role", OwnCommand::Show("pgdog.role")),
@@ -216,6 +295,51 @@ mod tests {
         }
         let standby = OwnCommand::BadValue { name: ROUTE, value: "Standby".into() };
         assert_eq!(own("set pgweir.route = 'Standby'"), Some(standby));
+    }
+
+    #[test]
+    fn what_reads_have_to_see_is_set_shown_and_reset() {
+        let token = LsnToken::read(b"3/16/B374D848");
+        let set = OwnCommand::Set(Value::MinLsn(token));
+        for text in [
+            "SET pgweir.min_lsn = '3/16/B374D848'",
+            "set session pgweir.min_lsn to '3/16/b374d848';",
+            "SET \"pgweir.min_lsn\" = '3/16/B374D848'",
+        ] {
+            assert_eq!(own(text), Some(set.clone()), "{text}");
+        }
+        let plain = LsnToken::read(b"16/B374D848");
+        let bad = |value: &str| OwnCommand::BadValue { name: MIN_LSN, value: value.into() };
+        for (text, command) in [
+            ("SET pgweir.min_lsn = '16/B374D848'", OwnCommand::Set(Value::MinLsn(plain))),
+            ("SET pgweir.min_lsn = ''", OwnCommand::Set(Value::MinLsn(None))),
+            (
+                "SET LOCAL pgweir.min_lsn = '16/B374D848'",
+                OwnCommand::SetLocal(Value::MinLsn(plain)),
+            ),
+            ("SET pgweir.min_lsn = DEFAULT", OwnCommand::Reset(Setting::MinLsn)),
+            ("SET LOCAL pgweir.min_lsn TO DEFAULT", OwnCommand::ResetLocal(Setting::MinLsn)),
+            ("RESET pgweir.min_lsn", OwnCommand::Reset(Setting::MinLsn)),
+            ("SHOW pgweir.min_lsn", OwnCommand::Show(MIN_LSN)),
+            ("show pgweir.lsn;", OwnCommand::Show(LSN)),
+            ("SET pgweir.min_lsn = 'default'", bad("default")),
+            ("SET pgweir.min_lsn = '1'", bad("1")),
+            ("SET pgweir.min_lsn = 1", bad("1")),
+            ("SET pgweir.lsn = '16/B374D848'", OwnCommand::Fixed(LSN)),
+            ("RESET pgweir.lsn", OwnCommand::Fixed(LSN)),
+        ] {
+            assert_eq!(own(text), Some(command), "{text}");
+        }
+        for text in [
+            // PostgreSQL says what is wrong with it.
+            "SET pgweir.min_lsn = 3/16/B374D848",
+            "SET pgweir.min_lsn = '1/1', '1/1'",
+            "SET pgweir.min = '1/1'",
+            "SHOW pgweir.lsns",
+            "SHOW pgdog.lsn",
+        ] {
+            assert_eq!(own(text), None, "{text}");
+        }
     }
 
     #[test]

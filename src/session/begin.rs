@@ -22,6 +22,8 @@ use super::own::Portal;
 use super::pipeline::{Expect, Local};
 use super::prepared::Statement;
 use crate::config::PoolMode;
+use crate::routing::causal::Token;
+use crate::routing::own::Value;
 use crate::routing::{self, BareBegin, Intent, Target, TransactionEnd};
 
 /// A BEGIN that the server at hand was not told of, or that may have to be told to another one.
@@ -33,6 +35,8 @@ pub(super) struct Held {
     text: Option<Box<[u8]>>,
     /// Where this transaction alone is to run (`SET LOCAL pgweir.route`).
     route: Option<Option<Target>>,
+    /// What its reads have to see at least (`SET LOCAL pgweir.min_lsn`).
+    min_lsn: Option<Option<Token>>,
     /// The server has answered it.
     acknowledged: bool,
 }
@@ -40,12 +44,23 @@ pub(super) struct Held {
 impl Held {
     fn new(begin: BareBegin, text: &[u8]) -> Self {
         let text = begin.has_modes.then(|| text.into());
-        Self { tag: begin.tag, text, route: None, acknowledged: false }
+        Self { tag: begin.tag, text, route: None, min_lsn: None, acknowledged: false }
     }
 
-    /// Where this transaction is to run.
-    pub(super) fn place(&mut self, route: Option<Target>) {
-        self.route = Some(route);
+    /// What holds for this transaction alone.
+    pub(super) fn place(&mut self, value: Value) {
+        match value {
+            Value::Route(route) => self.route = Some(route),
+            Value::MinLsn(token) => self.min_lsn = Some(token),
+        }
+    }
+
+    #[expect(
+        clippy::option_option,
+        reason = "the outer one: whether it was said for this transaction"
+    )]
+    pub(super) fn min_lsn(&self) -> Option<Option<Token>> {
+        self.min_lsn
     }
 
     fn text(&self) -> &[u8] {
@@ -160,7 +175,7 @@ impl Session {
     /// The intent, with what holds for the whole session.
     pub(super) fn placed(&self, said: Intent) -> Intent {
         let local = self.held.as_ref().and_then(|held| held.route);
-        self.read_only_intent(self.route.intent(said, local))
+        self.read_only_intent(self.wishes.intent(said, local))
     }
 
     /// A server was attached: it is told BEGIN if one is held. Until the first statement is answered another server may be

@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use super::elsewhere::Place;
 use super::machine::{Replay, Rules, ServerState, Session};
-use super::own::{OwnStatements, Route};
+use super::own::{OwnStatements, Wish, Wishes};
 use super::parameters::{Parameters, Tracked};
 use super::prepared::{Statement, StatementCache};
 use super::read_only::{OfClient, OnServer};
 use super::startup::{InForce, Setting, Startup};
 use crate::routing::Target;
+use crate::routing::causal::Token;
 use crate::routing::own::own_command;
 
 /// Settings and their values.
@@ -113,6 +114,9 @@ pub struct CarriedSession {
     own: Vec<(Bytes, Bytes)>,
     #[serde(default)]
     route: CarriedRoute,
+    /// What its reads have to see at least: now, and as asked for at startup.
+    #[serde(default)]
+    min_lsn: (Option<String>, Option<String>),
     #[serde(default)]
     read_only: CarriedReadOnly,
     #[serde(default)]
@@ -193,8 +197,13 @@ impl Session {
                 .collect(),
             own: self.own.iter().flat_map(|own| own.texts()).collect(),
             route: CarriedRoute {
-                now: self.route.now().map(letter),
-                asked: self.route.asked_for().map(letter),
+                now: self.wishes.route.now.map(letter),
+                asked: self.wishes.route.asked.map(letter),
+            },
+            min_lsn: {
+                let Wish { now, asked } = self.wishes.min_lsn;
+                let text = |token: Option<Token>| token.map(|token| token.to_string());
+                (text(now), text(asked))
             },
             read_only: CarriedReadOnly {
                 set: self.read_only.set,
@@ -244,8 +253,15 @@ impl CarriedSession {
             .filter_map(|(name, text)| Some((name.to_vec().into(), own_command(text)?)))
             .collect();
         session.own = (!own.is_empty()).then(|| Box::new(OwnStatements::of(own)));
-        session.route =
-            Route::of(self.route.now.and_then(target), self.route.asked.and_then(target));
+        let token = |text: Option<String>| Token::read(text?.as_bytes());
+        let (now, asked) = self.min_lsn;
+        session.wishes = Wishes {
+            route: Wish {
+                now: self.route.now.and_then(target),
+                asked: self.route.asked.and_then(target),
+            },
+            min_lsn: Wish { now: token(now), asked: token(asked) },
+        };
         let CarriedReadOnly { set, asked, own } = self.read_only;
         session.read_only = OfClient { set, asked, own };
         session.unnamed_ends = self.unnamed_ends;
@@ -398,7 +414,8 @@ mod tests {
         parameters.note(b"application_name", b"a\xff");
         let mut session = Session::new(RULES, cache.clone(), parameters)
             .with_startup(Some(startup(&tracked)), Some(Bytes::from_static(b"a")))
-            .with_route(Some(Target::Replica));
+            .with_wishes(Wishes::asked(Some(Target::Replica), Token::read(b"3/16/B374D848")));
+        session.wishes.min_lsn.now = Token::read(b"1/2");
         session.status = TransactionStatus::Failed;
         session.statements.insert(b"s1", cache.intern(b"select 1\0\0\0"));
         session.statements.insert(b"", cache.intern(b"select 2\0\0\0"));
@@ -428,7 +445,7 @@ mod tests {
         assert_eq!(asked.tracked(), [(2, Bytes::from_static(b"UTC"))]);
         assert_eq!(asked.extras(), [Setting::new(b"work_mem", b"1024", true)]);
         assert_eq!(asked.value(b"work_mem").unwrap(), "1MB");
-        assert_eq!(revived.route, session.route);
+        assert_eq!(revived.wishes, session.wishes);
         assert_eq!(revived.read_only, session.read_only);
         assert!(revived.restore && revived.own.is_some());
     }
@@ -474,6 +491,17 @@ mod tests {
             "SHOW pgweir.route",
             "SET pgweir.route = 'no''where'",
             "SET SERVER ROLE TO 'primary'",
+            "SET LOCAL pgweir.route TO DEFAULT",
+            "SET pgweir.min_lsn = '3/16/B374D848'",
+            "SET pgweir.min_lsn = '16/B374D848'",
+            "SET pgweir.min_lsn = ''",
+            "SET pgweir.min_lsn = 'x'",
+            "SET LOCAL pgweir.min_lsn = '3/16/B374D848'",
+            "SET LOCAL pgweir.min_lsn = DEFAULT",
+            "RESET pgweir.min_lsn",
+            "SHOW pgweir.min_lsn",
+            "SHOW pgweir.lsn",
+            "SET pgweir.lsn = 'x'",
         ] {
             let command = own_command(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
             let again = command.text();

@@ -162,8 +162,10 @@ impl Session {
             if have.len() < head.len && head.len <= NAME_MESSAGE_LIMIT {
                 return FromClient::NeedMore(head.len);
             }
-            if self.has_own_portal() && self.own_execute(up_to_nul(body(have)), attached) {
-                return FromClient::Swallow;
+            if self.has_own_portal()
+                && let Some(verdict) = self.own_execute(up_to_nul(body(have)), attached)
+            {
+                return verdict;
             }
         }
         if attached {

@@ -14,6 +14,7 @@ use super::pipeline::{Expect, Local, Parse};
 use super::prepared::Statement;
 use super::verdict::{FromServer, Refusal, Then};
 use crate::config::PoolMode;
+use crate::routing::balance::blames_host;
 
 /// Largest ErrorResponse that is read whole; a longer one is passed on as it streams.
 const ERROR_LIMIT: usize = 64 * 1024;
@@ -214,7 +215,7 @@ impl Session {
             self.reset_seen = true;
         }
         if tag == b"DISCARD ALL" || tag == b"RESET" && self.reset_all_seen {
-            self.route.reset();
+            self.wishes.reset();
         }
     }
 
@@ -317,6 +318,7 @@ impl Session {
             if let Some(why) = self.belongs_elsewhere(&error, server) {
                 return FromServer::Elsewhere(why);
             }
+            self.host_error |= blames_host(error.code().as_str());
         }
         self.replay = Replay::No;
         let replaced = match self.pending.front() {
@@ -416,7 +418,7 @@ impl Session {
             Expect::Local(Local::Closed(Some((name, statement)))) => {
                 self.forget_name(&name, Some(statement));
             }
-            Expect::Local(Local::Reply { undo: Some(route), .. }) => self.route = route,
+            Expect::Local(Local::Reply { undo: Some(before), .. }) => self.wishes = *before,
             _ => {}
         }
     }

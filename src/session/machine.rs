@@ -19,7 +19,7 @@ use super::batches::Batches;
 use super::begin::Held;
 use super::elsewhere::Place;
 use super::lost::Lost;
-use super::own::{OwnStatements, Route};
+use super::own::{OwnStatements, Whereabouts, Wishes};
 use super::parameters::{Parameters, Tracked};
 use super::pipeline::{Expect, Pipeline};
 use super::prepared::{ClientStatements, ServerStatements, StatementCache};
@@ -28,7 +28,6 @@ use super::read_only::{OfClient, OnServer};
 use super::startup::{self, InForce, Startup};
 use super::tracker::Tracker;
 use crate::config::{PoolMode, PrepareUnnamed};
-use crate::routing::Target;
 
 /// Most requests of one client that may be unanswered while more are read from it. Far above any driver's pipeline.
 /// PostgreSQL sends what it has once that is 8 KiB, which far fewer answers are, so this cannot come to a standstill.
@@ -45,7 +44,7 @@ pub struct Rules {
     pub prepare_unnamed: PrepareUnnamed,
     /// A number that tells the pools of one database entry and server user from others.
     pub realm: u64,
-    /// Whether the client outlives its server: the entry follows a primary (`target_session_attrs`).
+    /// Whether the client outlives its server: the entry follows roles (`target_session_attrs`).
     pub outlives_server: bool,
     /// Whether a bare BEGIN waits for its transaction's first statement, which may say where it is to run.
     pub holds_begin: bool,
@@ -213,12 +212,16 @@ pub struct Session {
     pub(super) renamed: bool,
     pub(super) lost: Option<Box<Lost>>,
     pub(super) held: Option<Held>,
-    pub(super) route: Route,
+    pub(super) wishes: Wishes,
+    /// The answer to the last [`FromClient::Locate`](super::FromClient::Locate), until the client has it.
+    pub(super) whereabouts: Option<Whereabouts>,
     pub(super) own: Option<Box<OwnStatements>>,
     /// `RESET ALL` came by since the last ReadyForQuery.
     pub(super) reset_all_seen: bool,
     pub(super) read_only: OfClient,
     pub(super) tally: Tally,
+    /// There was an error for which the host is to blame, since the last look.
+    pub(super) host_error: bool,
     /// Whose statements it runs, if they may be counted.
     pub(super) owner: Option<Arc<Owner>>,
     pub(super) tracker: Option<Box<Tracker>>,
@@ -261,11 +264,13 @@ impl Session {
             renamed: false,
             lost: None,
             held: None,
-            route: Route::default(),
+            wishes: Wishes::default(),
+            whereabouts: None,
             own: None,
             reset_all_seen: false,
             read_only: OfClient::default(),
             tally: Tally::default(),
+            host_error: false,
             owner: None,
             tracker: None,
         }
@@ -278,10 +283,15 @@ impl Session {
         self
     }
 
-    /// Where its transactions are to run unless they say otherwise, as asked for at startup.
-    pub fn with_route(mut self, asked: Option<Target>) -> Self {
-        self.route = Route::asked(asked);
+    /// What holds for its transactions unless they say otherwise, as asked for at startup.
+    pub fn with_wishes(mut self, wishes: Wishes) -> Self {
+        self.wishes = wishes;
         self
+    }
+
+    /// An answer to [`FromClient::Locate`](super::FromClient::Locate) that nobody took is old by now.
+    pub fn forget_whereabouts(&mut self) {
+        self.whereabouts = None;
     }
 
     /// Whether the client has changed its `application_name` since the last call.
@@ -323,6 +333,11 @@ impl Session {
     /// The counts since the last call.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+
+    /// Whether there was an error for which the server's host is to blame, since the last call.
+    pub fn take_host_error(&mut self) -> bool {
+        std::mem::take(&mut self.host_error)
     }
 
     /// A server was attached: brings it to the client's settings. `fresh`: nothing that the client was answered before

@@ -36,7 +36,7 @@ mod latency;
 mod loss;
 pub mod lost;
 pub mod machine;
-mod own;
+pub mod own;
 pub mod parameters;
 pub mod pipeline;
 pub mod prepared;

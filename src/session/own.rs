@@ -1,4 +1,5 @@
-//! Commands for pgweir itself (`SET pgweir.route` and the like), answered without a server.
+//! Commands for pgweir itself (`SET pgweir.route` and the like), answered without a server. `SHOW pgweir.lsn` alone has to
+//! be told first where the primary is ([`FromClient::Locate`]).
 //!
 //! In all modes, in both protocols, and inside of transactions too: PostgreSQL would take the setting for somebody's, keep
 //! it on a server that others use, and not know it where it was not set. The answer comes in its turn: a simple query
@@ -21,50 +22,106 @@ use super::begin::Held;
 use super::machine::Session;
 use super::pipeline::{Expect, Local};
 use super::verdict::FromClient;
-use crate::routing::own::{OwnCommand, ROUTES_HINT, own_command, route_name};
+use crate::routing::causal::Token;
+use crate::routing::own::{LSN, MIN_LSN, OwnCommand, Setting, Value, own_command, route_name};
 use crate::routing::{Intent, Target};
 
-/// Where a session's transactions are to run if they say nothing themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Route {
-    now: Option<Target>,
-    /// What `RESET` gives.
-    asked: Option<Target>,
+/// Something that a session has said of all its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish<T> {
+    /// What holds.
+    pub(super) now: Option<T>,
+    /// As asked for at startup: what `RESET` gives.
+    pub(super) asked: Option<T>,
 }
 
-impl Route {
+impl<T: Copy> Wish<T> {
     /// As asked for at startup.
-    pub(super) fn asked(asked: Option<Target>) -> Self {
+    fn asked(asked: Option<T>) -> Self {
         Self { now: asked, asked }
     }
 
-    /// `RESET`, `RESET ALL`, `DISCARD ALL`.
-    /// Now, and as asked for at startup.
-    pub(super) fn of(now: Option<Target>, asked: Option<Target>) -> Self {
-        Self { now, asked }
-    }
-
-    /// Where they run now.
-    pub(super) fn now(self) -> Option<Target> {
-        self.now
-    }
-
-    /// Where they were asked to run at startup.
-    pub(super) fn asked_for(self) -> Option<Target> {
-        self.asked
-    }
-
-    pub(super) fn reset(&mut self) {
+    fn reset(&mut self) {
         self.now = self.asked;
+    }
+}
+
+impl<T> Default for Wish<T> {
+    fn default() -> Self {
+        Self { now: None, asked: None }
+    }
+}
+
+/// All that a session has said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Where its transactions are to run if they say nothing themselves.
+    pub(super) route: Wish<Target>,
+    /// What its reads have to see at least.
+    pub(super) min_lsn: Wish<Token>,
+}
+
+impl Wishes {
+    /// As asked for at startup.
+    pub fn asked(route: Option<Target>, min_lsn: Option<Token>) -> Self {
+        Self { route: Wish::asked(route), min_lsn: Wish::asked(min_lsn) }
+    }
+
+    /// Whether any of it needs an entry that follows roles.
+    pub fn follow_roles(&self) -> bool {
+        self.min_lsn.now.is_some()
+    }
+
+    /// What `RESET` gives.
+    fn asked_for(&self, setting: Setting) -> Value {
+        match setting {
+            Setting::Route => Value::Route(self.route.asked),
+            Setting::MinLsn => Value::MinLsn(self.min_lsn.asked),
+        }
+    }
+
+    /// `RESET ALL`, `DISCARD ALL`.
+    pub(super) fn reset(&mut self) {
+        self.route.reset();
+        self.min_lsn.reset();
     }
 
     /// The intent of a transaction whose first text says this. `local`: what holds for this transaction alone.
     pub(super) fn intent(&self, said: Intent, local: Option<Option<Target>>) -> Intent {
-        match (said, local.unwrap_or(self.now)) {
+        match (said, local.unwrap_or(self.route.now)) {
             (Intent::Hint(_), _) | (_, None) => said,
             (_, Some(target)) => Intent::Hint(target),
         }
     }
+}
+
+/// Where the primary is, as the client is told by `SHOW pgweir.lsn`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// There, or further, after all that was committed when it was asked for.
+    At(Token),
+    /// Nobody knows: the entry follows no roles.
+    NotFollowed,
+}
+
+/// What a client is told who wants what only an entry that follows roles has.
+pub fn not_followed(severity: Severity, name: &str) -> ErrorResponse {
+    let text = format!("\"{name}\" needs a database entry that follows the primary");
+    ErrorResponse::new(severity, SqlState::FEATURE_NOT_SUPPORTED, &text)
+        .hint("Name its hosts and target_session_attrs in [databases] of pgweir.")
+}
+
+/// What a client is told who wants to set what cannot be set.
+pub fn fixed(severity: Severity, name: &str) -> ErrorResponse {
+    let text = format!("parameter \"{name}\" cannot be changed");
+    ErrorResponse::new(severity, SqlState::CANT_CHANGE_RUNTIME_PARAM, &text)
+}
+
+/// What a client is told whose value there is not.
+pub fn bad_value(severity: Severity, name: &str, value: &str) -> ErrorResponse {
+    let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
+    let hint = Setting::called(name).map_or("", Setting::hint);
+    ErrorResponse::new(severity, SqlState::INVALID_PARAMETER_VALUE, &text).hint(hint)
 }
 
 /// Statements that are commands for us, and the portal that runs without a server.
@@ -123,9 +180,12 @@ impl Session {
         if attached && !self.pending.is_empty() {
             return Some(FromClient::Wait);
         }
+        if self.lacks_whereabouts(&command) {
+            return Some(FromClient::Locate);
+        }
         self.pending.write_due(&mut out.to_client);
         let answer = self.carry_out(&command, attached);
-        if let OwnCommand::Show(_) = command {
+        if let (OwnCommand::Show(_), Ok(_)) = (&command, &answer) {
             describe(&command, &mut out.to_client);
         }
         out.to_client.extend_from_slice(&answer.unwrap_or_else(|error| error));
@@ -217,17 +277,23 @@ impl Session {
         self.own.as_ref().is_some_and(|own| own.portal.is_some())
     }
 
-    /// Carries out the portal, if it needs no server.
-    pub(super) fn own_execute(&mut self, portal: &[u8], attached: bool) -> bool {
+    /// Carries out the portal, if it needs no server. `None`: it is not for us.
+    pub(super) fn own_execute(&mut self, portal: &[u8], attached: bool) -> Option<FromClient> {
         let bound = self.own.as_ref().and_then(|own| own.portal.as_ref());
-        let Some((_, what)) = bound.filter(|(known, _)| &known[..] == portal) else { return false };
+        let (_, what) = bound.filter(|(known, _)| &known[..] == portal)?;
         match what.clone() {
             Portal::Command(command) => {
-                let undo = Some(self.route);
+                if self.lacks_whereabouts(&command) {
+                    // What the client sent before may be committed first.
+                    let earlier = attached && self.pending.any(Expect::may_commit);
+                    return Some(if earlier { FromClient::Wait } else { FromClient::Locate });
+                }
+                let before = self.wishes;
                 let answer = self.carry_out(&command, attached);
                 // As PostgreSQL: nothing more of the batch is carried out.
                 self.skipping = answer.is_err();
                 let message = answer.unwrap_or_else(|error| error).freeze();
+                let undo = (self.wishes != before).then(|| Box::new(before));
                 self.queue_reply(Local::Reply { message, undo });
             }
             Portal::Begin(held) => {
@@ -235,7 +301,23 @@ impl Session {
                 self.reply(Bytes::from_static(complete));
             }
         }
-        true
+        Some(FromClient::Swallow)
+    }
+
+    /// Whether it is asked where the primary is, and that is not known yet.
+    fn lacks_whereabouts(&self, command: &OwnCommand) -> bool {
+        matches!(command, OwnCommand::Show(LSN)) && self.whereabouts.is_none()
+    }
+
+    /// The answer to [`FromClient::Locate`].
+    pub fn locate(&mut self, whereabouts: Whereabouts) {
+        self.whereabouts = Some(whereabouts);
+    }
+
+    /// What the reads of the transaction that comes next, or is open, have to see at least.
+    pub fn min_lsn(&self) -> Option<Token> {
+        let local = self.held.as_ref().and_then(Held::min_lsn);
+        local.unwrap_or(self.wishes.min_lsn.now)
     }
 
     /// The batch is over: a portal lives as long as its transaction.
@@ -250,37 +332,74 @@ impl Session {
     /// Carries out a command. The answer but for its ReadyForQuery; `Err`: an error.
     fn carry_out(&mut self, command: &OwnCommand, attached: bool) -> Result<BytesMut, BytesMut> {
         let mut out = BytesMut::new();
+        if let OwnCommand::Set(Value::MinLsn(Some(_)))
+        | OwnCommand::SetLocal(Value::MinLsn(Some(_))) = command
+            && !self.rules.outlives_server
+        {
+            not_followed(Severity::Error, MIN_LSN).encode(&mut out);
+            return Err(out);
+        }
         let tag = match command {
-            OwnCommand::Set(target) => {
-                self.route.now = *target;
+            OwnCommand::Set(value) => {
+                self.wish(*value);
                 "SET"
             }
-            OwnCommand::SetLocal(target) => {
-                match &mut self.held {
-                    Some(held) if !attached => held.place(*target),
-                    _ => warn(self.in_transaction(), &mut out),
-                }
+            OwnCommand::SetLocal(value) => {
+                self.wish_locally(*value, attached, &mut out);
                 "SET"
             }
-            OwnCommand::Reset => {
-                self.route.reset();
+            OwnCommand::Reset(setting) => {
+                self.wish(self.wishes.asked_for(*setting));
                 "RESET"
             }
+            OwnCommand::ResetLocal(setting) => {
+                self.wish_locally(self.wishes.asked_for(*setting), attached, &mut out);
+                "SET"
+            }
+            OwnCommand::Show(LSN) => match self.whereabouts.take() {
+                Some(Whereabouts::At(token)) => {
+                    shown(&token.to_string(), &mut out);
+                    "SHOW"
+                }
+                Some(Whereabouts::NotFollowed) | None => {
+                    not_followed(Severity::Error, LSN).encode(&mut out);
+                    return Err(out);
+                }
+            },
+            OwnCommand::Show(MIN_LSN) => {
+                let token = self.min_lsn().map(|token| token.to_string());
+                shown(&token.unwrap_or_default(), &mut out);
+                "SHOW"
+            }
             OwnCommand::Show(_) => {
-                let value = Bytes::from_static(route_name(self.route.now).as_bytes());
-                DataRow { columns: vec![Some(value)] }.encode(&mut out);
+                shown(route_name(self.wishes.route.now), &mut out);
                 "SHOW"
             }
             OwnCommand::BadValue { name, value } => {
-                let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
-                ErrorResponse::new(Severity::Error, SqlState::INVALID_PARAMETER_VALUE, &text)
-                    .hint(ROUTES_HINT)
-                    .encode(&mut out);
+                bad_value(Severity::Error, name, value).encode(&mut out);
+                return Err(out);
+            }
+            OwnCommand::Fixed(name) => {
+                fixed(Severity::Error, name).encode(&mut out);
                 return Err(out);
             }
         };
         CommandComplete { tag: Bytes::from_static(tag.as_bytes()) }.encode(&mut out);
         Ok(out)
+    }
+
+    fn wish(&mut self, value: Value) {
+        match value {
+            Value::Route(target) => self.wishes.route.now = target,
+            Value::MinLsn(token) => self.wishes.min_lsn.now = token,
+        }
+    }
+
+    fn wish_locally(&mut self, value: Value, attached: bool, out: &mut BytesMut) {
+        match &mut self.held {
+            Some(held) if !attached => held.place(value),
+            _ => warn(self.in_transaction(), out),
+        }
     }
 
     /// Queues an answer of ours behind what is unanswered.
@@ -292,6 +411,10 @@ impl Session {
         self.unsynced = true;
         self.pending.push(Expect::Local(reply));
     }
+}
+
+fn shown(value: &str, out: &mut BytesMut) {
+    DataRow { columns: vec![Some(Bytes::copy_from_slice(value.as_bytes()))] }.encode(out);
 }
 
 fn describe(command: &OwnCommand, out: &mut BytesMut) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend;
 
-use super::own::Route;
+use super::own::Wishes;
 use super::prepared::Statement;
 use super::queries::Mark;
 
@@ -62,6 +62,13 @@ pub enum Expect {
     Local(Local),
 }
 
+impl Expect {
+    /// Whether a transaction may end with it.
+    pub fn may_commit(&self) -> bool {
+        matches!(self, Self::Query { .. } | Self::FunctionCall | Self::Sync)
+    }
+}
+
 /// How a Parse came about, and what has to be undone if it fails.
 #[derive(Debug)]
 pub enum Parse {
@@ -99,8 +106,8 @@ pub enum Local {
     Reply {
         /// The whole answer.
         message: Bytes,
-        /// What the session's route was before, if an earlier request of the pipeline fails.
-        undo: Option<Route>,
+        /// What the session's wishes were before, if it has changed them and an earlier request of the pipeline fails.
+        undo: Option<Box<Wishes>>,
     },
 }
 

@@ -18,6 +18,9 @@ pub enum FromClient {
     Wait,
     /// It wants a server. Attach one, then offer the message again.
     Attach(Intent),
+    /// It asks where the primary is. Say so ([`Session::locate`](super::Session::locate)) by what was asked for from now
+    /// on, then offer the message again.
+    Locate,
     /// Drop the first `skip` bytes of it and forward the rest, as it arrives.
     Forward {
         /// Bytes, counted from the tag, that the outbox already stands for.

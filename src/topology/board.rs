@@ -17,7 +17,8 @@ use super::events::{Event, Events};
 use super::follow::{Entry, Pace};
 use super::memory::Fences;
 use super::monitor::Host;
-use super::snapshot::{Role, Snapshot, Wanted};
+use super::snapshot::{Role, Snapshot};
+use super::wanted::Wanted;
 use crate::config::{HostAddr, ReplicaLag, TargetSessionAttrs};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
@@ -75,6 +76,7 @@ struct Followed {
 struct Monitored {
     target: Target,
     wake: Arc<Notify>,
+    bell: Arc<Notify>,
     reopen: Arc<AtomicBool>,
     stop: CancellationToken,
     metrics: HostMetrics,
@@ -116,7 +118,8 @@ impl Board {
                 known.target = target;
                 continue;
             }
-            let (wake, stop) = (Arc::new(Notify::new()), stop.child_token());
+            let [wake, bell] = [Arc::new(Notify::new()), Arc::new(Notify::new())];
+            let stop = stop.child_token();
             let reopen = Arc::new(AtomicBool::new(false));
             let metrics = self.metrics.host(&addr.to_string());
             metrics.set_state(false, false, 0);
@@ -125,10 +128,11 @@ impl Board {
             started.push(Host {
                 addr: addr.clone(),
                 wake: wake.clone(),
+                bell: bell.clone(),
                 reopen: reopen.clone(),
                 stop: stop.clone(),
             });
-            state.hosts.insert(addr, Monitored { target, wake, reopen, stop, metrics });
+            state.hosts.insert(addr, Monitored { target, wake, bell, reopen, stop, metrics });
         }
 
         let mut old = std::mem::take(&mut state.entries);
@@ -190,6 +194,8 @@ impl Board {
             }
         }
         state.events = events;
+        let State { entries, hosts, .. } = &mut *state;
+        entries.iter().for_each(|entry| entry.point(hosts));
         self.fences_changed.notify_one();
         // A new entry over hosts that are known already must not wait an interval for what they say.
         state.hosts.values().for_each(|host| host.wake.notify_one());
@@ -221,6 +227,7 @@ impl Board {
                 self.fences_changed.notify_one();
             }
             let lost_primary = entry.tell(events, now, wall);
+            entry.point(hosts);
             let snapshot = entry.publish.borrow();
             if lost_primary && entry.needs_primary {
                 // Whoever is promoted is to be found out at once.
@@ -369,6 +376,7 @@ impl Board {
         let entry = entries.iter_mut().find(|entry| entry.name == database)?;
         let outcome = change(entry, now, wall);
         entry.tell(events, now, wall);
+        entry.point(hosts);
         // From now on all are asked fast.
         let snapshot = entry.publish.borrow();
         let all = snapshot.hosts.iter().filter_map(|host| hosts.get(&host.addr));
@@ -454,6 +462,14 @@ impl Followed {
             published.differs_in_use(&old)
         });
         lost_primary
+    }
+
+    /// Tells who waits for it where the primary is, and whose monitor is to be asked.
+    fn point(&self, hosts: &HashMap<HostAddr, Monitored>) {
+        let snapshot = self.publish.borrow();
+        let primary = snapshot.hosts.iter().find(|host| host.role == Role::Primary);
+        let monitored = primary.and_then(|primary| hosts.get(&primary.addr));
+        self.wanted.follow(snapshot.sample, monitored.map(|host| host.bell.clone()));
     }
 
     /// A split brain is told again as long as it lasts.

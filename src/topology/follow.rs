@@ -15,7 +15,8 @@ use super::discover::{self, Finding, Rhythm, Source};
 use super::events::Event;
 use super::memory;
 use super::monitor;
-use super::snapshot::{Snapshot, Wanted};
+use super::snapshot::Snapshot;
+use super::wanted::Wanted;
 use crate::config::{HostAddr, ReplicaLag, SplitBrain, TargetSessionAttrs};
 use crate::metrics::Metrics;
 use crate::server::Target;
@@ -164,7 +165,7 @@ impl Topology {
         self.inner.board.watch(database)
     }
 
-    /// By which workers say that clients of an entry wait for newer positions.
+    /// By which workers say that clients of an entry wait for newer positions, and hear of them.
     pub fn wanted(&self, database: &str) -> Option<Arc<Wanted>> {
         self.inner.board.wanted(database)
     }

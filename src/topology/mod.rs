@@ -13,6 +13,7 @@
 //! - `ask` — the one question, and what the answer means
 //! - `monitor` — when to ask, and what a broken connection says about a host
 //! - `board` — where observations arrive and snapshots are published, with log lines and metrics
+//! - `wanted` — what clients want to be asked sooner
 //! - `discover` — which hosts a cluster has, by its manager
 //! - `follow` — the handle that `cli` owns and hands down
 
@@ -26,6 +27,7 @@ mod lag;
 mod memory;
 mod monitor;
 pub mod snapshot;
+pub mod wanted;
 
 pub use follow::{Entry, Pace, Topology, look_once};
 pub use snapshot::{HostView, Role, Snapshot};

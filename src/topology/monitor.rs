@@ -46,6 +46,8 @@ const SPACING: Duration = Duration::from_millis(10);
 pub(super) struct Host {
     pub(super) addr: HostAddr,
     pub(super) wake: Arc<Notify>,
+    /// Rung by who waits to hear where it is: no reason to doubt it.
+    pub(super) bell: Arc<Notify>,
     /// The connection at hand may lead where the host's name does not lead any more.
     pub(super) reopen: Arc<AtomicBool>,
     pub(super) stop: CancellationToken,
@@ -84,10 +86,10 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
             let glances = board.may_be_promoted(&host.addr);
             match rest(&board, &host, &mut line, next, glances).await {
                 Rested::Due => {}
+                Rested::Rung => pause_until(began + SPACING).await,
                 Rested::Doubted => {
                     suspected_until = Some(clock::now() + SUSPICION);
-                    let soonest = began + SPACING;
-                    tokio::time::sleep(soonest.saturating_duration_since(clock::now())).await;
+                    pause_until(began + SPACING).await;
                 }
                 Rested::Silent => {
                     let seen = Seen::silent(&host.addr, board.pace().timeout);
@@ -109,6 +111,8 @@ pub(super) async fn look_once(board: &Board, host: &Host) {
 enum Rested {
     /// It is time.
     Due,
+    /// Somebody waits to hear where it is.
+    Rung,
     /// Somebody has trouble with the host, or its role is another one.
     Doubted,
     /// It did not answer a glance in time.
@@ -126,8 +130,8 @@ async fn rest(
     loop {
         let glance = clock::now() + GLANCE;
         let last = !glances || line.is_none() || glance >= until;
-        if wait(&host.wake, if last { until } else { glance }).await {
-            return Rested::Doubted;
+        if let Some(rested) = wait(host, if last { until } else { glance }).await {
+            return rested;
         }
         let Some(mut old) = line.take_if(|_| !last) else { return Rested::Due };
         match tokio::time::timeout(board.pace().timeout, old.has_changed_role()).await {
@@ -143,10 +147,21 @@ async fn rest(
     }
 }
 
-/// Waits for the time or for somebody who has trouble with the host; tells whether it was the latter.
-async fn wait(wake: &Notify, until: Instant) -> bool {
+/// Waits for the time or for somebody who wants the host asked; tells of the latter.
+async fn wait(host: &Host, until: Instant) -> Option<Rested> {
+    let wanted = async {
+        tokio::select! {
+            biased;
+            () = host.wake.notified() => Rested::Doubted,
+            () = host.bell.notified() => Rested::Rung,
+        }
+    };
     let pause = until.saturating_duration_since(clock::now());
-    tokio::time::timeout(pause, wake.notified()).await.is_ok()
+    tokio::time::timeout(pause, wanted).await.ok()
+}
+
+async fn pause_until(when: Instant) {
+    tokio::time::sleep(when.saturating_duration_since(clock::now())).await;
 }
 
 /// Looks at the host once. `line` is the connection at hand, if there is one; it is kept only if all went well.

@@ -15,8 +15,9 @@ use crate::metrics::MoveReason;
 use crate::net::clock;
 use crate::pool::{AttachError, Lease, Pool};
 use crate::routing::Intent;
-use crate::routing::causal::Need;
+use crate::routing::causal::{Need, Token};
 use crate::session::Place;
+use crate::session::own::Whereabouts;
 use crate::topology::snapshot::Snapshot;
 
 /// Where one transaction may go.
@@ -96,7 +97,7 @@ impl Access {
             return offer.pools.first().map_or(Choice::Removed, |pool| Choice::Pool(pool.clone()));
         };
         // Positions alone are updated without a word.
-        let positions = tracking.causal.is_some() && self.need.is_some()
+        let positions = self.need.is_some()
             || self.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_outdated(now));
         if let Some(view) = &mut self.view
             && (positions || view.has_changed())
@@ -124,19 +125,67 @@ impl Access {
         AttachError::NoHost { database, held, primary, hosts: self.snapshot.clone() }
     }
 
-    /// The client has written something, or may have.
-    pub fn wrote(&mut self, now: Instant) {
-        if let Some(wanted) =
-            self.offer.tracking.as_ref().and_then(|tracking| tracking.causal.as_ref())
-        {
-            wanted.want(now);
+    /// The client has written something, or may have, and that is done.
+    pub fn wrote(&mut self) {
+        if let Some(tracking) = self.offer.tracking.as_ref().filter(|tracking| tracking.causal) {
+            // Read anew: its server may have committed after this wake-up of the task began.
+            let now = clock::now();
+            tracking.wanted.want(now);
             self.need.wrote(now);
         }
     }
 
     /// Whether it has written something that its reads must see.
     pub fn has_written(&self) -> bool {
-        self.need.is_some()
+        self.need.has_written()
+    }
+
+    /// Its reads are to see at least this, besides (`pgweir.min_lsn`).
+    pub fn see_at_least(&mut self, token: Option<Token>) {
+        self.need.at_least(token);
+    }
+
+    /// Where the primary is, by what it was asked after this moment. `None`: it is being asked; look again after
+    /// [`Self::next_sample`].
+    pub fn locate(&mut self, after: Instant) -> Option<Whereabouts> {
+        let Some(tracking) = self.offer().tracking.as_ref() else {
+            return Some(Whereabouts::NotFollowed);
+        };
+        let sample = *tracking.wanted.samples().borrow();
+        let late = sample.filter(|sample| sample.asked > after);
+        if late.is_none() {
+            tracking.wanted.ring();
+        }
+        late.map(|sample| Whereabouts::At(sample.into()))
+    }
+
+    /// Waits until more is known of where the primary is, or the offer is another one. What happens between a look and
+    /// the first poll of this is missed.
+    pub fn next_sample(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut offers = self.offers.clone();
+        let samples = self.offer.tracking.as_ref().map(|tracking| tracking.wanted.samples());
+        async move {
+            let sampled = async {
+                if let Some(mut samples) = samples
+                    && samples.changed().await.is_ok()
+                {
+                    return;
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                _ = offers.changed() => {}
+                () = sampled => {}
+            }
+        }
+    }
+
+    /// Whether a primary is known.
+    pub fn has_primary(&self) -> bool {
+        self.offer
+            .tracking
+            .as_ref()
+            .is_some_and(|tracking| tracking.wanted.samples().borrow().is_some())
     }
 
     /// The position that it needs to see, if it waits for one.

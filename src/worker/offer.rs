@@ -14,7 +14,7 @@ use crate::config::{
 use crate::metrics::{RoutingMetrics, TopologyMetrics};
 use crate::pool::Pool;
 use crate::session::Rules;
-use crate::topology::snapshot::Wanted;
+use crate::topology::wanted::Wanted;
 
 /// What a service offers at present. Replaced as a whole by a reload.
 #[derive(Debug)]
@@ -80,8 +80,10 @@ pub struct Tracking {
     pub reads: Option<Arc<Reads>>,
     /// What is known of its hosts.
     pub view: View,
-    /// With `causal_reads = session`.
-    pub causal: Option<Arc<Wanted>>,
+    /// Whether clients read their own writes (`causal_reads = session`).
+    pub causal: bool,
+    /// By which the monitors are told what clients want to know.
+    pub wanted: Arc<Wanted>,
     /// How reads are spread.
     pub balance: Balance,
     /// Decisions, counted.

@@ -40,21 +40,14 @@ pub fn choose(
     match decision.target {
         Wanted::Primary => primary(reason),
         Wanted::Replica { or_primary } => {
-            if let Some(wanted) = &tracking.causal {
-                need.learn(snapshot.sample);
-                if need.is_some() && need.position().is_none() {
-                    wanted.want(now);
-                }
-            }
+            learn(need, tracking, snapshot, now);
             let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
             let fit = |_, host: &HostView| host.is_fresh(now) && seen(host);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
-                None if need.is_some() && snapshot.replicas().next().is_some() && or_primary => {
-                    if let Some(wanted) = &tracking.causal {
-                        wanted.want(now);
-                    }
-                    primary(RouteReason::OwnWrites)
+                None if need.is_some() && snapshot.replicas().next().is_some() => {
+                    tracking.wanted.want(now);
+                    if or_primary { primary(RouteReason::OwnWrites) } else { hold(false) }
                 }
                 None if tracking.balance.fallback == ReplicaFallback::Error => {
                     (Choice::NoReplica, Place::Unknown)
@@ -64,8 +57,11 @@ pub fn choose(
             }
         }
         Wanted::Any => {
-            let fit =
-                |index, host: &HostView| host.is_fresh(now) || snapshot.primary == Some(index);
+            learn(need, tracking, snapshot, now);
+            let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
+            let fit = |index, host: &HostView| {
+                host.is_fresh(now) && seen(host) || snapshot.primary == Some(index)
+            };
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) if snapshot.primary == Some(index) => {
                     at(index, RouteTarget::Primary, reason)
@@ -73,6 +69,16 @@ pub fn choose(
                 Some(index) => at(index, RouteTarget::Replica, reason),
                 None => hold(true),
             }
+        }
+    }
+}
+
+/// Brings what the client needs to see up to where the primary was last.
+fn learn(need: &mut Need, tracking: &Tracking, snapshot: &Snapshot, now: Instant) {
+    if need.is_some() {
+        need.learn(snapshot.sample);
+        if need.is_open() {
+            tracking.wanted.want(now);
         }
     }
 }
@@ -109,6 +115,7 @@ fn best(
             outstanding: load.outstanding(),
             size: load.size(),
             latency: load.latency(now),
+            failing: pool.failing(now),
             weight: rule.weight,
             share: share(host, balance.slow_start, now),
             near: rule.near,

@@ -130,7 +130,8 @@ fn console_commands(code: &str) -> Vec<String> {
 #[test]
 fn every_command_of_the_console_in_code_font_is_understood() {
     /// pgcat's, answered outside of the console; and what is PostgreSQL's or a client's to see.
-    const ELSEWHERE: [&str; 2] = ["SHOW SERVER ROLE", "SHOW pgweir.route"];
+    const ELSEWHERE: [&str; 4] =
+        ["SHOW SERVER ROLE", "SHOW pgweir.route", "SHOW pgweir.lsn", "SHOW pgweir.min_lsn"];
     let mut count = 0;
     for page in pages::all() {
         for code in page.code() {

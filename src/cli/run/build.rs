@@ -10,7 +10,7 @@ use crate::config::HostAddr;
 use crate::metrics::Metrics;
 use crate::session::parameters::Tracked;
 use crate::topology::Topology;
-use crate::topology::snapshot::Wanted;
+use crate::topology::wanted::Wanted;
 use crate::worker::service::{self, Services};
 use crate::worker::shared::{Live, Shared};
 use crate::worker::view::Snapshots;

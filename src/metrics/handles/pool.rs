@@ -21,6 +21,8 @@ pub struct PoolMetrics {
     /// Server connections closed.
     pub servers_closed: Counter,
     servers_failed: Counter,
+    /// Failures that are the host's.
+    pub failures: Counter,
     /// Times a server was given to a client.
     pub assignments: Total,
     waits_failed: Counter,
@@ -93,6 +95,7 @@ impl PoolMetrics {
             servers_opened: with.counter(&names::POOL_SERVERS_OPENED, &pool),
             servers_closed: with.counter(&names::POOL_SERVERS_CLOSED, &pool),
             servers_failed: with.counter(&names::POOL_SERVERS_FAILED, &pool),
+            failures: with.counter(&names::POOL_FAILURES, &pool),
             assignments: with.total(&names::POOL_ASSIGNMENTS, &pool),
             waits_failed: with.counter(&names::POOL_WAITS_FAILED, &pool),
             client_parses: with.total(&names::PREPARED_CLIENT_PARSES, &pool),

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::routing::Target;
+use crate::routing::causal::Token;
+use crate::session::own::{Whereabouts, Wishes};
 
 /// The server has begun, unseen by the client.
 #[track_caller]
@@ -309,7 +311,7 @@ fn reset_all_and_discard_all_return_to_the_route_asked_for_at_startup_and_other_
         ("RESET timezone", "RESET", false),
     ] {
         let mut scene = Scene::new(PoolMode::Transaction);
-        scene.session = scene.session.with_route(Some(Target::Replica));
+        scene.session = scene.session.with_wishes(Wishes::asked(Some(Target::Replica), None));
         assert_eq!(scene.client(&query("SET pgweir.route = primary")), FromClient::Swallow);
         scene.attach(fresh_server(9));
         scene.goes_on(&query(text));
@@ -320,4 +322,140 @@ fn reset_all_and_discard_all_return_to_the_route_asked_for_at_startup_and_other_
         let hint = FromClient::Attach(Intent::Hint(target));
         assert_eq!(scene.client(&query("SELECT 1")), hint, "{text}");
     }
+}
+
+fn token(text: &str) -> Option<Token> {
+    Token::read(text.as_bytes())
+}
+
+/// Messages made for the client: tags, and whether this is among their bytes.
+fn told(scene: &mut Scene, what: &str) -> String {
+    let bytes = scene.out.to_client.clone();
+    let found = bytes.windows(what.len()).any(|window| window == what.as_bytes());
+    assert!(found, "{what} in {:?}", String::from_utf8_lossy(&bytes));
+    scene.made_for_client()
+}
+
+#[test]
+fn where_the_primary_is_has_to_be_told_before_it_is_shown() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    let show = query("SHOW pgweir.lsn");
+    let there = Whereabouts::At(token("3/16/B374D848").unwrap());
+    for _ in 0..2 {
+        assert_eq!(scene.client(&show), FromClient::Locate);
+        scene.session.locate(there);
+        assert_eq!(scene.client(&show), FromClient::Swallow);
+        assert_eq!(told(&mut scene, "3/16/B374D848"), "TDCZ");
+    }
+    // An answer that nobody took is no answer to a later question.
+    scene.session.locate(there);
+    scene.session.forget_whereabouts();
+    assert_eq!(scene.client(&show), FromClient::Locate);
+    scene.session.locate(Whereabouts::NotFollowed);
+    assert_eq!(scene.client(&show), FromClient::Swallow);
+    assert_eq!(told(&mut scene, "0A000"), "EZ");
+    // It is no setting.
+    assert_eq!(scene.client(&query("SET pgweir.lsn = '1/1'")), FromClient::Swallow);
+    assert_eq!(told(&mut scene, "55P02"), "EZ");
+}
+
+#[test]
+fn in_a_batch_it_is_asked_where_the_primary_is_when_all_before_was_answered() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    let insert = [parse("", "INSERT INTO t VALUES (1)"), bind(""), execute(), sync()];
+    for message in insert {
+        scene.goes_on(&message);
+    }
+    for message in [parse("", "SHOW pgweir.lsn"), bind("")] {
+        assert_eq!(scene.client(&message), FromClient::Swallow);
+    }
+    assert_eq!(scene.client(&execute()), FromClient::Wait, "it is not committed yet");
+    for reply in [backend::PARSE_COMPLETE, backend::BIND_COMPLETE, &complete("INSERT 0 1")] {
+        scene.passes(reply);
+    }
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Ready));
+    assert_eq!(scene.client(&execute()), FromClient::Locate);
+    scene.session.locate(Whereabouts::At(token("1/0/64").unwrap()));
+    assert_eq!(scene.client(&execute()), FromClient::Swallow);
+    scene.goes_on(&sync());
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(told(&mut scene, "1/0/64"), "12DC");
+    // What comes behind a statement of its own batch does not wait for that: it commits with the batch.
+    for message in [parse("", "INSERT INTO t VALUES (1)"), bind(""), execute()] {
+        scene.goes_on(&message);
+    }
+    for message in [parse("mine", "SHOW pgweir.lsn"), bind("mine")] {
+        scene.goes_on(&message);
+    }
+    assert_eq!(scene.client(&execute()), FromClient::Locate);
+}
+
+#[test]
+fn what_its_reads_have_to_see_is_the_sessions_own_affair() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.session = scene.session.with_wishes(Wishes::asked(None, token("1/0/1")));
+    let mut says = |text: &str, tags: &str, shown: &str, min_lsn: &str| {
+        assert_eq!(scene.client(&query(text)), FromClient::Swallow, "{text}");
+        assert_eq!(told(&mut scene, shown), tags, "{text}");
+        assert_eq!(scene.session.min_lsn(), token(min_lsn), "{text}");
+    };
+    says("SHOW pgweir.min_lsn", "TDCZ", "1/0/1", "1/0/1");
+    says("SET pgweir.min_lsn = '3/16/B374D848'", "CZ", "SET", "3/16/B374D848");
+    says("SHOW pgweir.min_lsn", "TDCZ", "3/16/B374D848", "3/16/B374D848");
+    says("SET pgweir.min_lsn = 'x'", "EZ", "22023", "3/16/B374D848");
+    says("SET pgweir.min_lsn = ''", "CZ", "SET", "");
+    says("SET pgweir.min_lsn TO DEFAULT", "CZ", "RESET", "1/0/1");
+    // For one transaction.
+    says("SET LOCAL pgweir.min_lsn = '1/2'", "NCZ", "25P01", "1/0/1");
+    says("BEGIN", "CZ", "BEGIN", "1/0/1");
+    says("SET LOCAL pgweir.min_lsn = '1/2'", "CZ", "SET", "1/2");
+    says("SET LOCAL pgweir.min_lsn TO DEFAULT", "CZ", "SET", "1/0/1");
+    says("SET LOCAL pgweir.min_lsn = '1/2'", "CZ", "SET", "1/2");
+    says("COMMIT", "CZ", "COMMIT", "1/0/1");
+    // A value that makes no sense does not fail the transaction.
+    says("BEGIN", "CZ", "BEGIN", "1/0/1");
+    says("SET pgweir.min_lsn = 'x'", "EZ", "22023", "1/0/1");
+    says("ROLLBACK", "CZ", "ROLLBACK", "1/0/1");
+    says("SET pgweir.min_lsn = '1/3'", "CZ", "SET", "1/3");
+    for (text, tag) in [("DISCARD ALL", "DISCARD ALL"), ("RESET ALL", "RESET")] {
+        assert_eq!(scene.client(&query("SET pgweir.min_lsn = '1/3'")), FromClient::Swallow);
+        scene.attach(fresh_server(9));
+        scene.goes_on(&query(text));
+        scene.passes(&complete(tag));
+        assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+        assert_eq!(scene.session.min_lsn(), token("1/0/1"), "{text}");
+        scene.server = None;
+    }
+}
+
+#[test]
+fn what_reads_have_to_see_is_as_before_if_the_batch_fails_before_it() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    for message in [parse("", "SELEKT"), parse("mine", "SET pgweir.min_lsn = '1/2'")] {
+        scene.goes_on(&message);
+    }
+    for message in [bind("mine"), execute(), sync()] {
+        scene.goes_on(&message);
+    }
+    assert_eq!(scene.session.min_lsn(), token("1/2"));
+    scene.passes(&error(Severity::Error));
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(scene.session.min_lsn(), None);
+}
+
+#[test]
+fn where_no_roles_are_followed_a_position_cannot_be_asked_for() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.session.follow(Rules { outlives_server: false, ..scene.session.rules });
+    for text in ["SET pgweir.min_lsn = '1/2'", "SET LOCAL pgweir.min_lsn = '1/2'"] {
+        assert_eq!(scene.client(&query(text)), FromClient::Swallow);
+        assert_eq!(told(&mut scene, "target_session_attrs"), "EZ");
+    }
+    for text in ["SET pgweir.min_lsn = ''", "RESET pgweir.min_lsn"] {
+        assert_eq!(scene.client(&query(text)), FromClient::Swallow);
+        assert_eq!(scene.made_for_client(), "CZ");
+    }
+    assert_eq!(scene.session.min_lsn(), None);
 }

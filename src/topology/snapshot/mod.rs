@@ -3,7 +3,6 @@
 mod unfit;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::HostAddr;
@@ -101,41 +100,6 @@ impl HostView {
     /// Whether reads may be sent to it now.
     pub fn is_fresh(&self, now: Instant) -> bool {
         self.is_fit() && self.fresh_until.is_none_or(|until| now <= until)
-    }
-}
-
-/// Whether somebody waits for newer positions: then the hosts are asked more often.
-#[derive(Debug)]
-pub struct Wanted {
-    /// Of `last`.
-    zero: Instant,
-    /// When somebody last did, milliseconds; 0: never.
-    last: AtomicU64,
-}
-
-impl Wanted {
-    /// How long one wish holds.
-    const HOLDS: u64 = 2000;
-
-    /// Nobody does.
-    pub fn new(now: Instant) -> Self {
-        Self { zero: now, last: AtomicU64::new(0) }
-    }
-
-    /// Somebody does.
-    pub fn want(&self, now: Instant) {
-        self.last.store(self.millis(now), Ordering::Relaxed);
-    }
-
-    /// Whether somebody did of late.
-    pub fn is_wanted(&self, now: Instant) -> bool {
-        let last = self.last.load(Ordering::Relaxed);
-        last > 0 && self.millis(now).saturating_sub(last) < Self::HOLDS
-    }
-
-    fn millis(&self, now: Instant) -> u64 {
-        let millis = now.saturating_duration_since(self.zero).as_millis();
-        u64::try_from(millis).unwrap_or(u64::MAX).saturating_add(1)
     }
 }
 

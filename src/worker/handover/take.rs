@@ -177,7 +177,7 @@ fn take_client(
     };
     let session = session.with_owner(service.owner().clone());
     if carried.wrote {
-        access.wrote(now);
+        access.wrote();
     }
     let seat = Seats::take(&shared.seats, &database.name, &carried.user, Limits::default());
     let place = shared.take_place_regardless().sit(seat.map_err(|_| Refused)?);

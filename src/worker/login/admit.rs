@@ -15,9 +15,11 @@ use crate::net::stream::{Socket, Stream};
 use crate::pool::keep::Kept;
 use crate::pool::own;
 use crate::pool::{AttachError, Lease};
+use crate::routing::own::MIN_LSN;
 use crate::routing::{Intent, Target};
 use crate::server::{self, OpenError, Welcome};
 use crate::session::Session;
+use crate::session::own::not_followed;
 use crate::session::parameters::Parameters;
 use crate::session::read_only;
 use crate::session::startup::{Setting, Startup};
@@ -37,6 +39,10 @@ impl Guest<'_> {
         place: Seated,
     ) -> Result<Box<Client>, End> {
         let mut access = Access::new(service, self.holder.id);
+        if request.wishes.follow_roles() && access.offer().tracking.is_none() {
+            let response = not_followed(Severity::Fatal, MIN_LSN);
+            return Err(End::Refused(Box::new(response)));
+        }
         let kind = match &request.replication {
             None => client::Replication::None,
             Some(replication) if replication.physical => client::Replication::Physical,
@@ -122,7 +128,7 @@ impl Guest<'_> {
         let asked = startup.as_ref().and_then(|startup| startup.value(read_only::NAME)).cloned();
         let mut session = Session::new(rules, self.shared.statements.clone(), parameters)
             .with_read_only(welcome.value(read_only::NAME), asked.as_ref())
-            .with_route(request.route)
+            .with_wishes(request.wishes)
             .with_startup(startup, name);
         if own.is_none() {
             session = session.with_owner(info.service.owner().clone());

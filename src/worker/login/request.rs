@@ -1,14 +1,15 @@
 //! What a startup packet asks for: who for which database, settings, protocol version.
 
 use bytes::{Bytes, BytesMut};
+use pgweir_codec::backend::Severity;
 use pgweir_codec::options;
 use pgweir_codec::sqlstate::SqlState;
 use pgweir_codec::startup::{self, StartupMessage};
 
 use super::Guest;
 use super::end::{End, fatal, refused};
-use crate::routing::Target;
-use crate::routing::own::{NoSuchRoute, PGDOG_ROLE, ROUTE, ROUTES_HINT, route};
+use crate::routing::own::{self, LSN, MIN_LSN, PGDOG_ROLE, ROUTE, Value};
+use crate::session::own::{Wishes, bad_value, fixed};
 use crate::session::parameters::Tracked;
 use crate::session::startup::{Setting, normalise};
 
@@ -24,8 +25,8 @@ pub(super) struct Request {
     /// In order, but `application_name`.
     pub(super) settings: Vec<Setting>,
     pub(super) application_name: Option<Bytes>,
-    /// Where its transactions are to run unless they say otherwise (`pgweir.route`).
-    pub(super) route: Option<Target>,
+    /// What holds for its transactions unless they say otherwise (`pgweir.route`, `pgweir.min_lsn`).
+    pub(super) wishes: Wishes,
     pub(super) replication: Option<Replication>,
 }
 
@@ -109,14 +110,14 @@ impl Guest<'_> {
             return Err(refused(SqlState::INVALID_CATALOG_NAME, "database name too long"));
         }
         let (mut settings, application_name) = settings.finish();
-        let route = take_route(&mut settings)?;
+        let wishes = take_wishes(&mut settings)?;
         Ok(Request {
             user,
             database,
             minor: message.spoken_minor(),
             settings,
             application_name,
-            route,
+            wishes,
             replication,
         })
     }
@@ -135,20 +136,26 @@ impl Guest<'_> {
     }
 }
 
-/// Takes out what is for pgweir itself: where the session's transactions are to run, by our name for it or by pgdog's.
-fn take_route(settings: &mut Vec<Setting>) -> Result<Option<Target>, End> {
-    let mut asked = None;
-    for name in [PGDOG_ROLE, ROUTE] {
+/// Takes out what is for pgweir itself, by our names for it or by pgdog's.
+fn take_wishes(settings: &mut Vec<Setting>) -> Result<Wishes, End> {
+    let (mut route, mut min_lsn) = (None, None);
+    for name in [PGDOG_ROLE, ROUTE, MIN_LSN, LSN] {
         let at = settings.iter().position(|setting| setting.name == name.as_bytes());
         let Some(value) = at.map(|at| settings.remove(at).value) else { continue };
-        asked = route(&value).map_err(|NoSuchRoute| {
-            let value = String::from_utf8_lossy(&value);
-            let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
-            let response = fatal(SqlState::INVALID_PARAMETER_VALUE, &text);
-            End::Refused(Box::new(response.hint(ROUTES_HINT)))
-        })?;
+        let refused = |response| End::Refused(Box::new(response));
+        let Some(setting) = own::Setting::called(name) else {
+            return Err(refused(fixed(Severity::Fatal, name)));
+        };
+        match setting.read(&value) {
+            Some(Value::Route(asked)) => route = asked,
+            Some(Value::MinLsn(asked)) => min_lsn = asked,
+            None => {
+                let value = String::from_utf8_lossy(&value);
+                return Err(refused(bad_value(Severity::Fatal, name, &value)));
+            }
+        }
     }
-    Ok(asked)
+    Ok(Wishes::asked(route, min_lsn))
 }
 
 /// The startup parameter that holds settings as command-line switches.

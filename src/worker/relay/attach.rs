@@ -10,6 +10,7 @@ use pgweir_codec::backend::{ErrorResponse, NoticeResponse, Severity};
 use pgweir_codec::sqlstate::SqlState;
 
 use super::{Exit, Relay};
+use crate::net::clock;
 use crate::pool::attach::Attaching;
 use crate::pool::keep::{Claim, Kept};
 use crate::pool::load::Outstanding;
@@ -23,6 +24,8 @@ use crate::worker::phase::Phase;
 pub(super) enum Wait {
     /// In a pool's queue.
     InQueue(Attaching),
+    /// To hear where the primary is after this moment, for its `SHOW pgweir.lsn`.
+    Locating { after: Instant, look: Pin<Box<dyn Future<Output = ()> + Send>> },
     /// For a host of the kind that is needed.
     Held { primary: bool, look: Pin<Box<dyn Future<Output = ()> + Send>> },
 }
@@ -67,6 +70,7 @@ impl Relay {
             intent,
             Intent::ReadOnly | Intent::LooksReadOnly | Intent::Hint(Target::Replica)
         );
+        self.access.see_at_least(self.session.min_lsn());
         let kept = self.kept.take();
         match self.access.choose(intent, self.now) {
             Choice::Pool(pool) => {
@@ -179,6 +183,13 @@ impl Relay {
     pub(super) fn poll_wait(&mut self, cx: &mut Context<'_>) -> Result<bool, Exit> {
         let Some(waiting) = &mut self.waiting else { return Ok(false) };
         let outcome = match &mut waiting.wait {
+            Wait::Locating { look, .. } => {
+                if look.as_mut().poll(cx).is_pending() {
+                    return Ok(false);
+                }
+                self.located(cx)?;
+                return Ok(true);
+            }
             Wait::InQueue(attaching) => match Pin::new(attaching).poll(cx) {
                 Poll::Pending => return Ok(false),
                 Poll::Ready(outcome) => outcome,
@@ -236,6 +247,54 @@ impl Relay {
             Err(error) => return Err(self.refuse_attach(cx, &error)),
         }
         Ok(true)
+    }
+
+    /// The client asks where the primary is. It is told by the first sample that is asked for from now on.
+    pub(super) fn locate(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        self.look_for_primary(cx, clock::now(), self.now, None)
+    }
+
+    fn look_for_primary(
+        &mut self,
+        cx: &mut Context<'_>,
+        after: Instant,
+        since: Instant,
+        held: Option<Held>,
+    ) -> Result<(), Exit> {
+        if let Some(whereabouts) = self.access.locate(after) {
+            self.session.locate(whereabouts);
+            return Ok(());
+        }
+        let offer = self.access.offer().clone();
+        let waited = self.now.saturating_duration_since(since);
+        if waited >= offer.failover_timeout {
+            let error = self.access.no_host(waited, true);
+            return Err(self.refuse_attach(cx, &error));
+        }
+        let held = match self.access.has_primary() {
+            true => None,
+            false => held.or_else(|| Some(Held::begin(&offer, self.now))),
+        };
+        self.info.enter(Phase::Waiting, since);
+        let look = Box::pin(hold(self.access.next_sample(), since + offer.failover_timeout));
+        let wait = Wait::Locating { after, look };
+        self.waiting = Some(Waiting { intent: Intent::Unstated, since, held, wait });
+        Ok(())
+    }
+
+    /// A look at where the primary is may say more than the last one; then the client's message is offered again.
+    fn located(&mut self, cx: &mut Context<'_>) -> Result<(), Exit> {
+        let Some(Waiting { since, held, wait: Wait::Locating { after, .. }, .. }) =
+            self.waiting.take()
+        else {
+            return Ok(());
+        };
+        self.look_for_primary(cx, after, since, held)?;
+        if self.waiting.is_some() {
+            return Ok(());
+        }
+        self.info.clock.run(false, self.info.age(self.now));
+        self.look_at_client(cx)
     }
 
     /// The wait is over: from now on a server has the request.

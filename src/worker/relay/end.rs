@@ -9,6 +9,7 @@ use super::{Exit, Relay};
 use crate::metrics::MoveReason;
 use crate::pool::AttachError;
 use crate::pool::Lease;
+use crate::routing::balance::blames_host;
 use crate::session::{AfterLoss, Elsewhere, Place, Refusal};
 use crate::worker::broken;
 use crate::worker::phase::{Exceeded, Phase};
@@ -44,6 +45,11 @@ impl Relay {
         self.outstanding = None;
         let info = lease.connection().info.clone();
         lease.pool().doubt(&info.host);
+        self.session.take_host_error();
+        let blamed = words.as_ref().is_none_or(|words| blames_host(words.code().as_str()));
+        if blamed && !info.is_doomed() {
+            lease.pool().failed(self.now);
+        }
         tracing::warn!(
             of = %self.info.label(),
             "lost its server S-{:#x} at {}: {reason}",

@@ -118,7 +118,7 @@ impl Relay {
         to_server.preload(early);
         let now = clock::now();
         info.enter(Phase::Idle, now);
-        Self {
+        let mut relay = Self {
             client,
             info,
             access,
@@ -146,7 +146,9 @@ impl Relay {
             is_first_byte_due: false,
             answers_since: now,
             now,
-        }
+        };
+        relay.heed_min_lsn();
+        relay
     }
 
     /// A client with a server of its own, which is closed with it: a replication connection.
@@ -393,6 +395,7 @@ impl Relay {
                     break;
                 }
                 FromClient::Attach(intent) => self.attach(cx, intent)?,
+                FromClient::Locate => self.locate(cx)?,
                 FromClient::Forward { skip } => {
                     let run = run_behind(
                         unseen,
@@ -414,6 +417,7 @@ impl Relay {
                 FromClient::Refuse(refusal) => return Err(self.refuse_with(cx, &refusal)),
             }
         }
+        self.session.forget_whereabouts();
         if !self.to_client.mid_message() {
             self.session.end_of_batch(&mut self.out);
             self.insert_made();
@@ -430,6 +434,7 @@ impl Relay {
         let runs = self.lease.is_some() && self.session.awaits_answer();
         if self.query_since.is_some() && self.waiting.is_none() && !runs {
             self.query_since = None;
+            self.heed_min_lsn();
             self.info.enter(
                 match (self.session.in_transaction(), &self.lease) {
                     (true, _) => Phase::InTransaction,

@@ -213,6 +213,9 @@ impl Relay {
                 lease.pool().load().answered(took, self.now);
             }
         }
+        if self.session.take_host_error() {
+            lease.pool().failed(self.now);
+        }
         let over = then == Then::Release || !self.session.in_transaction();
         if over && let Some(since) = self.transaction_since.take() {
             let took = self.now.saturating_duration_since(since);
@@ -255,8 +258,18 @@ impl Relay {
     /// The transaction that ends may have written: what its client reads next shall have it.
     pub(super) fn note_write(&mut self) {
         if self.session.place() == Place::Primary && !self.reading {
-            self.access.wrote(self.now);
+            self.access.wrote();
         }
+        self.show_needs();
+    }
+
+    /// What its reads have to see at least is what it has said.
+    pub(super) fn heed_min_lsn(&mut self) {
+        self.access.see_at_least(self.session.min_lsn());
+        self.show_needs();
+    }
+
+    fn show_needs(&self) {
         let needs = self.access.needs().unwrap_or(0);
         if self.info.needs.load(Ordering::Relaxed) != needs {
             self.info.needs.store(needs, Ordering::Relaxed);

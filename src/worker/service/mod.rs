@@ -32,13 +32,13 @@ use crate::pool::places::Places;
 use crate::server::Tls;
 use crate::session::parameters::Tracked;
 use crate::session::queries::{Owner, Queries};
-use crate::topology::snapshot::Wanted;
+use crate::topology::wanted::Wanted;
 
 /// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
 pub trait Topology: Send + Sync {
     /// What is known of the hosts of an entry that follows roles, as it changes.
     fn watch(&self, database: &str) -> Option<Snapshots>;
-    /// By which it is told that clients of the entry wait for newer positions.
+    /// By which it is told what clients of the entry want to know.
     fn wanted(&self, database: &str) -> Option<Arc<Wanted>>;
     /// A connection to this host, or an attempt to make one, has failed.
     fn suspect(&self, host: &HostAddr);

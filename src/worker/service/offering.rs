@@ -61,10 +61,9 @@ impl Services {
             let known = config.databases.contains_key(&database.name);
             let entry = if known { &database.name } else { FALLBACK };
             let view = View::new(database.hosts.clone(), self.topology.watch(entry)?);
-            let causal = match database.causal_reads.unwrap_or(config.settings.causal_reads) {
-                CausalReads::Off => None,
-                CausalReads::Session => self.topology.wanted(entry),
-            };
+            let wanted = self.topology.wanted(entry)?;
+            let causal = database.causal_reads.unwrap_or(config.settings.causal_reads);
+            let causal = causal == CausalReads::Session;
             let (routing, topology) =
                 (self.metrics.routing(&database.name), self.metrics.topology(&database.name));
             let route_reads = database.route_reads.unwrap_or(config.settings.route_reads);
@@ -75,7 +74,17 @@ impl Services {
                 }
             };
             let balance = Balance::of(config, database);
-            Some(Tracking { attrs, route_reads, reads, causal, view, balance, routing, topology })
+            Some(Tracking {
+                attrs,
+                route_reads,
+                reads,
+                causal,
+                wanted,
+                view,
+                balance,
+                routing,
+                topology,
+            })
         });
         Offer {
             database: database.clone(),
