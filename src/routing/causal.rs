@@ -11,7 +11,8 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where a primary was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,47 @@ pub struct Sample {
     pub timeline: u32,
     /// Where WAL would go next.
     pub lsn: u64,
+}
+
+/// Where the primary was of late, on one timeline, oldest first. Shared by all who look.
+///
+/// More than the last: a client looks when it reads next. What it needs is the first sample after its write; by then that may be
+/// long past, and a late replica have passed it, which the newest one is far from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples(Arc<[Sample]>);
+
+impl Samples {
+    /// How many are kept.
+    const KEPT: usize = 64;
+    /// Least time between two that are kept, but for the last.
+    const SPACING: Duration = Duration::from_millis(100);
+
+    /// The newest.
+    pub fn last(&self) -> Option<Sample> {
+        self.0.last().copied()
+    }
+
+    /// One more. On another timeline it is the first of its kind.
+    pub fn note(&mut self, sample: Sample) {
+        match &*self.0 {
+            [.., last] if last.timeline != sample.timeline => self.0 = Arc::new([sample]),
+            [.., last] if last.asked >= sample.asked => {}
+            [.., before, _] if sample.asked.duration_since(before.asked) < Self::SPACING => {
+                let older = self.0.iter().take(self.0.len() - 1);
+                self.0 = older.copied().chain([sample]).collect();
+            }
+            all => {
+                let older = all.iter().skip((all.len() + 1).saturating_sub(Self::KEPT));
+                self.0 = older.copied().chain([sample]).collect();
+            }
+        }
+    }
+
+    /// The first that was asked for after this moment.
+    fn after(&self, moment: Instant) -> Option<Sample> {
+        let first = self.0.partition_point(|sample| sample.asked <= moment);
+        self.0.get(first).copied()
+    }
 }
 
 /// A position that one client hands to another: `3/16/B374D848` (timeline, in decimal digits, and the position as
@@ -105,13 +147,14 @@ impl Need {
         }
     }
 
-    /// Takes in where the primary was last.
-    pub fn learn(&mut self, sample: Option<Sample>) {
+    /// Takes in where the primary was of late.
+    pub fn learn(&mut self, samples: &Samples) {
+        let sample = samples.last();
         if let (Some(wrote), Some(sample)) = (self.wrote, sample) {
             let known = self.position.is_some_and(|(timeline, _)| timeline == sample.timeline);
             if !known {
-                let beyond = sample.asked > wrote;
-                self.position = beyond.then_some((sample.timeline, sample.lsn));
+                let first = samples.after(wrote);
+                self.position = first.map(|first| (first.timeline, first.lsn));
             }
         }
         if let Some(least) = self.least {
@@ -176,16 +219,55 @@ fn beyond(token: Token, sample: Option<Sample>, before: Option<Position>) -> Opt
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
-    fn sample(asked: Instant, timeline: u32, lsn: u64) -> Option<Sample> {
-        Some(Sample { asked, timeline, lsn })
+    fn sample(asked: Instant, timeline: u32, lsn: u64) -> Samples {
+        let mut samples = Samples::default();
+        samples.note(Sample { asked, timeline, lsn });
+        samples
+    }
+
+    #[test]
+    fn who_looks_late_needs_the_first_sample_after_its_write_and_no_later_one() {
+        let now = Instant::now();
+        let mut samples = Samples::default();
+        for second in 1..=1000_u32 {
+            samples.note(Sample {
+                asked: now + Duration::from_secs(1) * second,
+                timeline: 1,
+                lsn: u64::from(second) * 100,
+            });
+        }
+        let mut need = Need::default();
+        need.wrote(now + Duration::from_millis(998_500));
+        need.learn(&samples);
+        assert_eq!(need.position(), Some(99_900));
+        need.wrote(now);
+        need.learn(&samples);
+        assert_eq!(need.position(), Some((1000 - Samples::KEPT as u64 + 1) * 100), "the oldest");
+        samples.note(Sample { asked: now + Duration::from_secs(2000), timeline: 2, lsn: 7 });
+        need.learn(&samples);
+        assert_eq!(need.position(), Some(7), "nothing of before counts any more");
+    }
+
+    #[test]
+    fn samples_in_quick_succession_do_not_push_the_older_ones_out() {
+        let now = Instant::now();
+        let mut samples = Samples::default();
+        for tick in 0..1000_u32 {
+            let asked = now + Duration::from_millis(10) * tick;
+            samples.note(Sample { asked, timeline: 1, lsn: u64::from(tick) });
+        }
+        assert_eq!(samples.last().map(|sample| sample.lsn), Some(999));
+        assert_eq!(samples.0.len(), Samples::KEPT);
+        let reach = Duration::from_millis(5500);
+        assert!(samples.0[0].asked <= now + Duration::from_millis(9990) - reach);
+        assert!(samples.0.is_sorted_by_key(|sample| (sample.asked, sample.lsn)));
     }
 
     #[test]
     fn who_has_written_nothing_reads_anywhere() {
         let mut need = Need::default();
-        need.learn(sample(Instant::now(), 1, 100));
+        need.learn(&sample(Instant::now(), 1, 100));
         assert!(need.is_met(None, None));
     }
 
@@ -195,11 +277,11 @@ mod tests {
         let later = |ms| now + Duration::from_millis(ms);
         let mut need = Need::default();
         need.wrote(later(10));
-        need.learn(sample(later(10), 1, 500));
+        need.learn(&sample(later(10), 1, 500));
         assert!(!need.is_met(Some(1), Some(u64::MAX)), "it may have been asked before the commit");
-        need.learn(sample(later(20), 1, 600));
+        need.learn(&sample(later(20), 1, 600));
         assert!(!need.is_met(Some(1), Some(599)));
-        need.learn(sample(later(30), 1, 900));
+        need.learn(&sample(later(30), 1, 900));
         assert!(need.is_met(Some(1), Some(600)));
         need.wrote(later(40));
         assert!(!need.is_met(Some(1), Some(u64::MAX)), "the next write begins anew");
@@ -210,10 +292,10 @@ mod tests {
         let now = Instant::now();
         let mut need = Need::default();
         need.wrote(now);
-        need.learn(sample(now + Duration::from_millis(1), 1, 600));
+        need.learn(&sample(now + Duration::from_millis(1), 1, 600));
         assert!(!need.is_met(Some(2), Some(u64::MAX)));
         assert!(!need.is_met(None, Some(u64::MAX)), "a replica that does not tell its timeline");
-        need.learn(sample(now + Duration::from_millis(2), 2, 300));
+        need.learn(&sample(now + Duration::from_millis(2), 2, 300));
         assert!(need.is_met(Some(2), Some(300)));
         assert!(!need.is_met(Some(1), Some(u64::MAX)), "left behind");
     }
@@ -265,8 +347,8 @@ mod tests {
         need.at_least(Some(token("1/0/64")));
         assert!(need.is_some() && !need.has_written() && !need.is_open());
         assert_eq!(need.position(), Some(100));
-        for sample in [None, sample(now, 1, 500)] {
-            need.learn(sample);
+        for samples in [Samples::default(), sample(now, 1, 500)] {
+            need.learn(&samples);
             assert!(need.is_met(Some(1), Some(100)));
             assert!(!need.is_met(Some(1), Some(99)));
             assert!(!need.is_met(Some(1), None) && !need.is_met(None, Some(u64::MAX)));
@@ -281,13 +363,13 @@ mod tests {
         let now = Instant::now();
         let mut need = Need::default();
         need.at_least(Some(token("1/0/64")));
-        need.learn(sample(now, 2, 80));
+        need.learn(&sample(now, 2, 80));
         assert!(need.is_met(Some(2), Some(80)) && !need.is_met(Some(2), Some(79)));
         assert!(!need.is_met(Some(1), Some(u64::MAX)), "left behind");
-        need.learn(sample(now, 2, 900));
-        need.learn(None);
+        need.learn(&sample(now, 2, 900));
+        need.learn(&Samples::default());
         assert!(need.is_met(Some(2), Some(80)), "nor is it chased");
-        need.learn(sample(now, 3, 950));
+        need.learn(&sample(now, 3, 950));
         assert!(!need.is_met(Some(2), Some(900)) && need.is_met(Some(3), Some(950)));
         // The same token again is no other one.
         need.at_least(Some(token("1/0/64")));
@@ -298,7 +380,7 @@ mod tests {
     fn a_token_of_a_timeline_that_nobody_knows_yet_is_met_by_none_that_is_on_an_older_one() {
         let mut need = Need::default();
         need.at_least(Some(token("4/0/64")));
-        need.learn(sample(Instant::now(), 3, 900));
+        need.learn(&sample(Instant::now(), 3, 900));
         assert!(!need.is_met(Some(3), Some(u64::MAX)));
         assert!(need.is_met(Some(4), Some(100)), "who follows it already has it");
     }
@@ -308,11 +390,11 @@ mod tests {
         let now = Instant::now();
         let mut need = Need::default();
         need.at_least(Some(token("0/64")));
-        need.learn(None);
+        need.learn(&Samples::default());
         assert!(!need.is_met(Some(1), Some(u64::MAX)), "which nobody knows");
-        need.learn(sample(now, 1, 500));
+        need.learn(&sample(now, 1, 500));
         assert!(need.is_met(Some(1), Some(100)) && !need.is_met(Some(1), Some(99)));
-        need.learn(sample(now, 2, 500));
+        need.learn(&sample(now, 2, 500));
         assert!(need.is_met(Some(2), Some(100)) && !need.is_met(Some(1), Some(100)));
     }
 
@@ -325,9 +407,9 @@ mod tests {
             need.at_least(Some(token(least)));
             need.wrote(now);
             assert!(need.is_open());
-            need.learn(sample(now, 1, 500));
+            need.learn(&sample(now, 1, 500));
             assert!(!need.is_met(Some(1), Some(u64::MAX)), "no sample is beyond the write");
-            need.learn(sample(later, 1, 600));
+            need.learn(&sample(later, 1, 600));
             assert_eq!(need.position(), Some(needed));
             assert!(need.is_met(Some(1), Some(needed)) && !need.is_met(Some(1), Some(needed - 1)));
         }
@@ -363,7 +445,7 @@ mod tests {
             let mut need = Need::default();
             let timeline = NonZeroU32::new(token_on as u32 + 1);
             need.at_least(Some(Token { timeline, lsn: token_at }));
-            need.learn(sample(Instant::now(), sample_on as u32 + 1, sample_at));
+            need.learn(&sample(Instant::now(), sample_on as u32 + 1, sample_at));
             if need.is_met(Some(replica_on as u32 + 1), Some(replayed)) {
                 // Of the token's timeline the replica's history has all up to the first fork behind it.
                 let fork = (token_on + 1..=replica_on).map(|later| starts[later]).min();

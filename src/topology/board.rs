@@ -469,7 +469,7 @@ impl Followed {
         let snapshot = self.publish.borrow();
         let primary = snapshot.hosts.iter().find(|host| host.role == Role::Primary);
         let monitored = primary.and_then(|primary| hosts.get(&primary.addr));
-        self.wanted.follow(snapshot.sample, monitored.map(|host| host.bell.clone()));
+        self.wanted.follow(snapshot.samples.last(), monitored.map(|host| host.bell.clone()));
     }
 
     /// A split brain is told again as long as it lasts.

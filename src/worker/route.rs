@@ -76,7 +76,7 @@ pub fn choose(
 /// Brings what the client needs to see up to where the primary was last.
 fn learn(need: &mut Need, tracking: &Tracking, snapshot: &Snapshot, now: Instant) {
     if need.is_some() {
-        need.learn(snapshot.sample);
+        need.learn(&snapshot.samples);
         if need.is_open() {
             tracking.wanted.want(now);
         }

@@ -37,7 +37,7 @@ use std::time::{Instant, SystemTime};
 use super::lag::Positions;
 use super::snapshot::{Change, Failure, HostView, Role, Snapshot, Unfit};
 use crate::config::{HostAddr, ReplicaLag, SplitBrain};
-use crate::routing::causal::Sample;
+use crate::routing::causal::{Sample, Samples};
 
 /// What was seen of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub struct Cluster {
     /// A switchover that was announced, until when it counts, and from which primary.
     announced: Option<Announced>,
     positions: Positions,
+    /// The same for who needs to see what it has written.
+    samples: Samples,
     /// Whose positions they are: host and timeline.
     positions_of: Option<(HostAddr, Option<u32>)>,
 }
@@ -194,6 +196,7 @@ impl Cluster {
             missing_since: Some(now),
             announced: None,
             positions: Positions::default(),
+            samples: Samples::default(),
             positions_of: None,
         }
     }
@@ -315,10 +318,7 @@ impl Cluster {
         Snapshot {
             hosts: self.hosts.iter().map(|host| self.view(host)).collect(),
             primary: self.primary.filter(|_| self.announced.is_none()),
-            sample: self
-                .primary
-                .and_then(|primary| self.hosts.get(primary))
-                .and_then(|host| host.sample),
+            samples: self.primary.map(|_| self.samples.clone()).unwrap_or_default(),
             needs_primary: self.rules.needs_primary,
             switching_over: self.announced.as_ref().map(|announced| announced.until),
             split_brain: self.split_brain,
@@ -507,10 +507,14 @@ impl Cluster {
             .is_some_and(|(addr, timeline)| *addr == host.addr && *timeline == answer.timeline);
         if !same {
             self.positions.clear();
+            self.samples = Samples::default();
             self.positions_of = Some((host.addr.clone(), answer.timeline));
         }
         if let Some(lsn) = answer.lsn {
             self.positions.note(asked, lsn);
+        }
+        if let Some(sample) = host.sample {
+            self.samples.note(sample);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::config::HostAddr;
-use crate::routing::causal::Sample;
+use crate::routing::causal::Samples;
 
 pub use unfit::{Change, Failure, NoPrimary, Unfit};
 
@@ -111,7 +111,7 @@ pub struct Snapshot {
     /// Index of the one host whose role is [`Role::Primary`]; `None` also while a switchover is under way.
     pub primary: Option<usize>,
     /// Where the primary was last.
-    pub sample: Option<Sample>,
+    pub samples: Samples,
     /// Whether somebody waits while there is no primary.
     pub needs_primary: bool,
     /// A switchover was announced: the host whose role is [`Role::Primary`] gets no new transactions, up to this moment at most.
@@ -207,7 +207,7 @@ mod tests {
         Arc::new(Snapshot {
             hosts,
             primary: Some(1),
-            sample: None,
+            samples: Samples::default(),
             needs_primary: true,
             switching_over: None,
             split_brain: false,

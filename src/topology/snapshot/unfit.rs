@@ -292,7 +292,7 @@ mod tests {
         Snapshot {
             hosts,
             primary: None,
-            sample: None,
+            samples: crate::routing::causal::Samples::default(),
             needs_primary: true,
             switching_over: None,
             split_brain: false,
