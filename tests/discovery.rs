@@ -40,11 +40,14 @@ fn wait_topology(weir: &Weir, expected: &[(u16, &str)]) {
 }
 
 /// Whether a transaction that only reads runs on a replica.
-fn reads_on_replica(wire: &mut Wire) -> bool {
-    wire.query("BEGIN READ ONLY").unwrap();
-    let answer = wire.query("SELECT pg_is_in_recovery()").unwrap().one() == "t";
-    wire.query("COMMIT").unwrap();
-    answer
+/// A replica serves as soon as its lag is known.
+fn wait_read_on_replica(wire: &mut Wire, what: &str) {
+    wait::until(what, wait::DEADLINE, || {
+        wire.query("BEGIN READ ONLY").unwrap();
+        let answer = wire.query("SELECT pg_is_in_recovery()").unwrap().one() == "t";
+        wire.query("COMMIT").unwrap();
+        answer
+    });
 }
 
 #[test]
@@ -78,7 +81,7 @@ fn replicas_are_found_by_who_streams_from_the_primary_and_followed_through_a_fai
     let weir = weir(&format!("host=127.0.0.1 port={first} discover=replication"));
     wait_topology(&weir, &[(first, "primary"), (second, "replica"), (third, "replica")]);
     let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
-    assert!(reads_on_replica(&mut wire), "a host that was found serves");
+    wait_read_on_replica(&mut wire, "a host that was found to serve");
 
     // The only host that the file names is lost; those that were found are known on.
     cluster.primary_mut().kill(Signal::KILL);
@@ -112,7 +115,7 @@ fn repmgrs_nodes_are_the_hosts_and_a_failover_by_repmgr_is_followed() {
     let weir = weir(&format!("host=127.0.0.1 port={first} discover=repmgr"));
     wait_topology(&weir, &[(first, "primary"), (second, "replica"), (third, "replica")]);
     let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
-    assert!(reads_on_replica(&mut wire));
+    wait_read_on_replica(&mut wire, "the replica to serve");
 
     repmgr.cluster.primary_mut().kill(Signal::KILL);
     repmgr.promote(1);
@@ -197,7 +200,7 @@ fn patronis_members_are_the_hosts_as_they_come_and_go() {
     let ports = patroni.ports();
     wait_topology(&weir, &[(ports[0], "primary"), (ports[1], "replica")]);
     let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
-    assert!(reads_on_replica(&mut wire), "a member that was found serves");
+    wait_read_on_replica(&mut wire, "a member that was found to serve");
 
     let third = patroni.add();
     let port = patroni.ports()[third];
@@ -248,7 +251,7 @@ fn the_monitors_nodes_of_pg_auto_failover_are_the_hosts_and_its_failover_is_foll
     ));
     wait_topology(&weir, &[(ports[0], "primary"), (ports[1], "replica")]);
     let mut wire = Wire::tcp(weir.port(), "app", "app").unwrap();
-    assert!(reads_on_replica(&mut wire), "a node that was found serves");
+    wait_read_on_replica(&mut wire, "a node that was found to serve");
 
     let third = cluster.add();
     let port = cluster.ports()[third];

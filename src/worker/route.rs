@@ -49,6 +49,11 @@ pub fn choose(
                     tracking.wanted.want(now);
                     if or_primary { primary(RouteReason::OwnWrites) } else { hold(false) }
                 }
+                None if tracking.balance.fallback == ReplicaFallback::Error
+                    && snapshot.replicas_in_doubt() =>
+                {
+                    hold(false)
+                }
                 None if tracking.balance.fallback == ReplicaFallback::Error => {
                     (Choice::NoReplica, Place::Unknown)
                 }

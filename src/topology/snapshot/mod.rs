@@ -5,7 +5,7 @@ mod unfit;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::config::HostAddr;
+use crate::config::{HostAddr, ReplicaLag};
 use crate::routing::causal::Samples;
 
 pub use unfit::{Change, Failure, NoPrimary, Unfit};
@@ -155,6 +155,14 @@ impl Snapshot {
     /// The host with this address.
     pub fn host(&self, addr: &HostAddr) -> Option<&HostView> {
         self.hosts.iter().find(|host| host.addr == *addr)
+    }
+
+    /// Whether there are replicas whose lag will be known in a moment, or found to be too much.
+    pub fn replicas_in_doubt(&self) -> bool {
+        let doubt = |host: &HostView| {
+            matches!(host.unfit, Some(Unfit::Behind { time: None, limit: ReplicaLag::Time(_), .. }))
+        };
+        self.hosts.iter().any(doubt)
     }
 
     /// Whether something newer may be known: a replica that was fit is so no longer by what is known here.
