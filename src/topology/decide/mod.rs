@@ -71,6 +71,9 @@ pub struct Answer {
     pub streaming: bool,
     /// When it was started, microseconds since 1970 by its own clock.
     pub started: Option<i64>,
+    /// What a replica has replayed for certain, timeline and position: asked of one that does not tell its timeline. It says
+    /// nothing of where it is now.
+    pub proven: Option<(u32, u64)>,
 }
 
 impl Answer {
@@ -542,6 +545,7 @@ impl Cluster {
             system_id: host.system_id,
             timeline: host.answer.and_then(|answer| answer.timeline),
             lsn: host.answer.and_then(|answer| answer.lsn),
+            proven: host.answer.and_then(|answer| answer.proven),
             lag_bytes,
             lag: lag_time,
             since: host.since,

@@ -156,6 +156,7 @@ impl World {
                     insert_lsn: None,
                     streaming: server.in_recovery,
                     started: None,
+                    proven: None,
                 },
                 self.now,
             )

@@ -25,6 +25,7 @@ fn primary(timeline: u32, lsn: u64) -> Answer {
         insert_lsn: Some(lsn),
         streaming: false,
         started: None,
+        proven: None,
     }
 }
 
@@ -37,6 +38,7 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
         insert_lsn: None,
         streaming: true,
         started: None,
+        proven: None,
     }
 }
 
@@ -425,6 +427,7 @@ fn event() -> impl Strategy<Value = (usize, Option<Answer>)> {
             insert_lsn: None,
             streaming: in_recovery,
             started: None,
+            proven: None,
         });
     (1_usize..4, prop_oneof![3 => answer.prop_map(Some), 1 => Just(None)])
 }
