@@ -1,6 +1,7 @@
 //! `causal_reads = session`: who has written reads it again, whatever the replicas are late. `pgweir.min_lsn`: so does who
 //! was handed a position.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
 
 mod common;
 
