@@ -496,3 +496,28 @@ fn a_replica_that_has_gone_to_another_timeline_unseen_does_not_pass_for_one_that
     }
     weir.stop();
 }
+
+#[test]
+fn who_asks_where_the_primary_is_waits_no_longer_than_failover_timeout() {
+    let mut cluster = cluster(1);
+    let weir = setup(&cluster).setting("failover_timeout", 1).start();
+    wait_replicas(&weir, &cluster);
+    let mut idle = client(&weir);
+    let mut inside = client(&weir);
+    // One that holds a server of the replica is told as well, and loses no more than its connection.
+    inside.query("BEGIN READ ONLY").unwrap();
+    inside.query("SELECT 1").unwrap();
+    cluster.primary_mut().kill(Signal::KILL);
+    wait::until("the loss of the primary", wait::DEADLINE, || {
+        weir.console("SHOW TOPOLOGY").find("role", "primary").is_none()
+    });
+    for wire in [&mut idle, &mut inside] {
+        let refused = wire.query("SHOW pgweir.lsn").unwrap_err();
+        assert_eq!(refused.code(), "57P03", "{refused}");
+    }
+    assert_eq!(weir.metric("pgweir_topology_held_clients", &[]), Some(0.0));
+    // Nor is it in the way of the next.
+    cluster.promote(1);
+    assert!(client(&weir).query("SHOW pgweir.lsn").unwrap().one().starts_with("2/"));
+    weir.stop();
+}
