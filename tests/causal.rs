@@ -1,6 +1,7 @@
 //! `causal_reads = session`: who has written reads it again, whatever the replicas are late. `pgweir.min_lsn`: so does who
 //! was handed a position.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
 
 mod common;
 
@@ -396,5 +397,127 @@ fn an_entry_for_replicas_waits_for_one_that_has_replayed_so_far() {
     weir.wait_show("SHOW POOLS", "cl_waiting", "1");
     cluster.nodes[1].query("SELECT pg_wal_replay_resume()");
     assert_eq!(reader.answer().unwrap().one(), "1");
+    weir.stop();
+}
+
+/// Monitors that may do no more than log in: a replica does not tell them its timeline.
+fn unprivileged(replicas: usize) -> Cluster {
+    let cluster = Setup::new().cluster(replicas);
+    let sql = "CREATE TABLE written (id bigint PRIMARY KEY); ALTER TABLE written OWNER TO app";
+    cluster.primary().query(sql);
+    cluster
+}
+
+fn wait_roles(weir: &Weir, ports: &[u16]) {
+    for (number, port) in ports.iter().enumerate() {
+        let role = if number == 0 { "primary" } else { "replica" };
+        wait::until("the roles to be known", wait::DEADLINE, || {
+            let rows = weir.console("SHOW TOPOLOGY");
+            rows.get(rows.find("port", &port.to_string()).unwrap(), "role") == role
+        });
+    }
+}
+
+/// The replicas write down how far they have come.
+fn restartpoint(cluster: &mut Cluster, replicas: &[usize]) {
+    cluster.primary().query("CHECKPOINT");
+    cluster.wait_replicated();
+    for number in replicas {
+        cluster.nodes[*number].query("CHECKPOINT");
+    }
+}
+
+#[test]
+fn with_a_role_that_may_only_log_in_replicas_serve_once_they_have_written_down_how_far_they_are() {
+    let mut cluster = unprivileged(2);
+    let weir = setup(&cluster).start();
+    wait_roles(&weir, &cluster.ports());
+    let mut wire = client(&weir);
+    wire.query("INSERT INTO written VALUES (1)").unwrap();
+    cluster.wait_replicated();
+    for _ in 0..5 {
+        assert_eq!(read(&mut wire, 1), ("1".to_owned(), cluster.ports()[0].to_string()));
+    }
+    restartpoint(&mut cluster, &[1, 2]);
+    let replicas: Vec<_> = cluster.ports()[1..].iter().map(u16::to_string).collect();
+    wait::until("a read on a replica", wait::DEADLINE, || {
+        let (count, host) = read(&mut wire, 1);
+        assert_eq!(count, "1");
+        replicas.contains(&host)
+    });
+    // What they have replayed since then is not told.
+    wire.query("INSERT INTO written VALUES (2)").unwrap();
+    cluster.wait_replicated();
+    for _ in 0..5 {
+        assert_eq!(read(&mut wire, 2), ("1".to_owned(), cluster.ports()[0].to_string()));
+    }
+    cluster.primary_mut().kill(Signal::KILL);
+    cluster.promote(1);
+    wire.query("INSERT INTO written VALUES (3)").unwrap();
+    for id in 1..=3 {
+        assert_eq!(read(&mut wire, id), ("1".to_owned(), cluster.ports()[1].to_string()));
+    }
+    restartpoint(&mut cluster, &[2]);
+    wait::until("a read on the replica of the new primary", wait::DEADLINE, || {
+        let (count, host) = read(&mut wire, 3);
+        assert_eq!(count, "1");
+        host == replicas[1]
+    });
+    weir.stop();
+}
+
+#[test]
+fn a_replica_that_has_gone_to_another_timeline_unseen_does_not_pass_for_one_that_has_the_write() {
+    let mut cluster = unprivileged(2);
+    let ports = cluster.ports();
+    let entry = format!(
+        "app = host=127.0.0.1,127.0.0.1 port={},{} dbname=app target_session_attrs=read-write",
+        ports[0], ports[2]
+    );
+    let weir = Weir::setup().database(&entry).setting("pool_mode", "transaction");
+    let weir = weir.setting("topology_user", "app").setting("causal_reads", "session").start();
+    wait_roles(&weir, &[ports[0], ports[2]]);
+    restartpoint(&mut cluster, &[2]);
+    // Somebody whom pgweir does not know is promoted; its new replica is far ahead of the primary that pgweir knows.
+    cluster.promote(1);
+    cluster.primary().query("CREATE TABLE more AS SELECT generate_series(1, 100000)");
+    let far = cluster.primary().query("SELECT pg_current_wal_lsn()").one().to_owned();
+    let sql = format!("SELECT pg_last_wal_replay_lsn() >= '{far}'");
+    wait::until("the replica to be ahead", wait::DEADLINE, || {
+        cluster.nodes[2].query(&sql).one() == "t"
+    });
+    let mut wire = client(&weir);
+    for id in 1..=10 {
+        wire.query(&format!("INSERT INTO written VALUES ({id})")).unwrap();
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_millis(300) {
+            assert_eq!(read(&mut wire, id), ("1".to_owned(), ports[0].to_string()));
+        }
+    }
+    weir.stop();
+}
+
+#[test]
+fn who_asks_where_the_primary_is_waits_no_longer_than_failover_timeout() {
+    let mut cluster = cluster(1);
+    let weir = setup(&cluster).setting("failover_timeout", 1).start();
+    wait_replicas(&weir, &cluster);
+    let mut idle = client(&weir);
+    let mut inside = client(&weir);
+    // One that holds a server of the replica is told as well, and loses no more than its connection.
+    inside.query("BEGIN READ ONLY").unwrap();
+    inside.query("SELECT 1").unwrap();
+    cluster.primary_mut().kill(Signal::KILL);
+    wait::until("the loss of the primary", wait::DEADLINE, || {
+        weir.console("SHOW TOPOLOGY").find("role", "primary").is_none()
+    });
+    for wire in [&mut idle, &mut inside] {
+        let refused = wire.query("SHOW pgweir.lsn").unwrap_err();
+        assert_eq!(refused.code(), "57P03", "{refused}");
+    }
+    assert_eq!(weir.metric("pgweir_topology_held_clients", &[]), Some(0.0));
+    // Nor is it in the way of the next.
+    cluster.promote(1);
+    assert!(client(&weir).query("SHOW pgweir.lsn").unwrap().one().starts_with("2/"));
     weir.stop();
 }

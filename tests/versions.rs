@@ -198,6 +198,10 @@ fn follows_a_failover(installation: &Installation) {
     let weir = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction").start();
     wait_role(&weir, &cluster, 0, "primary");
     wait_role(&weir, &cluster, 1, "replica");
+    // Who may only log in is told this much of a replica's timeline.
+    let sql = "SELECT min_recovery_end_timeline FROM pg_control_recovery()";
+    let told = Wire::tcp(cluster.nodes[1].port(), "app", "app").unwrap().query(sql).unwrap();
+    assert_eq!(told.one(), "1");
     let mut wire = client(&weir);
     wire.query("INSERT INTO written VALUES (1)").unwrap();
     wire.query("BEGIN READ ONLY").unwrap();

@@ -4,17 +4,23 @@ use crate::server::Connection;
 use crate::server::query::{self, QueryError};
 
 use super::decide::Answer;
+use crate::routing::causal::Token;
 
 /// Role, WAL file name (primary), position, WAL receiver (standby), its timeline, system identifier, where WAL would go
-/// next (primary), start.
+/// next (primary), start, how far a standby is known to have replayed on which timeline.
 ///
 /// - `OFFSET 0`: the role is asked for once, so that all columns speak of the same one even while a promotion runs.
 /// - The first eight digits of `pg_walfile_name` are the timeline, right at once after a promotion; that of
 ///   `pg_control_checkpoint()` is stale until the next checkpoint. The function fails in recovery: hence CASE.
 /// - `pg_stat_wal_receiver` shows its row to everybody, but `status` and `received_tli` only to members of
 ///   `pg_read_all_stats` (`pg_monitor`); to others they are NULL.
+/// - Who is not told the timeline is told the minimum recovery point, by a function that everybody may call: a standby has
+///   replayed up to there, on that timeline (UpdateMinRecoveryPoint in xlog.c writes the two together). It is behind by
+///   up to a restartpoint. The timeline alone says nothing of what was replayed since: for so long it is still the old
+///   one after the standby has gone on to another. It is read after the replayed position: the record that it ends with
+///   may be under way.
 macro_rules! question {
-    ($system_id:literal, $from:literal) => {
+    ($system_id:literal, $proven:literal, $from:literal) => {
         concat!(
             "SELECT r.in_recovery,",
             " CASE WHEN r.in_recovery THEN NULL",
@@ -24,7 +30,8 @@ macro_rules! question {
             " w.pid, w.status, w.received_tli, ",
             $system_id,
             ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END,",
-            " (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8",
+            " (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, ",
+            $proven,
             " FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) r",
             " LEFT JOIN pg_catalog.pg_stat_wal_receiver w ON true",
             $from
@@ -32,11 +39,19 @@ macro_rules! question {
     };
 }
 
-const QUESTION: &str =
-    question!("c.system_identifier", " CROSS JOIN pg_catalog.pg_control_system() c");
-
-/// Where the right to call `pg_control_system` was revoked (everybody has it by default).
-const QUESTION_WITHOUT_SYSTEM_ID: &str = question!("NULL", "");
+/// The next where the right to call a function in it was revoked (everybody has it by default).
+const QUESTIONS: [&str; 3] = [
+    question!(
+        "c.system_identifier",
+        "CASE WHEN r.in_recovery AND w.received_tli IS NULL THEN \
+         (SELECT CASE WHEN m.min_recovery_end_timeline > 0 THEN \
+         pg_catalog.concat(m.min_recovery_end_timeline, '/', m.min_recovery_end_lsn) END \
+         FROM pg_catalog.pg_control_recovery() m) END",
+        " CROSS JOIN pg_catalog.pg_control_system() c"
+    ),
+    question!("c.system_identifier", "NULL", " CROSS JOIN pg_catalog.pg_control_system() c"),
+    question!("NULL", "NULL", ""),
+];
 
 /// SQLSTATE of a call without the right to it.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -45,14 +60,15 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 #[derive(Debug)]
 pub(super) struct Line {
     connection: Connection,
-    question: &'static str,
+    /// The number of the question that it may ask.
+    question: usize,
     /// The role in the last answer.
     in_recovery: Option<bool>,
 }
 
 impl Line {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, question: QUESTION, in_recovery: None }
+        Self { connection, question: 0, in_recovery: None }
     }
 
     /// Whether the host has another role than at the last question, with no time limit of its own. Costs an empty query,
@@ -82,12 +98,15 @@ impl Line {
     /// # Errors
     /// As [`query::simple`]; `Protocol` also for an answer that makes no sense. The line is not to be used again.
     pub(super) async fn ask(&mut self) -> Result<Answer, QueryError> {
-        let mut rows = query::simple(&mut self.connection, self.question).await;
-        if self.question == QUESTION && rows.as_ref().is_err_and(lacks_right) {
-            self.question = QUESTION_WITHOUT_SYSTEM_ID;
-            rows = query::simple(&mut self.connection, self.question).await;
-        }
-        let rows = rows?;
+        let rows = loop {
+            let question = QUESTIONS.get(self.question).copied().unwrap_or_default();
+            let rows = query::simple(&mut self.connection, question).await;
+            if rows.as_ref().is_err_and(lacks_right) && self.question + 1 < QUESTIONS.len() {
+                self.question += 1;
+            } else {
+                break rows?;
+            }
+        };
         let row: Vec<Option<&str>> =
             rows.first().into_iter().flatten().map(Option::as_deref).collect();
         let answer = read(&row).ok_or_else(|| {
@@ -114,6 +133,7 @@ fn read(row: &[Option<&str>]) -> Option<Answer> {
         system_id,
         insert,
         started,
+        proven,
     ] = row
     else {
         return None;
@@ -127,17 +147,21 @@ fn read(row: &[Option<&str>]) -> Option<Answer> {
         true => optional(received_timeline, |timeline| timeline.parse().ok())?,
         false => optional(wal_file, |name| u32::from_str_radix(name.get(..8)?, 16).ok())?,
     };
+    let lsn = optional(lsn, read_lsn)?;
+    let proven = optional(proven, |proven| Token::read(proven.as_bytes()))?;
+    let proven = proven.and_then(|proven| Some((proven.timeline?.get(), proven.lsn.min(lsn?))));
     Some(Answer {
         in_recovery,
         system_id: optional(system_id, read_system_id)?,
         // A receiver that only waits to be started has no timeline yet.
         timeline: timeline.filter(|timeline| *timeline != 0),
-        lsn: optional(lsn, read_lsn)?,
+        lsn,
         insert_lsn: optional(insert, read_lsn)?,
         streaming: in_recovery
             && receiver.is_some()
             && status.is_none_or(|status| status == "streaming"),
         started: optional(started, |micros| micros.parse().ok())?,
+        proven,
     })
 }
 
@@ -178,6 +202,7 @@ mod tests {
             "7711849323059061448",
             "16/B374D900",
             "1764100000000001",
+            "",
         ];
         let row = row.map(|value| Some(value).filter(|value| !value.is_empty()));
         let answer = Answer {
@@ -188,6 +213,7 @@ mod tests {
             insert_lsn: Some(0x16_B374_D900),
             streaming: false,
             started: Some(1_764_100_000_000_001),
+            proven: None,
         };
         assert_eq!(read(&row), Some(answer));
     }
@@ -204,6 +230,7 @@ mod tests {
             Some("-1"),
             None,
             None,
+            None,
         ];
         let answer = Answer {
             in_recovery: true,
@@ -213,15 +240,34 @@ mod tests {
             insert_lsn: None,
             streaming: true,
             started: None,
+            proven: None,
         };
         assert_eq!(read(&told), Some(answer));
-        let untold = [Some("t"), None, Some("0/3000AF8"), Some("77"), None, None, None, None, None];
-        assert_eq!(read(&untold), Some(Answer { timeline: None, system_id: None, ..answer }));
+        let mut untold = [None; 10];
+        untold[..4].copy_from_slice(&[Some("t"), None, Some("0/3000AF8"), Some("77")]);
+        let answer_untold = Answer { timeline: None, system_id: None, ..answer };
+        assert_eq!(read(&untold), Some(answer_untold));
+        // How far it has come at least; no further than what is replayed to the end.
+        for (text, lsn) in [("2/0/3000000", 0x300_0000), ("2/0/3000B00", 0x300_0AF8)] {
+            untold[9] = Some(text);
+            let proven = Some((2, lsn));
+            assert_eq!(read(&untold), Some(Answer { proven, ..answer_untold }), "{text}");
+        }
         let cut_off =
-            [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None, None];
+            [Some("t"), None, Some("0/3000AF8"), None, None, None, Some("-1"), None, None, None];
         assert_eq!(read(&cut_off), Some(Answer { timeline: None, streaming: false, ..answer }));
-        let waiting =
-            [Some("t"), None, None, Some("77"), Some("waiting"), Some("0"), Some("-1"), None, None];
+        let waiting = [
+            Some("t"),
+            None,
+            None,
+            Some("77"),
+            Some("waiting"),
+            Some("0"),
+            Some("-1"),
+            None,
+            None,
+            None,
+        ];
         assert_eq!(
             read(&waiting),
             Some(Answer { timeline: None, streaming: false, lsn: None, ..answer })
@@ -240,6 +286,7 @@ mod tests {
             Some("7"),
             None,
             None,
+            None,
         ];
         assert!(read(&good).is_some());
         for (column, nonsense) in [
@@ -250,6 +297,7 @@ mod tests {
             (2, "x/1"),
             (6, "seven"),
             (8, "now"),
+            (9, "0/1/1"),
         ] {
             let mut row = good;
             row[column] = Some(nonsense);

@@ -41,7 +41,7 @@ pub fn choose(
         Wanted::Primary => primary(reason),
         Wanted::Replica { or_primary } => {
             learn(need, tracking, snapshot, now);
-            let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
+            let seen = |host: &HostView| has_seen(need, host);
             let fit = |_, host: &HostView| host.is_fresh(now) && seen(host);
             match best(&tracking.balance, pools, snapshot, fit, now, random) {
                 Some(index) => at(index, RouteTarget::Replica, reason),
@@ -63,7 +63,7 @@ pub fn choose(
         }
         Wanted::Any => {
             learn(need, tracking, snapshot, now);
-            let seen = |host: &HostView| need.is_met(host.timeline, host.lsn);
+            let seen = |host: &HostView| has_seen(need, host);
             let fit = |index, host: &HostView| {
                 host.is_fresh(now) && seen(host) || snapshot.primary == Some(index)
             };
@@ -86,6 +86,12 @@ fn learn(need: &mut Need, tracking: &Tracking, snapshot: &Snapshot, now: Instant
             tracking.wanted.want(now);
         }
     }
+}
+
+/// Whether a replica has all that the client needs to see: by where it is now, or by what it has replayed for certain.
+fn has_seen(need: &Need, host: &HostView) -> bool {
+    need.is_met(host.timeline, host.lsn)
+        || host.proven.is_some_and(|(timeline, lsn)| need.is_met(Some(timeline), Some(lsn)))
 }
 
 fn hold(primary: bool) -> (Choice, Place) {

@@ -255,7 +255,7 @@ async fn rights(connection: &mut Connection, user: &str) -> Result<Vec<Finding>,
     let mut findings = Vec::new();
     if !may(0) {
         let what = "the monitors may not see a replica's timeline: one that was left behind on an old timeline is \
-                    not noticed, and causal_reads has no replica to go by";
+                    not noticed, and causal_reads finds a replica only minutes later";
         findings
             .push(Finding::warning("rights", what).advice(format!("GRANT pg_monitor TO {user}")));
     }

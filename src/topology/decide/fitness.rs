@@ -60,6 +60,7 @@ impl Cluster {
             system_id: host.system_id,
             timeline: host.answer.and_then(|answer| answer.timeline),
             lsn: host.answer.and_then(|answer| answer.lsn),
+            proven: host.answer.and_then(|answer| answer.proven),
             lag_bytes,
             lag: lag_time,
             since: host.since,

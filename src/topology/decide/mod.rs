@@ -70,6 +70,9 @@ pub struct Answer {
     pub streaming: bool,
     /// When it was started, microseconds since 1970 by its own clock.
     pub started: Option<i64>,
+    /// What a replica has replayed for certain, timeline and position: asked of one that does not tell its timeline. It says
+    /// nothing of where it is now.
+    pub proven: Option<(u32, u64)>,
 }
 
 impl Answer {

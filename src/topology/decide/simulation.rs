@@ -162,6 +162,7 @@ impl World {
                     insert_lsn: None,
                     streaming: server.in_recovery,
                     started: None,
+                    proven: None,
                 },
                 self.now,
             )

@@ -27,6 +27,7 @@ fn primary(timeline: u32, lsn: u64) -> Answer {
         insert_lsn: Some(lsn),
         streaming: false,
         started: None,
+        proven: None,
     }
 }
 
@@ -39,6 +40,7 @@ fn replica(timeline: u32, lsn: u64) -> Answer {
         insert_lsn: None,
         streaming: true,
         started: None,
+        proven: None,
     }
 }
 
@@ -540,6 +542,7 @@ fn event() -> impl Strategy<Value = (usize, Option<Answer>)> {
             insert_lsn: None,
             streaming: in_recovery,
             started: None,
+            proven: None,
         });
     (1_usize..4, prop_oneof![3 => answer.prop_map(Some), 1 => Just(None)])
 }

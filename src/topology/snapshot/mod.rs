@@ -50,6 +50,8 @@ pub struct HostView {
     pub timeline: Option<u32>,
     /// How far it has written (a primary) or replayed (a replica).
     pub lsn: Option<u64>,
+    /// What a replica has replayed for certain, timeline and position, if it does not tell its timeline.
+    pub proven: Option<(u32, u64)>,
     /// WAL between it and the primary; 0 on the primary, `None` while that is not known.
     pub lag_bytes: Option<u64>,
     /// How long before the last look at the primary that one was where this host is now. At most one
@@ -81,6 +83,7 @@ impl HostView {
             system_id: None,
             timeline: None,
             lsn: None,
+            proven: None,
             lag_bytes: None,
             lag: None,
             since: SystemTime::UNIX_EPOCH,

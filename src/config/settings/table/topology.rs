@@ -73,7 +73,7 @@ pub(super) const ROWS: &[Setting] = &[
         Kind::Choice(CAUSAL_READS),
         Some("off"),
         field!(causal_reads),
-        "session: a client's reads go only to replicas that have what it wrote itself; until one has, the primary serves them. Needs a topology_user with pg_monitor. off: a replica may lack it, up to max_replica_lag.",
+        "session: a client's reads go only to replicas that have what it wrote itself; until one has, the primary serves them. With a topology_user without pg_monitor that takes minutes. off: a replica may lack it, up to max_replica_lag.",
     )),
     own(live(
         "replica_fallback",
