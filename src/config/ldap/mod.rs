@@ -1,6 +1,6 @@
 //! How a directory is asked about a user: `auth_ldap_options`, and what follows `ldap` in a line of `auth_hba_file`.
 //!
-//! `filter` — search filters.
+//! `parse` — from text and back; `filter` — search filters; `fault` — what is wrong.
 //!
 //! PostgreSQL's options for the method: `name=value` with blanks or commas between them, parts of it in double quotes.
 
