@@ -15,6 +15,7 @@ pub mod ldap;
 pub mod load;
 pub mod model;
 mod nearest;
+mod parameters;
 pub mod reload;
 pub mod settings;
 pub mod tls;

@@ -1,9 +1,10 @@
 //! Sections `[users]` and `[peers]`.
 
-use super::databases::{count, limit, pairs, parameter, pool_size, seconds, unknown, wait};
+use super::databases::pairs;
 use super::error::ConfigError;
 use super::ini::{Entry, Section};
 use super::model::{HostAddr, Peer, PoolMode, User};
+use super::parameters::{count, limit, parameter, pool_size, seconds, unknown, wait};
 use super::values::Value;
 
 /// Bytes of a name, as in pgbouncer.

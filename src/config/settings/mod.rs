@@ -2,6 +2,8 @@
 //!
 //! A setting is `Effective` when pgweir acts on it; then it has a field in [`Settings`] of the same name. The others
 //! are pgbouncer's, are accepted with a value of their type, and leave a note in [`super::Config::notes`].
+//!
+//! A new one is a row in the file of its theme (`table`), a field of [`Settings`], and a line in `blank`.
 
 mod blank;
 mod page;

@@ -10,6 +10,11 @@ use sha2::{Digest, Sha256};
 use super::*;
 use crate::config::Settings;
 
+#[cfg(test)]
+mod certificates;
+#[cfg(test)]
+mod negotiation;
+
 /// A directory with two authorities, a certificate of the first for `db.example`, and its key.
 struct Files(tempfile::TempDir);
 
@@ -185,58 +190,6 @@ fn a_server_without_the_key_of_its_certificate_is_refused_even_where_nothing_is_
     }
 }
 
-/// One DER element, its length in two bytes.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
-    [&[tag, 0x82][..], &(content.len() as u16).to_be_bytes(), content].concat()
-}
-
-#[test]
-fn certificates_of_version_1_are_taken_where_nothing_is_checked() {
-    // As `openssl x509 -req` makes them, which PostgreSQL's manual teaches: no version field.
-    let files = Files::new();
-    let version_3 = CertificateDer::from_pem_file(files.path("server.pem")).unwrap();
-    let at = version_3.windows(5).position(|field| field == [0xa0, 3, 2, 1, 2]).unwrap();
-    let (_, rest) = version_3.split_at(at + 5);
-    let tbs_length = usize::from(u16::from_be_bytes([version_3[at - 2], version_3[at - 1]]));
-    let tbs_length =
-        if version_3[at - 3] == 0x82 { tbs_length } else { usize::from(version_3[at - 1]) };
-    let (fields, signature) = rest.split_at(tbs_length - 5);
-    let version_1 = element(0x30, &[&element(0x30, fields), signature].concat());
-    let version_1 = CertificateDer::from(version_1);
-    assert!(ParsedCertificate::try_from(&version_1).is_err(), "webpki does not take it");
-    assert!(server_end_point(&version_1).is_some());
-    for version in VERSIONS {
-        let connects = |key, mode, ca| {
-            let server = server_showing(version_1.clone(), &files.path(key), version);
-            let client = client_config(&files.settings(mode, None, ca)).unwrap();
-            handshake(client, server, "db.example").is_ok()
-        };
-        assert!(connects("server.key", SslMode::Require, None), "{version:?}");
-        assert!(!connects("client.key", SslMode::Require, None), "{version:?}");
-        assert!(!connects("server.key", SslMode::VerifyCa, Some("ca.pem")), "{version:?}");
-    }
-}
-
-#[test]
-fn a_tls_1_2_server_is_met_too_and_its_signature_checked() {
-    let files = Files::new();
-    let chain = CertificateDer::pem_file_iter(files.path("server.pem")).unwrap();
-    let chain = chain.collect::<Result<Vec<_>, _>>().unwrap();
-    let key = PrivateKeyDer::from_pem_file(files.path("server.key")).unwrap();
-    let server = rustls::ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    let server = Arc::new(server);
-    for (mode, ca) in [(SslMode::Require, None), (SslMode::VerifyFull, Some("ca.pem"))] {
-        let client = client_config(&files.settings(mode, None, ca)).unwrap();
-        let (client, _) = handshake(client, server.clone(), "db.example").unwrap();
-        assert_eq!(client.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
-    }
-}
-
 #[test]
 fn clients_must_show_a_certificate_of_the_authority_when_it_is_verified() {
     let files = Files::new();
@@ -292,123 +245,6 @@ fn a_peer_that_stands_in_the_file_of_authorities_makes_no_others() {
 }
 
 #[test]
-fn the_protocol_name_is_agreed_on_and_another_one_refused() {
-    let files = Files::new();
-    let server = acceptor(&files.settings(SslMode::Prefer, SERVER, None)).unwrap().config;
-    let client = client_config(&files.settings(SslMode::Prefer, None, None)).unwrap();
-    let (_, met) = handshake(client.clone(), server.clone(), "db.example").unwrap();
-    assert_eq!(met.alpn_protocol(), Some(ALPN));
-    let with = |protocols: Vec<Vec<u8>>| {
-        let mut config = rustls::ClientConfig::clone(&client);
-        config.alpn_protocols = protocols;
-        handshake(Arc::new(config), server.clone(), "db.example")
-    };
-    assert!(with(vec![b"http/1.1".to_vec()]).is_err());
-    let (_, met) = with(Vec::new()).unwrap();
-    assert_eq!(met.alpn_protocol(), None, "older clients name none");
-}
-
-#[test]
-fn the_channel_binding_hashes_with_the_certificates_own_hash() {
-    for (algorithm, bytes) in [
-        (&rcgen::PKCS_ECDSA_P256_SHA256, Some(32)),
-        (&rcgen::PKCS_ECDSA_P384_SHA384, Some(48)),
-        (&rcgen::PKCS_ED25519, None),
-    ] {
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        let params = CertificateParams::new(vec!["db.example".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let hash = server_end_point(certificate.der());
-        assert_eq!(hash.as_ref().map(Vec::len), bytes);
-        if bytes == Some(32) {
-            assert_eq!(hash.unwrap(), Sha256::digest(certificate.der()).to_vec());
-        }
-    }
-}
-
-#[test]
-fn no_truncation_or_change_of_a_certificate_makes_the_walk_panic() {
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
-    let walk = |bytes: &[u8]| {
-        let _ =
-            (der::signature_hash(bytes), der::validity(bytes), der::public_key(bytes).is_some());
-    };
-    let whole = certificate.der().to_vec();
-    for length in 0..whole.len() {
-        walk(&whole[..length]);
-        assert_eq!(der::signature_hash(&whole[..length]), None);
-        for value in [0, 0x7f, 0x80, 0x83, 0x84, 0xff] {
-            let mut changed = whole.clone();
-            changed[length] = value;
-            walk(&changed);
-        }
-    }
-}
-
-#[test]
-fn the_times_of_a_certificate_are_read_in_both_forms() {
-    for (from, until, expected) in [
-        ((1970, 1, 1), (2000, 2, 29), (0, 951_782_400)),
-        ((2024, 12, 31), (2051, 3, 1), (1_735_603_200, 2_561_241_600)),
-    ] {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
-        params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
-        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        assert_eq!(der::validity(certificate.der()), Some(expected));
-    }
-}
-
-#[test]
-fn what_is_wrong_with_a_file_is_told_with_its_setting_and_name() {
-    let files = Files::new();
-    files.write("empty.pem", "");
-    files.write(
-        "encrypted.key",
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-    );
-    let server =
-        |cert, ca, mode| acceptor(&files.settings(mode, cert, ca)).unwrap_err().to_string();
-    let client =
-        |cert, ca, mode| client_config(&files.settings(mode, cert, ca)).unwrap_err().to_string();
-    let told = |text: String, parts: &[&str]| {
-        assert!(parts.iter().all(|part| text.contains(part)) && !text.contains('\n'), "{text}");
-    };
-    told(
-        server(None, None, SslMode::Prefer),
-        &["client_tls_key_file is not set", "client_tls_cert_file"],
-    );
-    told(server(SERVER, None, SslMode::VerifyFull), &["client_tls_ca_file is not set"]);
-    told(client(None, None, SslMode::VerifyCa), &["server_tls_ca_file is not set", "verify-ca"]);
-    let absent = Some(("absent.pem", "server.key"));
-    told(
-        server(absent, None, SslMode::Require),
-        &["client_tls_cert_file", "absent.pem", "No such file"],
-    );
-    let empty = Some(("empty.pem", "server.key"));
-    told(
-        server(empty, None, SslMode::Require),
-        &["client_tls_cert_file", "empty.pem", "no certificate"],
-    );
-    let keyless = Some(("server.pem", "ca.pem"));
-    told(
-        server(keyless, None, SslMode::Require),
-        &["client_tls_key_file", "ca.pem", "no private key"],
-    );
-    let locked = Some(("server.pem", "encrypted.key"));
-    told(server(locked, None, SslMode::Require), &["client_tls_key_file", "is encrypted"]);
-    let mixed = Some(("server.pem", "client.key"));
-    told(
-        client(mixed, None, SslMode::Require),
-        &["server_tls_cert_file", "does not belong to the private key"],
-    );
-    let mut half = files.settings(SslMode::Require, SERVER, None);
-    half.key_file = None;
-    told(client_config(&half).unwrap_err().to_string(), &["server_tls_key_file is not set"]);
-}
-
-#[test]
 fn a_server_is_verified_by_its_address_when_its_certificate_has_it() {
     let files = Files::new();
     let (params, key) = authority("third");
@@ -425,119 +261,6 @@ fn a_server_is_verified_by_its_address_when_its_certificate_has_it() {
     assert!(matches!(ServerName::try_from("10.0.0.1"), Ok(ServerName::IpAddress(IpAddr::V4(_)))));
     assert!(handshake(client.clone(), server.clone(), "10.0.0.1").is_ok());
     assert!(handshake(client, server, "10.0.0.2").is_err());
-}
-
-/// The settings with these keys set, of a client that checks nothing or of a server.
-fn negotiating(files: &Files, side: &str, keys: &[(&str, &str)]) -> TlsSettings {
-    let mut settings = Settings::default();
-    for (key, value) in keys {
-        let setting = crate::config::settings::find(&format!("{side}_{key}")).unwrap();
-        setting.apply(&mut settings, value).unwrap();
-    }
-    let (tls, identity) = match side {
-        "client" => (settings.client_tls, SERVER),
-        _ => (settings.server_tls, None),
-    };
-    let of_files = files.settings(SslMode::Require, identity, None);
-    TlsSettings {
-        protocols: tls.protocols,
-        ciphers: tls.ciphers,
-        ciphers13: tls.ciphers13,
-        ecdhcurve: tls.ecdhcurve,
-        ..of_files
-    }
-}
-
-#[test]
-fn versions_ciphers_and_curves_are_negotiated_as_the_settings_of_both_sides_say() {
-    let files = Files::new();
-    let negotiated = |ours: &[(&str, &str)], theirs: &[(&str, &str)]| {
-        let server = acceptor(&negotiating(&files, "client", ours)).unwrap().config;
-        let client = client_config(&negotiating(&files, "server", theirs)).unwrap();
-        let (client, _) = handshake(client, server, "db.example").ok()?;
-        let suite = cipher_name(client.negotiated_cipher_suite()?.suite());
-        Some((client.protocol_version()?, suite, client.negotiated_key_exchange_group()?.name()))
-    };
-    use rustls::NamedGroup::{X25519, secp256r1, secp384r1};
-    use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
-    let best_13 = "TLS_AES_256_GCM_SHA384";
-    let best_12 = "ECDHE-ECDSA-AES256-GCM-SHA384";
-    assert_eq!(negotiated(&[], &[]), Some((TLSv1_3, best_13, X25519)));
-    let only_12 = [("tls_protocols", "tlsv1.2")];
-    let only_13 = [("tls_protocols", "tlsv1.3")];
-    assert_eq!(negotiated(&only_12, &[]), Some((TLSv1_2, best_12, X25519)));
-    assert_eq!(negotiated(&[], &only_12), Some((TLSv1_2, best_12, X25519)));
-    assert_eq!(negotiated(&only_12, &only_13), None);
-    // An order that was written down counts, whatever the other side would like best.
-    let ours = [
-        ("tls13_ciphers", "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"),
-        ("tls_ciphers", "CHACHA20:AESGCM"),
-        ("tls_ecdhcurve", "secp384r1"),
-    ];
-    let (chacha_13, chacha_12) = ("TLS_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305");
-    assert_eq!(negotiated(&ours, &[]), Some((TLSv1_3, chacha_13, secp384r1)));
-    assert_eq!(negotiated(&ours, &only_12), Some((TLSv1_2, chacha_12, secp384r1)));
-    let theirs = [("tls13_ciphers", "TLS_AES_128_GCM_SHA256")];
-    let p256 = [("tls_ecdhcurve", "prime256v1")];
-    assert_eq!(negotiated(&p256, &theirs), Some((TLSv1_3, "TLS_AES_128_GCM_SHA256", secp256r1)));
-    assert_eq!(negotiated(&[("tls13_ciphers", best_13)], &[theirs[0], only_13[0]]), None);
-}
-
-#[test]
-fn a_client_resumes_its_session_until_the_configuration_is_read_anew() {
-    let files = Files::new();
-    for version in ["tlsv1.3", "tlsv1.2"] {
-        let settings = negotiating(&files, "client", &[("tls_protocols", version)]);
-        let client = client_config(&negotiating(&files, "server", &[])).unwrap();
-        let kind = |server: &Acceptor| {
-            let (mut client, mut server) =
-                handshake(client.clone(), server.config.clone(), "db.example").unwrap();
-            // The ticket of TLS 1.3 comes behind the handshake.
-            let mut wire = Vec::new();
-            while server.wants_write() {
-                server.write_tls(&mut wire).unwrap();
-            }
-            let mut rest = wire.as_slice();
-            while !rest.is_empty() {
-                client.read_tls(&mut rest).unwrap();
-                client.process_new_packets().unwrap();
-            }
-            client.handshake_kind().unwrap()
-        };
-        let first = acceptor(&settings).unwrap();
-        assert_eq!(kind(&first), rustls::HandshakeKind::Full, "{version}");
-        assert_eq!(kind(&first), rustls::HandshakeKind::Resumed, "{version}");
-        let reread = acceptor(&settings).unwrap();
-        assert_eq!(kind(&reread), rustls::HandshakeKind::Full, "{version}");
-    }
-}
-
-#[test]
-fn keys_are_taken_in_every_form_that_openssl_writes_and_encrypted_ones_told_apart() {
-    let files = Files::new();
-    let openssl = |arguments: &str| files.openssl(arguments);
-    openssl("genrsa -traditional -out DIR/pkcs1.key 2048");
-    openssl("pkcs8 -topk8 -nocrypt -in DIR/pkcs1.key -out DIR/pkcs8.key");
-    openssl("ecparam -name prime256v1 -genkey -out DIR/ec.key"); // with EC PARAMETERS in front
-    openssl("genpkey -algorithm ed25519 -out DIR/ed25519.key");
-    openssl("pkcs8 -topk8 -passout pass:x -in DIR/pkcs1.key -out DIR/locked8.key");
-    openssl("rsa -traditional -aes128 -passout pass:x -in DIR/pkcs1.key -out DIR/locked1.key");
-    let made = |key: &str| {
-        openssl(&format!("req -x509 -new -subj /CN=db.example -key DIR/{key} -out DIR/{key}.pem"));
-        let cert = format!("{key}.pem");
-        acceptor(&files.settings(SslMode::Require, Some((&cert, key)), None))
-    };
-    let client = client_config(&files.settings(SslMode::Require, None, None)).unwrap();
-    for key in ["pkcs1.key", "pkcs8.key", "ec.key", "ed25519.key"] {
-        let acceptor = made(key).unwrap();
-        assert!(handshake(client.clone(), acceptor.config, "db.example").is_ok(), "{key}");
-        assert_eq!(acceptor.end_point.is_some(), key != "ed25519.key", "{key}");
-    }
-    for key in ["locked8.key", "locked1.key"] {
-        let settings = files.settings(SslMode::Require, Some(("pkcs1.key.pem", key)), None);
-        let error = acceptor(&settings).unwrap_err().to_string();
-        assert!(error.contains(key) && error.contains("is encrypted"), "{error}");
-    }
 }
 
 /// Certificates by the instructions of PostgreSQL's manual ("Creating Certificates"): an authority, and what it signs

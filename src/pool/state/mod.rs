@@ -18,9 +18,12 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 pub use opening::Need;
-pub(super) use opening::OPENING_AT_ONCE;
 pub use waiting::Ticket;
 use waiting::Waiting;
+
+/// How many connections are opened at the same time once one has succeeded. Before that only one is tried, so that a
+/// wrong password costs one refused login and not a pool's worth.
+pub(super) const OPENING_AT_ONCE: u32 = 4;
 
 /// Whether the pool gives out connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Admission, State};
-
-/// How many connections are opened at the same time once one has succeeded. Before that only one is tried, so that a
-/// wrong password costs one refused login and not a pool's worth.
-pub(in crate::pool) const OPENING_AT_ONCE: u32 = 4;
+use super::{Admission, OPENING_AT_ONCE, State};
 
 /// Why a connection is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

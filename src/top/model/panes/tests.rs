@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::testing::look;
+use super::rows::bar;
 use super::*;
 
 const STATS: &str = "database total_xact_count total_query_count total_received total_sent total_xact_time \

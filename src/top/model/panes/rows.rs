@@ -1,209 +1,12 @@
-//! The panes: each a grid made of some of the console's answers.
+//! The columns of each pane, and what a row of the console's answer becomes in them.
 
-use super::Model;
-use super::figures::{bytes, count, part, time};
-use super::grid::{Cell, Column, Grid, Line, Mark, Sort, figures, words};
-use super::look::{CONSOLE, Look, PoolSizes, Show};
-use super::table::Row;
+use crate::top::model::Model;
+use crate::top::model::figures::{bytes, count, part, time};
+use crate::top::model::grid::{Cell, Column, Mark, figures, words};
+use crate::top::model::look::{CONSOLE, PoolSizes};
+use crate::top::model::table::Row;
 
-/// See the module's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pane {
-    /// Hosts with role, timeline and lag.
-    Hosts,
-    /// Pools with their clients and servers.
-    Pools,
-    /// Databases with their rates and limits.
-    Databases,
-    /// Client connections.
-    Clients,
-    /// Server connections.
-    Servers,
-    /// Where reads may go.
-    Reads,
-    /// What happened to the hosts.
-    Events,
-}
-
-impl Pane {
-    /// All, in the order of their keys.
-    pub const ALL: [Self; 7] = [
-        Self::Hosts,
-        Self::Pools,
-        Self::Databases,
-        Self::Clients,
-        Self::Servers,
-        Self::Reads,
-        Self::Events,
-    ];
-
-    /// Its name.
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Hosts => "Hosts",
-            Self::Pools => "Pools",
-            Self::Databases => "Databases",
-            Self::Clients => "Clients",
-            Self::Servers => "Servers",
-            Self::Reads => "Reads",
-            Self::Events => "Events",
-        }
-    }
-
-    /// What one of its lines is about.
-    pub fn one(self) -> &'static str {
-        match self {
-            Self::Hosts => "Host",
-            Self::Pools => "Pool",
-            Self::Databases => "Database",
-            Self::Clients => "Client",
-            Self::Servers => "Server",
-            Self::Reads => "Read",
-            Self::Events => "Event",
-        }
-    }
-
-    /// The answer that its lines come from.
-    pub fn show(self) -> Show {
-        match self {
-            Self::Hosts => Show::Topology,
-            Self::Pools => Show::Pools,
-            Self::Databases => Show::Databases,
-            Self::Clients => Show::Clients,
-            Self::Servers => Show::Servers,
-            Self::Reads => Show::Routes,
-            Self::Events => Show::Events,
-        }
-    }
-
-    /// Whether this console has it. What is asked only while it is looked at is taken to be there.
-    pub fn is_there(self, look: &Look) -> bool {
-        Show::ONE_BY_ONE.contains(&self.show()) || look.has(self.show())
-    }
-
-    /// How it is sorted unless somebody wants it otherwise; `None`: in the console's order.
-    pub fn sort(self) -> Option<Sort> {
-        match self {
-            Self::Pools => Some(Sort { by: "waiting", descending: true }),
-            Self::Databases => Some(Sort { by: "xact/s", descending: true }),
-            Self::Clients | Self::Servers => Some(Sort { by: "wait", descending: true }),
-            Self::Reads => Some(Sort { by: "count", descending: true }),
-            Self::Hosts | Self::Events => None,
-        }
-    }
-
-    /// Its lines, of one pool only or all.
-    pub fn grid(self, model: &Model, of: Option<&PoolName>) -> Grid {
-        let lines: Vec<Line> = match self {
-            Self::Hosts => lines(model, self, |row| host(model, row)),
-            Self::Pools => {
-                let sizes = model.look.pool_sizes();
-                lines(model, self, |row| pool(&sizes, row))
-            }
-            Self::Databases => lines(model, self, |row| database(model, row)),
-            Self::Clients => lines(model, self, |row| {
-                of.is_none_or(|of| of.has_client(&model.look, row)).then(|| client(row))
-            }),
-            Self::Servers => lines(model, self, |row| {
-                of.is_none_or(|of| of.has_server(row)).then(|| server(row))
-            }),
-            Self::Reads => lines(model, self, |row| Some(read(row))),
-            // The newest first.
-            Self::Events => lines(model, self, |row| Some(event(row))).into_iter().rev().collect(),
-        };
-        Grid::new(self.columns(), lines)
-    }
-
-    fn columns(self) -> &'static [Column] {
-        match self {
-            Self::Hosts => HOSTS,
-            Self::Pools => POOLS,
-            Self::Databases => DATABASES,
-            Self::Clients => CLIENTS,
-            Self::Servers => SERVERS,
-            Self::Reads => READS,
-            Self::Events => EVENTS,
-        }
-    }
-}
-
-/// A pool: a database entry and the user on its servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolName {
-    /// The entry.
-    pub database: String,
-    /// The user.
-    pub user: String,
-}
-
-impl PoolName {
-    /// That of a row of SHOW POOLS.
-    fn of(row: Row<'_>) -> Self {
-        Self { database: row.word("database").to_owned(), user: row.word("user").to_owned() }
-    }
-
-    /// The pool that a line of [`Pane::Pools`] is about.
-    pub fn of_line(look: &Look, line: &Line) -> Option<Self> {
-        look.rows(Show::Pools).map(Self::of).find(|name| name.id() == line.id)
-    }
-
-    /// Its row of SHOW POOLS, while there is one.
-    pub fn row<'a>(&self, look: &'a Look) -> Option<Row<'a>> {
-        look.rows(Show::Pools).find(|row| Self::of(*row) == *self)
-    }
-
-    fn id(&self) -> String {
-        format!("{}/{}", self.database, self.user)
-    }
-
-    /// Clients bear the names that they have logged in with: in an entry with a user of its own they share its pool.
-    fn has_client(&self, look: &Look, row: Row<'_>) -> bool {
-        let entry = look.find(Show::Databases, "name", &self.database);
-        let forced = entry.is_some_and(|row| row.text("force_user") == Some(&self.user));
-        row.word("database") == self.database && (forced || row.word("user") == self.user)
-    }
-
-    fn has_server(&self, row: Row<'_>) -> bool {
-        row.word("database") == self.database && row.word("user") == self.user
-    }
-}
-
-/// The row that a line of a pane came from: every column that the console has.
-pub fn record<'a>(pane: Pane, look: &'a Look, id: &str) -> Option<Row<'a>> {
-    let mut rows = look.rows(pane.show()).enumerate();
-    rows.find(|(at, row)| line_id(pane, *at, *row) == id).map(|(_, row)| row)
-}
-
-fn line_id(pane: Pane, at: usize, row: Row<'_>) -> String {
-    match pane {
-        Pane::Hosts => [row.word("database"), row.word("host"), row.word("port")].join("/"),
-        Pane::Pools => PoolName::of(row).id(),
-        Pane::Databases => row.word("name").to_owned(),
-        // Before pgbouncer 1.23 connections have no numbers.
-        Pane::Clients | Pane::Servers => {
-            row.text("id").or(row.text("ptr")).map_or_else(|| at.to_string(), str::to_owned)
-        }
-        Pane::Reads => [row.word("database"), row.word("text"), row.word("target")].join("/"),
-        Pane::Events => {
-            [row.word("time"), row.word("database"), row.word("host"), row.word("event")].join("/")
-        }
-    }
-}
-
-fn lines<'a>(
-    model: &'a Model,
-    pane: Pane,
-    line: impl Fn(Row<'a>) -> Option<(Mark, Vec<Cell>)>,
-) -> Vec<Line> {
-    let rows = model.look.rows(pane.show()).enumerate();
-    rows.filter_map(|(at, row)| {
-        let (mark, cells) = line(row)?;
-        Some(Line { cells, mark, id: line_id(pane, at, row) })
-    })
-    .collect()
-}
-
-const HOSTS: &[Column] = &[
+pub(super) const HOSTS: &[Column] = &[
     words("database", 8, 24),
     words("host", 10, 40),
     words("role", 10, 10),
@@ -219,7 +22,7 @@ const HOSTS: &[Column] = &[
     words("last error", 2, 80),
 ];
 
-fn host(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
+pub(super) fn host(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     let (rate, share) = match model.history.host(row) {
         Some((rate, share)) => (Some(rate), share),
         None => (None, None),
@@ -249,7 +52,7 @@ fn host(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     Some((mark, cells))
 }
 
-const POOLS: &[Column] = &[
+pub(super) const POOLS: &[Column] = &[
     words("database", 10, 24),
     words("user", 10, 20),
     words("mode", 2, 11),
@@ -265,7 +68,7 @@ const POOLS: &[Column] = &[
     words("in use", 5, 10),
 ];
 
-fn pool(sizes: &PoolSizes<'_>, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
+pub(super) fn pool(sizes: &PoolSizes<'_>, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     if row.word("database") == CONSOLE {
         return None;
     }
@@ -307,10 +110,10 @@ fn pool(sizes: &PoolSizes<'_>, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
 }
 
 /// A wait that a person would notice.
-pub(super) const LONG_US: f64 = 1e6;
+pub(in crate::top::model) const LONG_US: f64 = 1e6;
 
 /// Ten signs, as many of them full as tenths of the pool are in use: none only when nothing is, all only when all is.
-fn bar(part: f64) -> String {
+pub(super) fn bar(part: f64) -> String {
     let tenths = (1..=10).filter(|tenth| part * 10.0 >= f64::from(*tenth) - 0.5).count();
     let full = match part {
         part if part <= 0.0 => 0,
@@ -320,7 +123,7 @@ fn bar(part: f64) -> String {
     format!("{}{}", "#".repeat(full), ".".repeat(10 - full))
 }
 
-const DATABASES: &[Column] = &[
+pub(super) const DATABASES: &[Column] = &[
     words("database", 10, 24),
     figures("xact/s", 9),
     figures("query/s", 9),
@@ -337,7 +140,7 @@ const DATABASES: &[Column] = &[
     words("host", 3, 48),
 ];
 
-fn database(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
+pub(super) fn database(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     let name = row.word("name");
     if name == CONSOLE {
         return None;
@@ -372,7 +175,7 @@ fn database(model: &Model, row: Row<'_>) -> Option<(Mark, Vec<Cell>)> {
     Some((mark, cells))
 }
 
-const CLIENTS: &[Column] = &[
+pub(super) const CLIENTS: &[Column] = &[
     words("database", 8, 20),
     words("user", 8, 20),
     words("state", 9, 17),
@@ -385,7 +188,7 @@ const CLIENTS: &[Column] = &[
     figures("id", 7),
 ];
 
-fn client(row: Row<'_>) -> (Mark, Vec<Cell>) {
+pub(super) fn client(row: Row<'_>) -> (Mark, Vec<Cell>) {
     let state = row.word("state");
     let us = wait(row);
     let mark = match state {
@@ -409,7 +212,7 @@ fn client(row: Row<'_>) -> (Mark, Vec<Cell>) {
     (mark, cells)
 }
 
-const SERVERS: &[Column] = &[
+pub(super) const SERVERS: &[Column] = &[
     words("database", 8, 20),
     words("user", 8, 20),
     words("state", 9, 14),
@@ -424,7 +227,7 @@ const SERVERS: &[Column] = &[
     figures("id", 2),
 ];
 
-fn server(row: Row<'_>) -> (Mark, Vec<Cell>) {
+pub(super) fn server(row: Row<'_>) -> (Mark, Vec<Cell>) {
     let state = row.word("state");
     let mark = if matches!(state, "idle" | "used") { Mark::Quiet } else { Mark::Plain };
     let closing = row.number("close_needed") == Some(1.0);
@@ -445,7 +248,7 @@ fn server(row: Row<'_>) -> (Mark, Vec<Cell>) {
     (mark, cells)
 }
 
-const READS: &[Column] = &[
+pub(super) const READS: &[Column] = &[
     words("database", 8, 20),
     figures("count", 9),
     words("target", 10, 8),
@@ -453,7 +256,7 @@ const READS: &[Column] = &[
     words("text", 9, 400),
 ];
 
-fn read(row: Row<'_>) -> (Mark, Vec<Cell>) {
+pub(super) fn read(row: Row<'_>) -> (Mark, Vec<Cell>) {
     let cells = vec![
         Cell::word(row.word("database")),
         number(row, "count", count),
@@ -464,7 +267,7 @@ fn read(row: Row<'_>) -> (Mark, Vec<Cell>) {
     (Mark::Plain, cells)
 }
 
-const EVENTS: &[Column] = &[
+pub(super) const EVENTS: &[Column] = &[
     words("time", 10, 19),
     words("database", 7, 20),
     words("host", 9, 40),
@@ -473,7 +276,7 @@ const EVENTS: &[Column] = &[
     words("detail", 8, 400),
 ];
 
-fn event(row: Row<'_>) -> (Mark, Vec<Cell>) {
+pub(super) fn event(row: Row<'_>) -> (Mark, Vec<Cell>) {
     let mark = match row.word("event") {
         "no primary" | "split brain" | "deposed" | "down" => Mark::Bad,
         _ => Mark::Plain,
@@ -519,6 +322,3 @@ fn without_zone(time: &str) -> &str {
         None => time,
     }
 }
-
-#[cfg(test)]
-mod tests;
