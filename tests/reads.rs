@@ -1,6 +1,7 @@
 //! Reads that find a replica by themselves (`route_reads = auto`), and requests that are run again on another host when
 //! the first one cannot run them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(clippy::disallowed_methods, reason = "that nothing happens for a while is looked at")]
 
 mod common;
 
@@ -138,6 +139,135 @@ fn what_a_replica_cannot_run_runs_on_the_primary_unseen() {
     // A mistake is told as ever.
     assert_eq!(wire.query("SELECT count(*) FROM nowhere").unwrap_err().code(), "42P01");
     weir.stop();
+}
+
+/// What SHOW ROUTES has of the text that begins so, once a replica has been asked.
+fn wait_trial(weir: &Weir, text: &str) -> [String; 3] {
+    let mut wire = client(weir);
+    wait::value(&format!("a trial of {text}"), wait::DEADLINE, || {
+        // Somebody has to come by, if no connection could be spared before.
+        wire.query(WHO).unwrap();
+        let rows = weir.console("SHOW ROUTES");
+        let row = (0..rows.rows.len()).find(|row| rows.get(*row, "text").starts_with(text))?;
+        let columns = ["target", "reason", "trial"].map(|column| rows.get(row, column).to_owned());
+        (columns[2] != "not yet" && !columns[1].contains("was not read yet")).then_some(columns)
+    })
+}
+
+#[test]
+fn shadow_tells_which_texts_a_replica_would_refuse_and_runs_nothing_there() {
+    let mut cluster = Setup::new()
+        .sql("CREATE TABLE plain (a int); ALTER TABLE plain OWNER TO app")
+        .sql("CREATE UNLOGGED TABLE u (a int); GRANT ALL ON u TO app")
+        .sql("CREATE SCHEMA side CREATE TABLE hidden (a int); GRANT ALL ON SCHEMA side TO app")
+        .sql("GRANT ALL ON side.hidden TO app")
+        .sql("CREATE FUNCTION slow() RETURNS void STABLE LANGUAGE sql AS 'SELECT pg_sleep(3600)'")
+        .cluster(1);
+    cluster.wait_replicated();
+    let setup = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction");
+    let weir = setup.setting("topology_user", "app").setting("route_reads", "shadow").start();
+    let mut wire = client(&weir);
+    wire.query("CREATE TEMP TABLE mine (a int)").unwrap();
+    let options = [("options", "-c search_path=side")];
+    let mut aside = Wire::tcp_with(weir.port(), "app", "app", &options).unwrap();
+    wait::until("the catalog to be read", wait::DEADLINE, || {
+        wire.query(WHO).unwrap();
+        weir.console("SHOW ROUTES").find("target", "replica").is_some()
+    });
+    for text in [
+        "SELECT count(*) FROM plain",
+        "SELECT count(*) FROM u WHERE a = 17",
+        "SELECT 1 FROM slow() LIMIT 0",
+        "INSERT INTO plain VALUES (1)",
+    ] {
+        wire.query(text).unwrap();
+    }
+    aside.query("SELECT count(*) FROM hidden").unwrap();
+    // Whether it meets the server that has the table does not matter.
+    let _ = wire.query("SELECT count(*) FROM mine");
+    let primary = cluster.primary().port().to_string();
+    let typed = "SELECT inet_server_port() FROM (SELECT $1::int + a FROM plain WHERE a = $2) x \
+                 RIGHT JOIN (VALUES (1)) y ON true";
+    assert_eq!(with_nulls(&mut wire, typed, 2), primary, "nothing is routed");
+
+    let it_reads = ["replica", "it only reads", "ok"].map(str::to_owned);
+    for text in
+        ["SELECT count ( * ) FROM plain", "SELECT ? FROM slow", "SELECT count ( * ) FROM hidden"]
+    {
+        assert_eq!(wait_trial(&weir, text), it_reads, "{text}");
+    }
+    assert_eq!(wait_trial(&weir, "SELECT inet_server_port ( ) FROM ("), it_reads);
+    for (text, words) in [
+        ("SELECT count ( * ) FROM u", "0A000 cannot access temporary or unlogged relations"),
+        ("SELECT count ( * ) FROM mine", "42P01 relation \"mine\" does not exist"),
+    ] {
+        let [target, reason, trial] = wait_trial(&weir, text);
+        assert_eq!([&target[..], &reason], ["primary", "a replica would refuse it"], "{text}");
+        assert!(trial.starts_with(words), "{trial}");
+    }
+    let [target, _, trial] = wait_trial(&weir, "INSERT");
+    assert_eq!([&target[..], &trial], ["primary", ""], "no replica is asked");
+    let explained = weir.console("EXPLAIN ROUTE SELECT count(*) FROM u WHERE a = 18");
+    assert!(explained.get(0, "reason").contains("would refuse it: 0A000"), "{explained:?}");
+
+    // Nothing is left behind on the replica.
+    let busy = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND state <> 'idle' \
+                AND query NOT LIKE '%pg_is_in_recovery%'";
+    wait::until("the trials to be over", wait::DEADLINE, || {
+        cluster.nodes[1].query(busy).one() == "0"
+    });
+    let path = wire.query("/* pgweir: route=replica */ SHOW search_path").unwrap();
+    assert_eq!(path.one(), "\"$user\", public");
+
+    // What is known by then need not be found out by clients.
+    weir.console("SET route_reads = 'auto'");
+    wait_routed(&weir, &cluster);
+    wire.query("SELECT count(*) FROM u WHERE a = 18").unwrap();
+    let _ = wire.query("SELECT count(*) FROM mine");
+    assert_eq!(moved(&weir, "refused"), 0.0);
+    weir.stop();
+}
+
+#[test]
+fn a_trial_leaves_clients_a_server() {
+    let mut cluster = Setup::new().sql("CREATE TABLE t (a int); GRANT ALL ON t TO app").cluster(1);
+    cluster.wait_replicated();
+    let setup = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction");
+    let setup = setup.setting("topology_user", "app").setting("route_reads", "shadow");
+    let weir = setup.setting("default_pool_size", 2).start();
+    weir.wait_show("SHOW TOPOLOGY", "reads", "yes");
+    let (mut holder, mut wire) = (client(&weir), client(&weir));
+    holder.query("BEGIN READ ONLY").unwrap();
+    holder.query("SELECT 1").unwrap();
+    wait::until("the catalog to be read", wait::DEADLINE, || {
+        wire.query(WHO).unwrap();
+        weir.console("SHOW ROUTES").find("target", "replica").is_some()
+    });
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(3);
+    while std::time::Instant::now() < until {
+        wire.query("SELECT count(*) FROM t").unwrap();
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let rows = weir.console("SHOW ROUTES");
+    let row = rows.find("text", "SELECT count ( * ) FROM t").unwrap();
+    assert_eq!(rows.get(row, "trial"), "not yet", "the second server is a client's");
+    holder.query("COMMIT").unwrap();
+    assert_eq!(wait_trial(&weir, "SELECT count ( * ) FROM t")[2], "ok");
+    weir.stop();
+}
+
+/// A text with so many parameters, of types that nobody names: NULL for each.
+fn with_nulls(wire: &mut Wire, sql: &str, parameters: usize) -> String {
+    let mut batch = BytesMut::new();
+    frontend::parse("", sql, [], &mut batch).unwrap();
+    let nulls = vec![(); parameters];
+    let null = |(), _: &mut _| Ok(postgres_protocol::IsNull::Yes);
+    assert!(frontend::bind("", "", [], nulls, null, [], &mut batch).is_ok());
+    frontend::describe(b'P', "", &mut batch).unwrap();
+    frontend::execute("", 0, &mut batch).unwrap();
+    frontend::sync(&mut batch);
+    wire.send(&batch).unwrap();
+    wire.answer().unwrap().one().to_owned()
 }
 
 #[test]

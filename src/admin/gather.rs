@@ -151,7 +151,8 @@ pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
         rows.extend(reads.seen().into_iter().map(|seen| {
             let (target, reason) = match seen.verdict {
                 Ok(()) => ("replica", "it only reads".to_owned()),
-                Err(why) => ("primary", why),
+                Err(Why::WouldRefuse(_)) => ("primary", "a replica would refuse it".to_owned()),
+                Err(why) => ("primary", why.to_string()),
             };
             RouteRow {
                 database: database.clone(),
@@ -159,6 +160,7 @@ pub(super) fn routes(shared: &Shared) -> Vec<RouteRow> {
                 count: seen.count,
                 target,
                 reason,
+                trial: seen.trial,
             }
         }));
     }

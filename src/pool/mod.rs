@@ -10,6 +10,7 @@
 //! - `adopt` — connections that come from, or go to, another process
 //! - `attach` — how a client gets a server and gives it back
 //! - `open` — opening connections for those who wait
+//! - `spare` — servers that nobody will miss, for questions of our own that can wait
 //! - `own` — connections for one holder alone: replication
 //! - `check` — looking whether a connection that was unused for long is still good
 //! - `keep` — servers that are kept for clients which were told their process ids
@@ -35,6 +36,7 @@ mod open;
 pub mod own;
 pub mod places;
 pub mod queue;
+mod spare;
 pub mod state;
 
 use std::collections::HashMap;

@@ -92,6 +92,8 @@ pub struct Answer {
     pub columns: Vec<String>,
     /// The rows.
     pub rows: Rows,
+    /// How many parameters a statement has that was described.
+    pub parameters: usize,
 }
 
 /// Runs `sql` by the simple protocol.
@@ -121,9 +123,7 @@ pub async fn named(connection: &mut Connection, sql: &str) -> Result<Answer, Que
 async fn ask(connection: &mut Connection, sql: &[u8]) -> Result<Answer, QueryError> {
     let mut out = BytesMut::with_capacity(sql.len() + 6);
     frontend::query::write(&mut out, sql);
-    connection.stream.write_all(&out).await?;
-    connection.stream.flush().await?;
-    answer(connection).await
+    exchange(connection, &out).await
 }
 
 /// Runs `sql` with one text parameter, `$1`, by the extended protocol, so that the value needs no quoting.
@@ -147,9 +147,42 @@ pub async fn with_parameter(
     .encode(&mut out);
     frontend::execute::write(&mut out, b"", 0);
     frontend::sync::write(&mut out);
-    connection.stream.write_all(&out).await?;
+    Ok(exchange(connection, &out).await?.rows)
+}
+
+/// Runs `sql` by the extended protocol with NULL for each parameter, whatever there are. `types`: what is known of them, as
+/// in [`frontend::parse::View::types`].
+///
+/// # Errors
+/// As [`simple`].
+pub async fn with_nulls(
+    connection: &mut Connection,
+    sql: &[u8],
+    types: &[u8],
+) -> Result<Rows, QueryError> {
+    let mut out = BytesMut::with_capacity(sql.len() + types.len() + 64);
+    frontend::parse::write(&mut out, b"", sql, types);
+    frontend::describe::write(&mut out, frontend::Target::Statement, b"");
+    frontend::sync::write(&mut out);
+    let described = exchange(connection, &out).await?;
+    out.clear();
+    frontend::Bind {
+        portal: Bytes::new(),
+        statement: Bytes::new(),
+        parameter_formats: Vec::new(),
+        parameters: vec![None; described.parameters],
+        result_formats: Vec::new(),
+    }
+    .encode(&mut out);
+    frontend::execute::write(&mut out, b"", 0);
+    frontend::sync::write(&mut out);
+    Ok(exchange(connection, &out).await?.rows)
+}
+
+async fn exchange(connection: &mut Connection, out: &[u8]) -> Result<Answer, QueryError> {
+    connection.stream.write_all(out).await?;
     connection.stream.flush().await?;
-    Ok(answer(connection).await?.rows)
+    answer(connection).await
 }
 
 async fn answer(connection: &mut Connection) -> Result<Answer, QueryError> {
@@ -168,6 +201,9 @@ async fn answer(connection: &mut Connection) -> Result<Answer, QueryError> {
             backend::RowDescription::TAG => {
                 let described = backend::RowDescription::decode(body)?;
                 all.columns = described.fields.into_iter().map(|field| text(&field.name)).collect();
+            }
+            backend::ParameterDescription::TAG => {
+                all.parameters = backend::ParameterDescription::decode(body)?.types.len();
             }
             backend::DataRow::TAG => {
                 let row = backend::DataRow::decode(body)?;

@@ -121,9 +121,10 @@ impl Session {
         }
     }
 
-    /// The text of a named statement of the client's, or of the unnamed one if that is kept.
-    pub fn statement_text(&self, name: &[u8]) -> Option<&[u8]> {
-        self.statements.find(name).map(|statement| statement.text())
+    /// The text of a named statement of the client's, or of the unnamed one if that is kept, and what the client has said
+    /// of its parameters ([`frontend::parse::View::types`]).
+    pub fn statement_parts(&self, name: &[u8]) -> Option<(&[u8], &[u8])> {
+        self.statements.find(name).map(|statement| statement.parts())
     }
 
     /// What kind of host the attached server is on.
@@ -148,6 +149,14 @@ impl Session {
             self.replay = Replay::No;
         }
     }
+}
+
+/// Whether a replica that answers so to a read refuses it as such: a primary might run it.
+pub fn is_refusal(error: &ErrorResponse) -> bool {
+    let code = error.code();
+    code == SqlState::READ_ONLY_SQL_TRANSACTION
+        || code == SqlState::FEATURE_NOT_SUPPORTED
+        || is_of_names(error)
 }
 
 /// Whether a message asks for something, as opposed to going on with what was asked.

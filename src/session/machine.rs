@@ -304,6 +304,11 @@ impl Session {
         &self.parameters
     }
 
+    /// What the client asked for at startup.
+    pub fn startup(&self) -> Option<&Arc<Startup>> {
+        self.startup.as_ref()
+    }
+
     /// How many named statements the client holds.
     pub fn prepared_statements(&self) -> usize {
         self.statements.len()

@@ -86,6 +86,11 @@ impl Statement {
         split_definition(&self.definition).0
     }
 
+    /// Text and parameter types.
+    pub(super) fn parts(&self) -> (&[u8], &[u8]) {
+        split_definition(&self.definition)
+    }
+
     /// Appends the Parse message that prepares this statement on a server.
     pub fn write_parse(&self, out: &mut BytesMut) {
         let (text, types) = split_definition(&self.definition);

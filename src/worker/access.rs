@@ -112,6 +112,15 @@ impl Access {
         choice
     }
 
+    /// The pools of the replicas that are fit now, without choosing one.
+    pub fn replicas(&mut self) -> Vec<Arc<Pool>> {
+        self.offer();
+        self.snapshot = self.view.as_mut().map(View::take);
+        let Some(snapshot) = &self.snapshot else { return Vec::new() };
+        let pools = &self.offer.pools;
+        snapshot.replicas().filter_map(|(index, _)| pools.get(index).cloned()).collect()
+    }
+
     /// What a client is told that gets no replica and nothing else.
     pub fn no_replica(&mut self) -> AttachError {
         self.no_host(Duration::ZERO, false)

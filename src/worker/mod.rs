@@ -12,6 +12,7 @@
 //! - `service`, `offer` — what a client may use
 //! - `view`, `access`, `route` — where each transaction goes
 //! - `reads` — which texts only read, for `route_reads = auto`
+//! - `trials` — what a replica says of them, for `route_reads = shadow`
 //! - `startups` — what clients ask for at startup, tried on a server once
 //! - `phase`, `overdue` — what a client is about and since when; clients that have exceeded a limit
 //! - `derivations` — the slow part of SCRAM, off these threads
@@ -50,5 +51,6 @@ pub mod shared;
 pub mod startups;
 mod system;
 pub mod thread;
+pub mod trials;
 pub mod view;
 pub mod visitors;

@@ -15,6 +15,8 @@ pub struct RouteRow {
     pub target: &'static str,
     /// Why.
     pub reason: String,
+    /// What a replica says of it: `ok`, `not yet`, or its code and words; `None`: none is asked.
+    pub trial: Option<String>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -23,6 +25,7 @@ const COLUMNS: &[Column] = &[
     ("count", ColumnType::Int8),
     ("target", ColumnType::Text),
     ("reason", ColumnType::Text),
+    ("trial", ColumnType::Text),
 ];
 
 /// The table of SHOW ROUTES.
@@ -34,6 +37,7 @@ pub fn table(rows: Vec<RouteRow>) -> Table {
             Value::int8(row.count),
             row.target.into(),
             row.reason.into(),
+            row.trial.into(),
         ]
     });
     Table::new(COLUMNS, rows)
@@ -80,10 +84,17 @@ mod tests {
             count: 7,
             target: "replica",
             reason: "it only reads".to_owned(),
+            trial: Some("ok".to_owned()),
         }]);
-        assert_columns(&table, "database t, text t, count q, target t, reason t");
-        let row =
-            ["database=app", "text=select ?", "count=7", "target=replica", "reason=it only reads"];
+        assert_columns(&table, "database t, text t, count q, target t, reason t, trial t");
+        let row = [
+            "database=app",
+            "text=select ?",
+            "count=7",
+            "target=replica",
+            "reason=it only reads",
+            "trial=ok",
+        ];
         assert_row(&table, 0, &row);
     }
 

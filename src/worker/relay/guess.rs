@@ -1,5 +1,7 @@
 //! `route_reads = auto`: whether what the client has sent is one statement outside of a block that only reads.
 
+use std::sync::Arc;
+
 use pgweir_codec::frontend::{self, Bind, Close, Describe, Execute, Parse, Query, Sync};
 use pgweir_codec::head::Head;
 
@@ -8,6 +10,7 @@ use crate::config::RouteReads;
 use crate::routing::Intent;
 use crate::session::Session;
 use crate::worker::access::Access;
+use crate::worker::trials::Wish;
 
 impl Relay {
     /// The intent, if it says nothing itself: that of a read, if what is to be placed is one.
@@ -20,7 +23,9 @@ impl Relay {
         }
         let Some((reads, mode)) = self.access.reads() else { return intent };
         let reads = reads.clone();
-        let Some(text) = lone_text(self.to_server.unseen(), &self.session) else { return intent };
+        let Some((text, types)) = lone_text(self.to_server.unseen(), &self.session) else {
+            return intent;
+        };
         if self.refused_by_replica {
             self.refused_by_replica = false;
             self.no_guess = true;
@@ -33,7 +38,19 @@ impl Relay {
             tokio::spawn(reads.clone().learn(access));
         }
         if mode == RouteReads::Shadow {
-            reads.see(text);
+            if let Some(number) = reads.see(text, is_read, self.now) {
+                reads.wish(Wish {
+                    number,
+                    text: text.into(),
+                    types: types.into(),
+                    service: Arc::downgrade(&self.info.service),
+                    parameters: self.session.parameters().clone(),
+                    startup: self.session.startup().cloned(),
+                });
+            }
+            if reads.begins_trials(self.now) {
+                tokio::spawn(reads.try_all());
+            }
             return intent;
         }
         if is_read { Intent::LooksReadOnly } else { intent }
@@ -41,8 +58,9 @@ impl Relay {
 }
 
 /// The text of the one statement that the bytes at hand ask for: a simple query, or a batch of the extended protocol
-/// with a single Execute that has arrived up to its Sync. What else may be in it is not known: `None`.
-fn lone_text<'a>(mut bytes: &'a [u8], session: &'a Session) -> Option<&'a [u8]> {
+/// with a single Execute that has arrived up to its Sync. What else may be in it is not known: `None`. With what is said of
+/// its parameters, as in [`frontend::parse::View::types`].
+fn lone_text<'a>(mut bytes: &'a [u8], session: &'a Session) -> Option<(&'a [u8], &'a [u8])> {
     let (mut parsed, mut bound, mut executes) = (None, None, 0);
     loop {
         let head = Head::peek(bytes).ok()??;
@@ -50,14 +68,14 @@ fn lone_text<'a>(mut bytes: &'a [u8], session: &'a Session) -> Option<&'a [u8]> 
         let body = message.get(Head::SIZE..)?;
         match head.tag {
             Query::TAG if parsed.is_none() && bound.is_none() && executes == 0 => {
-                return Some(frontend::query::text(body));
+                return Some((frontend::query::text(body), &[0, 0]));
             }
             Parse::TAG if parsed.is_none() => parsed = Some(frontend::parse::peek(body).ok()?),
             Bind::TAG if bound.is_none() => {
                 let name = frontend::bind::peek_names(body).ok()??.statement;
                 let here = parsed.as_ref().filter(|parsed| parsed.name == name);
-                let here = here.map(|parsed| parsed.query);
-                bound = Some(here.or_else(|| session.statement_text(name))?);
+                let here = here.map(|parsed| (parsed.query, parsed.types));
+                bound = Some(here.or_else(|| session.statement_parts(name))?);
             }
             Describe::TAG | Close::TAG => {}
             Execute::TAG => executes += 1,
