@@ -19,7 +19,7 @@ use super::memory::Fences;
 use super::monitor::Host;
 use super::snapshot::{Role, Snapshot};
 use super::wanted::Wanted;
-use crate::config::{HostAddr, ReplicaLag, TargetSessionAttrs};
+use crate::config::{HostAddr, ReplicaLag};
 use crate::metrics::{HostMetrics, Metrics, TopologyMetrics};
 use crate::net::clock;
 use crate::server::Target;
@@ -145,7 +145,7 @@ impl Board {
                 split_brain: pace.split_brain,
                 max_replica_lag,
                 hosts_are_configured: !entry.discovered,
-                needs_primary: needs_primary(entry.attrs),
+                needs_primary: entry.attrs.wants_primary(),
             };
             let addrs: Vec<HostAddr> =
                 entry.hosts.iter().map(|target| target.host.clone()).collect();
@@ -418,17 +418,6 @@ impl Board {
     /// Nothing in here panics half-way through a change, so the state of a poisoned lock is sound.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether an entry's clients wait while there is no primary. A list of standbys may well name none at all.
-fn needs_primary(attrs: TargetSessionAttrs) -> bool {
-    match attrs {
-        TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary => true,
-        TargetSessionAttrs::Any
-        | TargetSessionAttrs::ReadOnly
-        | TargetSessionAttrs::Standby
-        | TargetSessionAttrs::PreferStandby => false,
     }
 }
 

@@ -10,7 +10,7 @@ use super::reads::Reads;
 use super::route;
 use super::service::Service;
 use super::view::View;
-use crate::config::{RouteReads, TargetSessionAttrs};
+use crate::config::RouteReads;
 use crate::metrics::MoveReason;
 use crate::net::clock;
 use crate::pool::{AttachError, Lease, Pool};
@@ -210,9 +210,7 @@ impl Access {
     /// Which texts are reads, and whether they are to be routed by that or only counted.
     pub fn reads(&self) -> Option<(&Arc<Reads>, RouteReads)> {
         let tracking = self.offer.tracking.as_ref()?;
-        let primary =
-            matches!(tracking.attrs, TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary);
-        let reads = tracking.reads.as_ref().filter(|_| primary)?;
+        let reads = tracking.reads.as_ref().filter(|_| tracking.attrs.wants_primary())?;
         Some((reads, tracking.route_reads))
     }
 

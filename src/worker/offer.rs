@@ -146,11 +146,7 @@ impl Offer {
             realm: self.realm,
             outlives_server: self.tracking.is_some(),
             holds_begin: self.tracking.as_ref().is_some_and(|tracking| {
-                let primary = matches!(
-                    tracking.attrs,
-                    TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary
-                );
-                primary && tracking.route_reads != RouteReads::Off
+                tracking.attrs.wants_primary() && tracking.route_reads != RouteReads::Off
             }),
         }
     }
