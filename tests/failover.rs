@@ -330,6 +330,34 @@ fn a_login_without_a_primary_is_held_and_then_served() {
     weir.stop();
 }
 
+#[test]
+fn a_clients_settings_and_prepared_statements_are_there_on_the_new_primary() {
+    let mut cluster = cluster(1);
+    let weir = setup(&cluster).start();
+    let mut wire = Wire::tcp_with(weir.port(), "app", "app", &[("work_mem", "77kB")]).unwrap();
+    wire.query("SET timezone = 'Asia/Tokyo'; SET application_name = 'mover'").unwrap();
+    let mut prepare = BytesMut::new();
+    parse(
+        "mine",
+        "SELECT current_setting('timezone') || current_setting('work_mem')",
+        &mut prepare,
+    );
+    frontend::sync(&mut prepare);
+    wire.send(&prepare).unwrap();
+    wire.answer().unwrap();
+    let old = cluster.primary().port();
+    cluster.primary_mut().kill(Signal::KILL);
+    wait_topology(&weir, old, "state", "down");
+    cluster.promote(1);
+    let mut run = BytesMut::new();
+    bind_and_execute("mine", &mut run);
+    wire.send(&run).unwrap();
+    assert_eq!(wire.answer().unwrap().one(), "Asia/Tokyo77kB");
+    let there = "SELECT application_name || inet_server_port() FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    assert_eq!(wire.query(there).unwrap().one(), format!("mover{}", cluster.primary().port()));
+    weir.stop();
+}
+
 /// auth_query asks a replica while there is no primary, and goes by its last answer while there is nobody to ask.
 #[test]
 fn a_user_that_auth_query_knows_logs_in_while_there_is_no_primary() {
