@@ -33,6 +33,8 @@ const OTHERS: &[&str] = &[
     "changed_by",
     "cl_active",
     "cl_waiting",
+    "last_change",
+    "last_error",
     "no_effect",
     "own_writes",
     "sv_active",

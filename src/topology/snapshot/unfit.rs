@@ -230,8 +230,7 @@ impl Snapshot {
                 replicas()
             )),
             NoPrimary::Replicas { all: false } => Some(format!(
-                "every host that can be used says that it is a replica: {}; cannot be used: {}; bring the primary back, or \
-                 promote a replica",
+                "only replicas are left: {}; not to be used: {}; promote one, or bring the primary back",
                 replicas(),
                 whose(|role| *role != Role::Replica)
             )),
@@ -364,7 +363,7 @@ mod tests {
         );
         let lost = snapshot(vec![down(1, Failure::Silent), host(2, Role::Replica)]);
         let told = lost.tell_no_primary().unwrap_or_default();
-        assert!(told.contains("a replica: pg:2; cannot be used: pg:1; bring"), "{told}");
+        assert!(told.contains("left: pg:2; not to be used: pg:1; promote one"), "{told}");
         let dark = snapshot(vec![down(1, Failure::Silent)]);
         assert_eq!(dark.no_primary(), Some(NoPrimary::NoHost));
         let early = HostView { unfit: Some(Unfit::Unasked), ..down(1, Failure::Silent) };
