@@ -135,6 +135,11 @@ fn what_a_replica_cannot_run_runs_on_the_primary_unseen() {
     wire.query("CREATE TABLE fresh ()").unwrap();
     assert_eq!(wire.query("SELECT count(*) FROM fresh").unwrap().one(), "0");
     assert_eq!(moved(&weir, "refused"), 3.0);
+    let again = "SELECT count(*) FROM fresh WHERE 1 = ";
+    for number in 0..3 {
+        assert_eq!(wire.query(&format!("{again}{number}")).unwrap().one(), "0");
+    }
+    assert_eq!(moved(&weir, "refused"), 4.0, "for a while no replica is tried with that");
     cluster.nodes[1].query("SELECT pg_wal_replay_resume()");
     // A mistake is told as ever.
     assert_eq!(wire.query("SELECT count(*) FROM nowhere").unwrap_err().code(), "42P01");

@@ -111,12 +111,8 @@ impl Relay {
                 self.misplaced_since.get_or_insert(self.now);
                 MoveReason::Demoted
             }
-            Elsewhere::Refused => {
-                self.refused_by_replica = true;
-                MoveReason::Refused
-            }
-            Elsewhere::Unknown => {
-                self.no_guess = true;
+            Elsewhere::Refused | Elsewhere::Unknown => {
+                self.refused = Some(why);
                 MoveReason::Refused
             }
             Elsewhere::Conflict => MoveReason::Conflict,

@@ -8,7 +8,7 @@ use pgweir_codec::head::Head;
 use super::Relay;
 use crate::config::RouteReads;
 use crate::routing::Intent;
-use crate::session::Session;
+use crate::session::{Elsewhere, Session};
 use crate::worker::access::Access;
 use crate::worker::trials::Wish;
 
@@ -26,10 +26,13 @@ impl Relay {
         let Some((text, types)) = lone_text(self.to_server.unseen(), &self.session) else {
             return intent;
         };
-        if self.refused_by_replica {
-            self.refused_by_replica = false;
+        if let Some(why) = self.refused.take() {
             self.no_guess = true;
-            reads.was_refused(text);
+            match why {
+                Elsewhere::Unknown => reads.was_unknown(text, self.now),
+                Elsewhere::Refused => reads.was_refused(text),
+                Elsewhere::Demoted | Elsewhere::Conflict => {}
+            }
             return intent;
         }
         let is_read = reads.only_reads(text);

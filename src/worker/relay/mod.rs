@@ -41,7 +41,7 @@ use crate::pool::Lease;
 use crate::pool::holder::{Order, Rest};
 use crate::pool::keep::Kept;
 use crate::pool::load::Outstanding;
-use crate::session::{FromClient, Outbox, Session};
+use crate::session::{Elsewhere, FromClient, Outbox, Session};
 
 /// Why a client's task ends.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ pub struct Relay {
     /// Since when it has been sent to hosts that turned out to be no primary any more.
     misplaced_since: Option<Instant>,
     /// A replica has refused what looked like a read.
-    refused_by_replica: bool,
+    refused: Option<Elsewhere>,
     /// This transaction is placed by what it says alone.
     no_guess: bool,
     /// It has said, or looks, as if it only read.
@@ -138,7 +138,7 @@ impl Relay {
             held_back: false,
             rewinds: 0,
             misplaced_since: None,
-            refused_by_replica: false,
+            refused: None,
             no_guess: false,
             reading: false,
             transaction_since: None,

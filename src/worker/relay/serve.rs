@@ -281,6 +281,7 @@ impl Relay {
         self.rewinds = 0;
         self.misplaced_since = None;
         self.no_guess = false;
+        self.refused = None;
         self.outstanding = None;
         self.to_server.unmark();
         if let Some(mut lease) = self.lease.take() {
