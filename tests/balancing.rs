@@ -1,5 +1,6 @@
 //! Which host a transaction runs on, told by the port that answers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(clippy::disallowed_methods, reason = "how often a host is tried depends on the time")]
 
 mod common;
 
@@ -371,11 +372,14 @@ fn a_replica_that_fails_at_once_is_left_alone_until_it_is_mended() {
         wire.query(sql).map(|rows| rows.get(0, "inet_server_port").parse::<u16>().unwrap())
     };
     let broken = cluster.ports()[1];
+    // Every ten seconds it is given another chance: that many more may fail.
+    let begun = std::time::Instant::now();
+    let chances = || 6 * usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
     let first: Vec<_> = (0..40).filter_map(|_| read().err()).collect();
-    assert!(!first.is_empty() && first.len() <= 12, "{first:?}");
+    assert!(!first.is_empty() && first.len() <= 12 + chances(), "{first:?}");
     assert!(first.iter().all(|error| error.code() == "XX001"), "{first:?}");
     let later = (0..400).filter(|_| read().is_err()).count();
-    assert!(later <= 20, "{later} of 400 reads failed");
+    assert!(later <= 20 + chances(), "{later} of 400 reads failed");
     let host = format!("127.0.0.1:{broken}");
     let failures = weir.metric("pgweir_pool_failures_total", &[("host", &host)]).unwrap();
     assert_eq!(failures as usize, first.len() + later);
@@ -405,6 +409,7 @@ fn a_replica_that_lets_nobody_in_is_left_alone() {
     }
     let mut wire = client(&weir);
     let mut failed = Vec::new();
+    let begun = std::time::Instant::now();
     for number in 0..200 {
         if let Err(error) = wire.query(&format!("/* pgweir: route=replica */ {WHO}")) {
             assert_eq!(error.code(), "53300", "{error}");
@@ -412,6 +417,8 @@ fn a_replica_that_lets_nobody_in_is_left_alone() {
             wire = client(&weir);
         }
     }
-    assert!(!failed.is_empty() && failed.len() <= 12, "{failed:?}");
+    // Every ten seconds it is given another chance.
+    let chances = 6 * usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
+    assert!(!failed.is_empty() && failed.len() <= 12 + chances, "{failed:?}");
     weir.stop();
 }

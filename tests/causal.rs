@@ -220,7 +220,10 @@ fn a_token_comes_in_about_a_round_trip_however_many_ask() {
     const CLIENTS: usize = 30;
     const TIMES: usize = 10;
     let cluster = cluster(1);
-    let weir = explicit(&cluster);
+    // The hosts are asked every 30 seconds unless somebody waits: without the bell this would take minutes.
+    let weir = Weir::setup().cluster(&cluster).setting("pool_mode", "transaction");
+    let weir = weir.setting("topology_user", "app").setting("topology_interval", 30);
+    let weir = weir.setting("max_replica_lag", 0).start();
     let began = Instant::now();
     thread::scope(|scope| {
         for number in 0..CLIENTS {
@@ -239,8 +242,7 @@ fn a_token_comes_in_about_a_round_trip_however_many_ask() {
         }
     });
     let took = began.elapsed();
-    // The hosts are asked once a second unless somebody waits.
-    assert!(took < Duration::from_secs(TIMES as u64 / 2), "{took:?}");
+    assert!(took < wait::DEADLINE, "{took:?}");
     // In a transaction as well, where it holds its server.
     let mut wire = client(&weir);
     wire.query("BEGIN").unwrap();
@@ -311,7 +313,7 @@ fn tokens_hold_over_a_failover() {
     cluster.nodes[2].set("recovery_min_apply_delay", "1s");
     cluster.primary_mut().kill(Signal::KILL);
     wait::until("the loss of the primary", wait::DEADLINE, || {
-        !(1..=3).any(|row| weir.console("SHOW TOPOLOGY").get(row - 1, "role") == "primary")
+        weir.console("SHOW TOPOLOGY").find("role", "primary").is_none()
     });
     // Who asks while there is none waits for the next.
     writer.start("SHOW pgweir.lsn").unwrap();
@@ -400,9 +402,10 @@ fn an_entry_for_replicas_waits_for_one_that_has_replayed_so_far() {
     weir.stop();
 }
 
-/// Monitors that may do no more than log in: a replica does not tell them its timeline.
+/// Monitors that may do no more than log in: a replica does not tell them its timeline. Nor does anybody flush a page on a
+/// standby before the restartpoint, by which it would write down how far it is.
 fn unprivileged(replicas: usize) -> Cluster {
-    let cluster = Setup::new().cluster(replicas);
+    let cluster = Setup::new().setting("bgwriter_lru_maxpages", 0).cluster(replicas);
     let sql = "CREATE TABLE written (id bigint PRIMARY KEY); ALTER TABLE written OWNER TO app";
     cluster.primary().query(sql);
     cluster

@@ -39,8 +39,7 @@ fn wait_topology(weir: &Weir, expected: &[(u16, &str)]) {
     wait::until(&what, wait::DEADLINE, || topology(weir) == expected);
 }
 
-/// Whether a transaction that only reads runs on a replica.
-/// A replica serves as soon as its lag is known.
+/// Waits until a transaction that only reads runs on a replica: one serves as soon as its lag is known.
 fn wait_read_on_replica(wire: &mut Wire, what: &str) {
     wait::until(what, wait::DEADLINE, || {
         wire.query("BEGIN READ ONLY").unwrap();

@@ -396,6 +396,33 @@ fn a_user_that_auth_query_knows_logs_in_while_there_is_no_primary() {
 }
 
 #[test]
+fn auth_query_turns_to_a_replica_when_the_primary_hangs_while_it_is_asked() {
+    let mut cluster = Setup::new()
+        .role("ann", Password::Scram("first"))
+        .role("pooler", Password::Scram("pooler-secret"))
+        .sql("ALTER ROLE pooler SUPERUSER; GRANT pg_monitor TO app")
+        .cluster(1);
+    let weir = setup(&cluster)
+        .setting("auth_type", "scram-sha-256")
+        .setting("auth_user", "pooler")
+        .user("pooler", "pooler-secret")
+        .start();
+    let login = weir.login("ann", "app").password("first");
+    assert_eq!(psql(&login, "SELECT 1").ok(), "1");
+    wait_topology(&weir, cluster.ports()[1], "role", "replica");
+    cluster.primary_mut().kill(Signal::STOP);
+    let waiting = start_psql(&login, "SELECT 'served'");
+    // It is logged in, and waits for a primary.
+    wait::until("a client that waits", wait::DEADLINE, || {
+        let rows = weir.console("SHOW CLIENTS");
+        rows.find("user", "ann").is_some_and(|row| rows.get(row, "state") == "waiting")
+    });
+    cluster.primary_mut().kill(Signal::CONT);
+    assert_eq!(waiting.finish().ok(), "served");
+    weir.stop();
+}
+
+#[test]
 fn a_client_is_held_no_longer_than_failover_timeout() {
     let mut cluster = cluster(1);
     let weir = setup(&cluster).setting("failover_timeout", 1).start();

@@ -55,6 +55,7 @@ const PURE: &[&str] = &[
 ];
 /// Pure, and nobody else's business: no room may import it but its own.
 const PURE_ALONE: &[&str] = &["top::model"];
+/// It acts, and is not pure. Of `topology` it knows two plain things: what is known, and what clients want to know.
 const WORKER: &[&str] = &[
     "session",
     "routing",

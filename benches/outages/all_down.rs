@@ -71,11 +71,16 @@ impl fmt::Display for AllDown {
         writeln!(
             f,
             "{CLIENTS} clients with a request each, {} runs. After the first host has answered, the client that waits longest \
-             goes on within {} ms in the median, {} ms at most ({} are allowed); {} were dropped or got an error.",
+             goes on within {} ms in the median, {} ms at most ({} are allowed: {}); {} were dropped or got an error.",
             worst.len(),
             ms(worst.get(worst.len() / 2)),
             ms(worst.last()),
             BOUND.as_millis(),
+            if worst.get(worst.len() / 2).is_some_and(|worst| *worst <= BOUND) {
+                "kept"
+            } else {
+                "EXCEEDED"
+            },
             self.failed
         )
     }

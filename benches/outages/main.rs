@@ -24,7 +24,7 @@ use std::time::Duration;
 use all_down::AllDown;
 use newcomers::Newcomers;
 use own_writes::OwnWrites;
-use story::{Facts, Fault, Load, Report, Scene, fault, pulses, written};
+use story::{Facts, Fault, Load, Report, Restart, Scene, fault, pulses, written};
 use troubles::Troubles;
 
 /// Answers per client before anything happens, and after it.
@@ -50,13 +50,21 @@ fn main() {
     let runs = var("RUNS").map_or(10, |runs| runs.parse().expect("RUNS is a number"));
     let only = var("ONLY").unwrap_or_default();
     let wanted = |name: &str| only.is_empty() || only.split(',').any(|own| own == name);
-    let mut rows = String::new();
-    for (name, fault) in Fault::ALL.into_iter().filter(|(name, _)| wanted(name)) {
-        let reports: Vec<_> = (0..runs).map_while(|_| in_thread(move || tell(fault))).collect();
-        if !reports.is_empty() {
-            rows.push_str(&row(name, fault, &reports));
+    let rows_of = |runs: usize, restart: Option<Restart>| {
+        let mut rows = String::new();
+        for (name, fault) in Fault::ALL {
+            let name = restart.map_or(name.to_owned(), |_| format!("{name}, restarted"));
+            if wanted(fault.name()) || wanted(&name) {
+                let once = |_| in_thread(move || tell(fault, restart));
+                let reports: Vec<_> = (0..runs).map_while(once).collect();
+                if !reports.is_empty() {
+                    rows.push_str(&row(&name, fault, &reports));
+                }
+            }
         }
-    }
+        rows
+    };
+    let rows = rows_of(runs, None) + &rows_of(runs.div_ceil(3), Some(Restart::Takeover));
     let troubles =
         troubles::measure(runs, wanted, |trouble| in_thread(move || story::trouble::tell(trouble)));
     let all_down = wanted("all-down").then(|| all_down::measure(runs.min(3)));
@@ -77,7 +85,7 @@ fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T 
 }
 
 /// Tells one story; `None` where this fault cannot be made.
-fn tell(fault: Fault) -> Option<Report> {
+fn tell(fault: Fault, restart: Option<Restart>) -> Option<Report> {
     let mut scene = Scene::set(fault)?;
     let cluster = &mut scene.cluster;
     let mut weir = story::weir(cluster).start();
@@ -85,14 +93,17 @@ fn tell(fault: Fault) -> Option<Report> {
     load.wait_answers(ANSWERS, "before the failover");
     // All is quiet, and the fault comes at any moment between two questions of the monitors.
     thread::sleep(QUIET + QUIET.mul_f64(f64::from(rand::random::<u16>()) / f64::from(u16::MAX)));
-    let failover = fault::strike(fault, cluster, &mut weir);
+    let mut before = None;
+    let failover = fault::strike_and(fault, cluster, &mut weir, |weir| {
+        before = restart.and_then(|restart| restart.carry_out(weir));
+    });
     load.wait_answers(ANSWERS, "after the failover");
     fault::come_back(&failover, cluster);
     load.wait_answers(ANSWERS, "with the old primary back");
     let report = Report::new(&Facts {
         start: load.begun,
         failover,
-        restart: None,
+        restart,
         seen: load.finish(),
         pgbench: None,
         on_new: written(cluster.primary()),
@@ -100,6 +111,9 @@ fn tell(fault: Fault) -> Option<Report> {
         pulses: pulses(cluster.primary()),
         nodes: cluster.hosts(),
     });
+    if let Some(mut before) = before {
+        before.wait("the process before to end");
+    }
     weir.stop();
     eprintln!(
         "{}: promotion {:?}, worst writer {:?}, worst reader {:?}, broken: {:?}",
@@ -154,6 +168,7 @@ fn page(
          - writers: the worst writer's outage beyond that, and what is allowed in the median\n\
          - errors: clients per run whose request was in flight and got one error\n\
          - stray: how long after the promotion a primary that lives on last took a write\n\
+         - restarted: a successor took over (`-R`) in the middle of it; medians of a third of the runs\n\
          - promises: no client connection dropped, no acknowledged write lost or done twice, no other errors\n\n\
          | fault | promotion | writers beyond it | allowed | worst reader | errors | stray | promises |\n\
          |---|---|---|---|---|---|---|---|\n{rows}"

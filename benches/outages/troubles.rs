@@ -38,8 +38,8 @@ impl fmt::Display for Troubles {
         writeln!(
             f,
             "One of two replicas; `max_replica_lag = {}`, `slow_start = 0`. The worst reader of 4 may wait for {} ms. Age: for how \
-             long what a read did not see had been acknowledged, at most. Share: of the reads, what the replica had before, once \
-             the trouble was seen, and after it. Promises: no connection dropped, none older than `max_replica_lag`, no \
+             long what a read did not see had been acknowledged, at most. Back: from the end of the trouble until it had an even share \
+             of the reads. Share: of the reads, what it had before, once the trouble was seen, and after it. Promises: no connection dropped, none older than `max_replica_lag`, no \
              reads there meanwhile, its share of them again afterwards.\n",
             MAX_REPLICA_LAG.as_secs(),
             BOUND.as_millis()
@@ -57,6 +57,7 @@ impl fmt::Display for Troubles {
             };
             let (worst, most) = times(&|told| told.readers.worst);
             let (noticed, last) = times(&|told| told.noticed);
+            let (back, longest) = times(&|told| told.back);
             let (age, oldest) = times(&|told| told.oldest);
             let mean = |of: &dyn Fn(&Troubled) -> f64| {
                 told.iter().map(of).sum::<f64>() / told.len() as f64
@@ -64,11 +65,14 @@ impl fmt::Display for Troubles {
             let [before, during, after] =
                 [0, 1, 2].map(|part: usize| mean(&|told| told.shares[part] * 100.0));
             let errors = mean(&|told| told.errors as f64);
-            let broken: Vec<_> = told.iter().flat_map(|told| &told.broken).collect();
+            let mut broken: Vec<_> = told.iter().flat_map(|told| told.broken.clone()).collect();
+            if worst > BOUND.as_millis() {
+                broken.push("the worst reader waits too long".to_owned());
+            }
             let kept = if broken.is_empty() { "all".to_owned() } else { format!("{broken:?}") };
             writeln!(
                 f,
-                "| {name} | {worst} (most {most}) | {noticed} (most {last}) | {errors:.1} | {age} (most {oldest}) | \
+                "| {name} | {worst} (most {most}) | {noticed} (most {last}) | {back} (most {longest}) | {errors:.1} | {age} (most {oldest}) | \
                  {before:.0}, {during:.0}, {after:.0} | {kept} |"
             )?;
         }

@@ -20,7 +20,7 @@ pub enum Lookup {
 }
 
 /// An auth_query to be run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ask {
     /// As whom.
     pub as_user: String,

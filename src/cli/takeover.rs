@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use pgweir_codec::backend::{ErrorResponse, ReadyForQuery};
@@ -20,7 +20,7 @@ use crate::config::Settings;
 use crate::net::{clock, listen};
 use crate::topology::Topology;
 use crate::worker::handover::take::{self, Unsaid};
-use crate::worker::handover::wire::{self, Hello, ToNew, ToOld, VERSION};
+use crate::worker::handover::wire::{self, Hello, Switchover, ToNew, ToOld, VERSION};
 use crate::worker::shared::Shared;
 use crate::worker::thread::Workers;
 
@@ -35,6 +35,8 @@ const LONGEST: usize = 64 * 1024;
 pub(super) struct Takeover {
     stream: UnixStream,
     hello: Hello,
+    /// When it said that.
+    begun: Instant,
     sockets: Vec<OwnedFd>,
     unsaid: Option<Unsaid>,
 }
@@ -64,7 +66,7 @@ pub(super) fn begin(settings: &Settings) -> Result<Option<Takeover>, StartError>
         ))
     })?;
     tracing::info!("taking over from process {} ({})", hello.pid, hello.program);
-    Ok(Some(Takeover { stream, hello, sockets, unsaid: None }))
+    Ok(Some(Takeover { stream, hello, begun: clock::now(), sockets, unsaid: None }))
 }
 
 fn ask(stream: &UnixStream) -> io::Result<(Hello, Vec<OwnedFd>)> {
@@ -162,12 +164,29 @@ impl Takeover {
         }
     }
 
-    /// A switchover that was announced to the old process holds here as well. After the first look at the hosts: it is from the
-    /// present primary.
+    /// A switchover that was announced to the old process holds here as well, unless it is done by now. After the first look at
+    /// the hosts.
     pub(super) fn adopt_switchovers(&self, topology: &Topology) {
-        for switchover in &self.hello.switchovers {
-            let until = clock::now() + Duration::from_millis(switchover.left);
-            topology.announce_switchover(&switchover.database, until);
+        for Switchover { database, from, left } in &self.hello.switchovers {
+            let until = self.begun + Duration::from_millis(*left);
+            let snapshot = topology.watch(database).map(|watch| watch.borrow().clone());
+            let primary = snapshot.and_then(|snapshot| Some(snapshot.primary()?.addr.to_string()));
+            match primary {
+                Some(primary) if primary == *from => {
+                    topology.announce_switchover(database, until);
+                }
+                Some(primary) => {
+                    tracing::info!(
+                        "the switchover of {database} from {from} is done: {primary} is the primary"
+                    );
+                }
+                // Nobody can be served before there is one.
+                None => {
+                    tracing::info!(
+                        "the switchover of {database} from {from} goes on: there is no primary"
+                    );
+                }
+            }
         }
     }
 

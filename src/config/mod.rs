@@ -2,6 +2,21 @@
 //!
 //! Text goes in, a [`Config`] that cannot be wrong comes out, or one [`ConfigError`] that says where and what is
 //! allowed. Reading files is [`load`]'s alone; all the rest is text to values. Nothing here acts on a setting.
+//!
+//! - `model` — what a configuration says, in types that cannot be wrong
+//! - `load` — from files to a `Config`, and the checks that need more than one line
+//! - `ini` — the dialect: text to entries, each with its place
+//! - `settings` — the table of `[pgbouncer]` settings; `values` — their types
+//! - `databases`, `users` — sections `[databases]`; `[users]` and `[peers]`
+//! - `connstr`, `parameters` — connection strings; values that entries of several sections have
+//! - `discover`, `hosts` — who else knows an entry's hosts; those that it really has
+//! - `userlist` — `auth_file`
+//! - `hba`, `ident`, `tokens` — `auth_hba_file`, `auth_ident_file`, and their words
+//! - `ldap` — how a directory is asked
+//! - `tls` — what TLS may be negotiated
+//! - `reload` — what a reload changes
+//! - `error`, `told` — what can be wrong; the same in parts, for columns
+//! - `nearest` — the known name that a mistyped one resembles
 
 pub mod connstr;
 pub mod databases;

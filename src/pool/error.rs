@@ -103,16 +103,18 @@ impl AttachError {
             Self::NoHost { held, primary, hosts, .. } => {
                 let kind = if *primary { "primary" } else { "replica" };
                 let held = held.as_secs();
+                // Who is not to wait for a replica (`replica_fallback = error`) was not held.
+                let (told, setting) = match held {
+                    0 if !primary => (String::new(), "replica_fallback"),
+                    _ => (format!("The client was held for {held} s. "), "failover_timeout"),
+                };
                 let (detail, hint) = match hosts {
-                    Some(hosts) => (
-                        format!("The client was held for {held} s. {}", hosts.census()),
-                        hosts.advice(*primary),
-                    ),
-                    None => (format!("The client was held for {held} s."), "Retry later."),
+                    Some(hosts) => (told + &hosts.census(), hosts.advice(*primary)),
+                    None => (told.trim_end().to_owned(), "Retry later."),
                 };
                 fatal(
                     SqlState::CANNOT_CONNECT_NOW,
-                    &format!("no {kind} is known for this database (failover_timeout)"),
+                    &format!("no {kind} is known for this database ({setting})"),
                 )
                 .detail(&detail)
                 .hint(hint)

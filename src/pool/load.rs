@@ -62,7 +62,15 @@ impl PoolLoad {
     /// only if there were failures.
     pub fn failing(&self, answers: impl FnOnce() -> u64, now: Instant) -> u32 {
         let share = self.failing_still(now);
-        if share == 0 { 0 } else { self.less_answers(share, answers()) * ALL_FAIL / SCALE }
+        if share == 0 {
+            return 0;
+        }
+        let share = self.less_answers(share, answers());
+        if share == 0 {
+            // Nobody is to count its answers any more.
+            self.failing.store(0, Ordering::Relaxed);
+        }
+        share * ALL_FAIL / SCALE
     }
 
     /// It has failed, which raises that share a quarter of the way to all. Two at the same time may count as one.

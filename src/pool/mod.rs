@@ -20,6 +20,7 @@
 //! - `log` — what the log says of server connections
 //! - `load` — how busy a pool is, for whoever chooses among several
 //! - `holder` — how a client that holds a server is reached from outside
+//! - `error` — why a client could not be given a server
 
 mod adopt;
 pub mod attach;

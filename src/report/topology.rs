@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::pool::Pool;
 use crate::topology::Topology;
-use crate::topology::snapshot::{HostView, NoPrimary, Snapshot};
+use crate::topology::snapshot::{HostView, NoPrimary, Snapshot, Unfit};
 
 /// A host as one database entry sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct HostRow {
     pub port: u16,
     /// `primary`, `replica`, `deposed` or `unknown`.
     pub role: &'static str,
-    /// `up` or `down`, or more exactly what is wrong.
+    /// `up` or `down`.
     pub state: &'static str,
     /// The timeline it is on.
     pub timeline: Option<u32>,
@@ -38,7 +38,7 @@ pub struct HostRow {
     /// hosts of the entry are in order.
     pub last_error: Option<String>,
     /// Why no reads are sent to it; `None`: it is a replica that they may be sent to.
-    pub no_reads: Option<String>,
+    pub no_reads: Option<Unfit>,
     /// The entry's connections to it that clients hold.
     pub servers_active: u32,
     /// The entry's connections to it that are free.
@@ -139,6 +139,6 @@ fn host_row(database: &str, host: &HostView, pools: &[Arc<Pool>]) -> HostRow {
         since: host.since,
         last_change: host.last_change.map(|change| change.to_string()),
         last_error: host.last_error.as_ref().map(ToString::to_string),
-        no_reads: host.unfit.as_ref().map(ToString::to_string),
+        no_reads: host.unfit.clone(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::overview::Overview;
 use super::pools::PoolReport;
 use super::topology::{ClusterRow, HostRow};
+use crate::topology::snapshot::Unfit;
 
 /// How many are told at most. Where more is wrong, the first will do to begin with.
 const MOST: usize = 50;
@@ -134,7 +135,14 @@ fn of_host(host: &HostRow) -> Option<Warning> {
         && let Some(why) = &host.no_reads
     {
         let what = format!("It gets no reads: {why}.");
-        let advice = "Reads go to other hosts. See pg_stat_replication on the primary; the limit is max_replica_lag.";
+        let advice = match why {
+            Unfit::LeftBehind { .. } => {
+                "Reads go to other hosts. See its primary_conninfo and recovery_target_timeline, or make it anew (pg_rewind)."
+            }
+            _ => {
+                "Reads go to other hosts. See pg_stat_replication on the primary; the limit is max_replica_lag."
+            }
+        };
         return Some(warning(Severity::Warning, subject, what, advice));
     }
     None
@@ -171,6 +179,7 @@ mod tests {
 
     use super::super::pools::PoolRow;
     use super::*;
+    use crate::config::ReplicaLag;
 
     fn calm() -> Overview {
         Overview { state: "active", clients: 10, clients_limit: 100, ..Overview::default() }
@@ -194,7 +203,7 @@ mod tests {
             since: UNIX_EPOCH,
             last_change: None,
             last_error: Some("connection refused".to_owned()),
-            no_reads: Some(state.to_owned()).filter(|_| role != "replica" || state != "up"),
+            no_reads: Some(Unfit::Undecided).filter(|_| role != "replica" || state != "up"),
         }
     }
 
@@ -254,7 +263,12 @@ mod tests {
     #[test]
     fn a_replica_that_gets_no_reads_is_told_of_once_with_how_far_it_is_behind() {
         let late = HostRow {
-            no_reads: Some("61.0 s behind, max_replica_lag is 10 s".to_owned()),
+            no_reads: Some(Unfit::Behind {
+                bytes: 7,
+                time: Some(Duration::from_secs(61)),
+                limit: ReplicaLag::Time(Duration::from_secs(10)),
+                streaming: true,
+            }),
             ..host("pg2", "replica", "up")
         };
         let clusters = [cluster(vec![late.clone()]), cluster(vec![late])];

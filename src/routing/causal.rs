@@ -43,6 +43,11 @@ impl Samples {
         self.0.last().copied()
     }
 
+    /// The oldest: on another timeline than before, the first that there was as long as all are kept.
+    fn first(&self) -> Option<Sample> {
+        self.0.first().copied()
+    }
+
     /// One more. On another timeline it is the first of its kind.
     pub fn note(&mut self, sample: Sample) {
         match &*self.0 {
@@ -158,7 +163,7 @@ impl Need {
             }
         }
         if let Some(least) = self.least {
-            self.beyond = beyond(least, sample, self.beyond);
+            self.beyond = beyond(least, samples.first(), self.beyond);
         }
     }
 

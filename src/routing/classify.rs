@@ -163,6 +163,11 @@ pub fn is_plannable(text: &[u8]) -> bool {
     scanner.next().is_some_and(|first| PLANNED.iter().any(|keyword| first.is(keyword)))
 }
 
+/// Whether the text begins as one that asks for a plan.
+pub fn is_explain(text: &[u8]) -> bool {
+    Scanner::new(text).next().is_some_and(|first| first.is("EXPLAIN"))
+}
+
 /// Whether the whole text is one statement that ends a transaction block, and how.
 ///
 /// Not for what leaves one open (`ROLLBACK TO`, `AND CHAIN`), nor for two-phase commits (`COMMIT PREPARED`).

@@ -117,6 +117,13 @@ pub fn fixed(severity: Severity, name: &str) -> ErrorResponse {
     ErrorResponse::new(severity, SqlState::CANT_CHANGE_RUNTIME_PARAM, &text)
 }
 
+/// What a client is told who asks where the primary is behind a COMMIT that may not be done yet.
+fn too_early() -> ErrorResponse {
+    let text = format!("\"{LSN}\" cannot be told behind a COMMIT in the same batch");
+    ErrorResponse::new(Severity::Error, SqlState::FEATURE_NOT_SUPPORTED, &text)
+        .hint("Send a Sync after the COMMIT.")
+}
+
 /// What a client is told whose value there is not.
 pub fn bad_value(severity: Severity, name: &str, value: &str) -> ErrorResponse {
     let text = format!("invalid value for parameter \"{name}\": \"{value}\"");
@@ -285,8 +292,18 @@ impl Session {
             Portal::Command(command) => {
                 if self.lacks_whereabouts(&command) {
                     // What the client sent before may be committed first.
-                    let earlier = attached && self.pending.any(Expect::may_commit);
-                    return Some(if earlier { FromClient::Wait } else { FromClient::Locate });
+                    if attached && self.pending.any(Expect::may_commit) {
+                        return Some(FromClient::Wait);
+                    }
+                    // And nobody can wait for what is answered with the Sync alone.
+                    if attached && self.pending.any(Expect::commits_unsaid) {
+                        self.skipping = true;
+                        let mut message = BytesMut::new();
+                        too_early().encode(&mut message);
+                        self.queue_reply(Local::Reply { message: message.freeze(), undo: None });
+                        return Some(FromClient::Swallow);
+                    }
+                    return Some(FromClient::Locate);
                 }
                 let before = self.wishes;
                 let answer = self.carry_out(&command, attached);

@@ -67,6 +67,11 @@ impl Expect {
     pub fn may_commit(&self) -> bool {
         matches!(self, Self::Query { .. } | Self::FunctionCall | Self::Sync)
     }
+
+    /// Whether a transaction ends with it of which nobody is told before the Sync.
+    pub fn commits_unsaid(&self) -> bool {
+        matches!(self, Self::Execute { ends: true, .. })
+    }
 }
 
 /// How a Parse came about, and what has to be undone if it fails.

@@ -29,7 +29,9 @@ macro_rules! question {
             " ELSE pg_catalog.pg_current_wal_lsn() END,",
             " w.pid, w.status, w.received_tli, ",
             $system_id,
-            ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END,",
+            ", CASE WHEN r.in_recovery THEN NULL ELSE pg_catalog.concat_ws(' ',",
+            " pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.current_setting('wal_block_size'),",
+            " pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))) END,",
             " (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::pg_catalog.int8, ",
             $proven,
             " FROM (SELECT pg_catalog.pg_is_in_recovery() AS in_recovery OFFSET 0) r",
@@ -156,7 +158,7 @@ fn read(row: &[Option<&str>]) -> Option<Answer> {
         // A receiver that only waits to be started has no timeline yet.
         timeline: timeline.filter(|timeline| *timeline != 0),
         lsn,
-        insert_lsn: optional(insert, read_lsn)?,
+        insert_lsn: optional(insert, read_insert)?,
         streaming: in_recovery
             && receiver.is_some()
             && status.is_none_or(|status| status == "streaming"),
@@ -173,6 +175,24 @@ fn optional<T>(value: Option<&str>, read: impl FnOnce(&str) -> Option<T>) -> Opt
         Some(text) => Some(Some(read(text)?)),
     }
 }
+
+/// Where WAL would go next, with the sizes of its pages and segments. Behind the header of a page nothing was written on that yet:
+/// a replica that has it all is in front of the header, and would be waited for in vain.
+fn read_insert(text: &str) -> Option<u64> {
+    let mut words = text.split(' ');
+    let lsn = read_lsn(words.next()?)?;
+    let (page, segment): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let header = match (lsn.checked_rem(segment)?, lsn.checked_rem(page)?) {
+        (LONG_HEADER, _) => LONG_HEADER,
+        (_, HEADER) => HEADER,
+        _ => 0,
+    };
+    Some(lsn - header)
+}
+
+/// Bytes in front of a page's first record, and of a segment's (`SizeOfXLogShortPHD`, `SizeOfXLogLongPHD`).
+const HEADER: u64 = 24;
+const LONG_HEADER: u64 = 40;
 
 /// PostgreSQL shows the unsigned number as a signed one.
 fn read_system_id(text: &str) -> Option<u64> {
@@ -200,7 +220,7 @@ mod tests {
             "",
             "",
             "7711849323059061448",
-            "16/B374D900",
+            "16/B374D900 8192 16777216",
             "1764100000000001",
             "",
         ];
@@ -305,5 +325,18 @@ mod tests {
         }
         assert_eq!(read(&good[..7]), None);
         assert_eq!(read(&[]), None);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_that_is_but_a_header() {
+        let read = |lsn| read_insert(&format!("{lsn} 8192 16777216"));
+        assert_eq!(read("0/3002018"), Some(0x300_2000), "a page");
+        assert_eq!(read("0/4000028"), Some(0x400_0000), "a segment");
+        assert_eq!(read("0/3002028"), Some(0x300_2028), "a record that began on the page before");
+        assert_eq!(read("0/3002040"), Some(0x300_2040));
+        assert_eq!(read("0/3001018"), Some(0x300_1018), "in the middle of a page");
+        for nonsense in ["0/3002018", "0/3002018 0 0", "0/3002018 x 1", "x 8192 16777216"] {
+            assert_eq!(read_insert(nonsense), None, "{nonsense}");
+        }
     }
 }

@@ -197,6 +197,7 @@ impl Board {
         let State { entries, hosts, .. } = &mut *state;
         entries.iter().for_each(|entry| entry.point(hosts));
         self.fences_changed.notify_one();
+        self.looked.notify_waiters();
         // A new entry over hosts that are known already must not wait an interval for what they say.
         state.hosts.values().for_each(|host| host.wake.notify_one());
         started

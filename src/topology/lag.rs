@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Samples that are kept: at one a second, the last 17 minutes.
-const SAMPLES: usize = 1024;
+const SAMPLES: u32 = 1024;
 
 /// Least time between two samples; while the monitors ask fast the history must not get short.
 const SPACING: Duration = Duration::from_millis(100);
@@ -20,6 +20,8 @@ pub(super) struct Positions {
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
+    /// The first time that it was there.
+    since: Instant,
     /// The last time that it was asked and was there: what was committed before is in front of it.
     at: Instant,
     lsn: u64,
@@ -37,19 +39,25 @@ pub(super) struct Lag {
 }
 
 impl Positions {
-    /// The primary was at `lsn` when it was asked at this moment.
-    pub(super) fn note(&mut self, at: Instant, lsn: u64) {
+    /// The primary was at `lsn` when it was asked at this moment. `limit`: the samples must reach back further than that.
+    pub(super) fn note(&mut self, at: Instant, lsn: u64, limit: Option<Duration>) {
+        let spacing = SPACING.max(limit.unwrap_or_default() * 2 / SAMPLES);
         match self.samples.back_mut() {
-            Some(last) if last.lsn == lsn => last.at = at,
-            // Answers that overtook each other, or a primary that lost WAL: not a rising sample.
-            Some(last) if last.lsn > lsn || last.at >= at => {}
+            Some(last) if last.lsn == lsn => last.at = last.at.max(at),
+            // Answers that overtook each other.
+            Some(last) if last.at >= at => {}
+            // It has lost what it had not made safe when its system went down.
+            Some(last) if last.lsn > lsn => {
+                self.clear();
+                self.note(at, lsn, limit);
+            }
             // The first sample is kept: positions before it cannot be told.
-            Some(last) if at.duration_since(last.at) < SPACING => {}
+            Some(last) if at.duration_since(last.at) < spacing => {}
             _ => {
-                if self.samples.len() == SAMPLES {
+                if self.samples.len() == SAMPLES as usize {
                     self.samples.pop_front();
                 }
-                self.samples.push_back(Sample { at, lsn });
+                self.samples.push_back(Sample { since: at, at, lsn });
             }
         }
     }
@@ -69,7 +77,7 @@ impl Positions {
         Some(Lag {
             bytes: newest.lsn.saturating_sub(lsn),
             time: reached.map(|sample| newest.at.duration_since(sample.at)),
-            at_least: newest.at.duration_since(oldest.at),
+            at_least: newest.at.duration_since(oldest.since),
             current_at: reached.map(|sample| sample.at),
         })
     }
@@ -85,7 +93,7 @@ mod tests {
     fn writing_a_hundred_bytes_a_second(start: Instant) -> Positions {
         let mut positions = Positions::default();
         for second in 0..10 {
-            positions.note(start + SECOND * second, 1000 + 100 * u64::from(second));
+            positions.note(start + SECOND * second, 1000 + 100 * u64::from(second), None);
         }
         positions
     }
@@ -118,8 +126,8 @@ mod tests {
     fn an_idle_primary_makes_nobody_late() {
         let start = Instant::now();
         let mut positions = writing_a_hundred_bytes_a_second(start);
-        positions.note(start + SECOND * 3600, 1900);
-        positions.note(start + SECOND * 3601, 2000);
+        positions.note(start + SECOND * 3600, 1900, None);
+        positions.note(start + SECOND * 3601, 2000, None);
         assert_eq!(
             positions.lag(1900).unwrap().time,
             Some(SECOND),
@@ -132,9 +140,41 @@ mod tests {
         let start = Instant::now();
         let mut positions = Positions::default();
         for tick in 0..10_000_u32 {
-            positions.note(start + Duration::from_millis(50) * tick, u64::from(tick));
+            positions.note(start + Duration::from_millis(50) * tick, u64::from(tick), None);
         }
-        assert!(positions.samples.len() == SAMPLES);
+        assert!(positions.samples.len() == SAMPLES as usize);
         assert!(positions.lag(0).unwrap().at_least >= Duration::from_secs(100));
+    }
+
+    #[test]
+    fn an_idle_primary_tells_in_the_end_that_who_is_behind_its_first_position_is_too_late() {
+        let start = Instant::now();
+        let mut positions = Positions::default();
+        for second in 0..10 {
+            positions.note(start + SECOND * second, 1000, None);
+        }
+        let lag = positions.lag(999).unwrap();
+        assert_eq!((lag.time, lag.at_least), (None, SECOND * 9));
+    }
+
+    #[test]
+    fn the_history_reaches_back_further_than_the_limit_however_fast_it_is_asked() {
+        let (start, limit) = (Instant::now(), SECOND * 3600);
+        let mut positions = Positions::default();
+        for tick in 0..80_000_u32 {
+            positions.note(start + SECOND / 10 * tick, u64::from(tick), Some(limit));
+        }
+        assert!(positions.lag(0).unwrap().at_least > limit);
+    }
+
+    #[test]
+    fn a_primary_that_lost_what_was_not_safe_begins_anew() {
+        let start = Instant::now();
+        let mut positions = writing_a_hundred_bytes_a_second(start);
+        positions.note(start + SECOND * 8, 1850, None);
+        assert_eq!(positions.lag(1900).unwrap().bytes, 0, "that answer came late");
+        positions.note(start + SECOND * 20, 1850, None);
+        let lag = positions.lag(1850).unwrap();
+        assert_eq!((lag.bytes, lag.current_at), (0, Some(start + SECOND * 20)));
     }
 }

@@ -76,12 +76,16 @@ pub(super) async fn run(board: Arc<Board>, host: Host) {
 
             let suspected = suspected_until.is_some_and(|until| now < until);
             let haste = !seen.hopeless && (suspected || board.needs_haste(&host.addr));
-            let interval = board.interval(&host.addr);
-            let interval = match (haste, board.are_positions_wanted(&host.addr)) {
-                (true, _) => interval.min(HASTE),
-                (false, true) => interval.min(POSITIONS),
-                (false, false) => interval,
+            // Who does not answer has no positions to tell.
+            let answers = matches!(seen.observation, Observation::Answered(..));
+            let interval = match answers {
+                true if board.are_positions_wanted(&host.addr) => {
+                    board.interval(&host.addr).min(POSITIONS)
+                }
+                true => board.interval(&host.addr),
+                false => board.pace().interval,
             };
+            let interval = if haste { interval.min(HASTE) } else { interval };
             let next = began + interval.max(SPACING);
             let glances = board.may_be_promoted(&host.addr);
             match rest(&board, &host, &mut line, next, glances).await {

@@ -221,7 +221,7 @@ impl From<HostRow> for Host {
             port: row.port,
             role: row.role,
             state: row.state,
-            no_reads: row.no_reads,
+            no_reads: row.no_reads.map(|why| why.to_string()),
             timeline: row.timeline,
             lsn: row.lsn.map(lsn),
             lag_bytes: row.lag_bytes,

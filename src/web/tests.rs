@@ -14,6 +14,7 @@ use crate::report::pools::{HostShare, PoolRow};
 use crate::report::queries::QueryReport;
 use crate::report::topology::HostRow;
 use crate::session::queries::QueryRow;
+use crate::topology::snapshot::Unfit;
 use crate::worker::client::Replication;
 
 /// A pooler with a primary and a replica, a pool, and some clients.
@@ -49,7 +50,7 @@ fn host(name: &str, role: &'static str) -> HostRow {
         since: UNIX_EPOCH + Duration::from_millis(1_795_521_293_250),
         last_change: Some(format!("{role}, was unknown")),
         last_error: None,
-        no_reads: Some("the primary".to_owned()).filter(|_| role != "replica"),
+        no_reads: Some(Unfit::Primary).filter(|_| role != "replica"),
     }
 }
 
@@ -358,7 +359,7 @@ async fn every_answer_has_the_fields_that_are_documented_and_no_other() {
     let clients = json_of(served.address, "/api/v1/clients").await;
     let events = json_of(served.address, "/api/v1/events").await;
     let queries = json_of(served.address, "/api/v1/queries").await;
-    let late = HostRow { no_reads: Some("late".to_owned()), ..host("pg2", "replica") };
+    let late = HostRow { no_reads: Some(Unfit::Undecided), ..host("pg2", "replica") };
     let clusters = vec![cluster("app", vec![host("pg1", "primary"), late])];
     let served = serve_it(web(Fake { clusters, ..Fake::default() }));
     let warned = json_of(served.address, "/api/v1/status").await;

@@ -126,6 +126,12 @@ impl Access {
         self.no_host(Duration::ZERO, false)
     }
 
+    /// Whether no host answers its monitor.
+    pub fn nobody_is_there(&mut self) -> bool {
+        self.snapshot = self.view.as_mut().map(View::take);
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.hosts.iter().all(|host| !host.up))
+    }
+
     /// What a client is told that was held in vain.
     pub fn no_host(&mut self, held: Duration, primary: bool) -> AttachError {
         // How a host is down is no change that anybody is told of.

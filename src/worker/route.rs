@@ -50,7 +50,7 @@ pub fn choose(
                     if or_primary { primary(RouteReason::OwnWrites) } else { hold(false) }
                 }
                 None if tracking.balance.fallback == ReplicaFallback::Error
-                    && snapshot.replicas_in_doubt() =>
+                    && (snapshot.replicas_in_doubt() || snapshot.is_outdated(now)) =>
                 {
                     hold(false)
                 }

@@ -1,4 +1,4 @@
-//! Trials: what a replica says of a text that `route_reads = auto` would send to it. For `shadow`, which sends nothing.
+//! Trials: what a replica says of a text that `route_reads = auto` would send to it. For `shadow`, which runs nothing there.
 //!
 //! The text is planned there, by EXPLAIN, and never run: that tells of unlogged tables, of names that a replica does not
 //! have, of functions that are missing there. It is asked under the settings of the client that sent the text, in a
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use pgweir_codec::backend::ErrorResponse;
+use pgweir_codec::sqlstate::SqlState;
 
 use super::access::Access;
 use super::service::Service;
@@ -35,7 +36,7 @@ const LONGEST: usize = 200;
 
 /// A text to be tried, as a client has sent it.
 #[derive(Debug)]
-pub struct Wish {
+pub struct Request {
     /// By which it is known.
     pub number: u64,
     /// The text.
@@ -73,9 +74,9 @@ pub(super) enum Ran {
 }
 
 /// Tries a text.
-pub(super) async fn run(wish: &Wish) -> Ran {
-    let Some(service) = wish.service.upgrade() else { return Ran::Gone };
-    let replicas = Access::new(&service, wish.number).replicas();
+pub(super) async fn run(request: &Request) -> Ran {
+    let Some(service) = request.service.upgrade() else { return Ran::Gone };
+    let replicas = Access::new(&service, request.number).replicas();
     // Whoever holds a service keeps it from being forgotten.
     drop(service);
     let mut lease = None;
@@ -86,13 +87,13 @@ pub(super) async fn run(wish: &Wish) -> Ran {
         }
     }
     match lease {
-        Some(lease) => ask_by(lease, wish).await,
+        Some(lease) => ask_by(lease, request).await,
         None => Ran::NoServer,
     }
 }
 
-async fn ask_by(mut lease: Lease, wish: &Wish) -> Ran {
-    match tokio::time::timeout(LIMIT, ask(lease.connection(), wish)).await {
+async fn ask_by(mut lease: Lease, request: &Request) -> Ran {
+    match tokio::time::timeout(LIMIT, ask(lease.connection(), request)).await {
         Ok(Ok(outcome)) => {
             lease.give_back(clock::now());
             Ran::Told(outcome)
@@ -108,15 +109,15 @@ async fn ask_by(mut lease: Lease, wish: &Wish) -> Ran {
     }
 }
 
-async fn ask(connection: &mut Connection, wish: &Wish) -> Result<Outcome, QueryError> {
+async fn ask(connection: &mut Connection, request: &Request) -> Result<Outcome, QueryError> {
     connection.bring_here()?;
     startups::clean(connection).await?;
     let mut begin = BytesMut::from(&b"BEGIN READ ONLY;"[..]);
-    InForce::default().become_of(wish.startup.as_ref(), &mut begin);
-    wish.parameters.write_changes(&connection.state.parameters, &mut begin);
+    InForce::default().become_of(request.startup.as_ref(), &mut begin);
+    request.parameters.write_changes(&connection.state.parameters, &mut begin);
     begin.put_slice(LIMITS);
     let outcome = match query::simple_bytes(connection, &begin).await {
-        Ok(_) => plan(connection, wish).await?,
+        Ok(_) => plan(connection, request).await?,
         Err(QueryError::Refused(response)) if !response.is_fatal() => untold(&response),
         Err(error) => return Err(error),
     };
@@ -125,18 +126,21 @@ async fn ask(connection: &mut Connection, wish: &Wish) -> Result<Outcome, QueryE
     Ok(outcome)
 }
 
-async fn plan(connection: &mut Connection, wish: &Wish) -> Result<Outcome, QueryError> {
+async fn plan(connection: &mut Connection, request: &Request) -> Result<Outcome, QueryError> {
     // With the option written out nothing in the text can ask for ANALYZE, which would run it.
-    let sql = [b"EXPLAIN (ANALYZE OFF, COSTS OFF) ", &wish.text[..]].concat();
-    match query::with_nulls(connection, &sql, &wish.types).await {
+    let sql = [b"EXPLAIN (ANALYZE OFF, COSTS OFF) ", &request.text[..]].concat();
+    match query::with_nulls(connection, &sql, &request.types).await {
         Ok(_) => Ok(Outcome::Fits),
         Err(QueryError::Refused(response)) if !response.is_fatal() => Ok(judge(&response)),
-        Err(error) => Err(error),
+        // Whoever put it once more would perhaps break the next.
+        Err(_) => Ok(Outcome::Untold("the connection was lost".into())),
     }
 }
 
 fn judge(response: &ErrorResponse) -> Outcome {
-    if !elsewhere::is_refusal(response) {
+    // Of the EXPLAIN, not of the text: that was parsed before.
+    let ours = response.code() == SqlState::SYNTAX_ERROR;
+    if ours || !elsewhere::is_refusal(response) {
         return untold(response);
     }
     let words = format!("{} {}", response.code().as_str(), response.message());
@@ -160,7 +164,6 @@ impl std::fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use pgweir_codec::backend::Severity;
-    use pgweir_codec::sqlstate::SqlState;
 
     use super::*;
 

@@ -17,6 +17,7 @@ const OTHERS: &[&str] = &[
     "extra_float_digits",
     "force_custom_plan",
     "ignore_system_indexes",
+    "log_min_error_statement",
     "max_connections",
     "max_standby_streaming_delay",
     "pam_unix",

@@ -21,7 +21,7 @@ const READ_BACK: usize = 2;
 /// Connections that ask who answers a read-only transaction, and how fresh that is.
 const READERS: usize = 4;
 /// All of them, and one that writes the pulse by which the readers are measured.
-const CLIENTS: usize = WRITERS + READERS + 1;
+pub const CLIENTS: usize = WRITERS + READERS + 1;
 /// So that the rows remain few enough to compare one by one.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longer than pgweir's failover_timeout: no answer within it means a hanging client.

@@ -1,7 +1,8 @@
-//! The story of a failover: a primary with two replicas and pgweir before them, load on it, something that happens to
-//! the primary, what a cluster manager then does, and what the clients saw of it all.
+//! Stories of a primary or of a replica: a primary with two replicas and pgweir before them, load on it, something that happens
+//! to one of them, what a cluster manager then does, and what the clients saw of it all.
 //!
-//! `make demo` tells it to a person, `tests/outages.rs` checks its promises, `benches/outages` takes its times.
+//! `make demo` tells one to a person, `tests/outages.rs` and `tests/troubles.rs` check the promises, `benches/outages` takes the
+//! times.
 //!
 //! - `fault` — what happens, and the cluster manager
 //! - `load` — the clients, who remember what they were told

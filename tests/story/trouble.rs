@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::load::{Load, Read, Seen};
+use super::load::{CLIENTS, Load, Read, Seen};
 use super::report::{Outage, ms, oldest, outage};
 use super::{Scene, pulses, weir};
 use crate::common::{Cluster, Signal, Weir, wait};
@@ -64,14 +64,10 @@ impl Trouble {
 
     /// Whether it can be seen in SHOW TOPOLOGY.
     fn is_noticed(self, weir: &Weir, host: &str) -> bool {
-        let rows = weir.console("SHOW TOPOLOGY");
-        let row = (0..rows.rows.len()).find(|row| place(&rows, *row) == host).unwrap();
+        let why = shown(weir, host, "reads");
         match self {
-            Self::Kill | Self::Hang | Self::BlackHole => rows.get(row, "state") == "down",
-            Self::Late | Self::Paused => rows
-                .get(row, "lag_ms")
-                .parse::<u128>()
-                .is_ok_and(|lag| lag > MAX_REPLICA_LAG.as_millis()),
+            Self::Kill | Self::Hang | Self::BlackHole => why.starts_with("down: "),
+            Self::Late | Self::Paused => why.contains(" s behind, max_replica_lag is 2 s"),
         }
     }
 }
@@ -97,6 +93,12 @@ pub const BOUND: Duration = Duration::from_millis(1500);
 /// How long each part of a story lasts at least.
 const PART: Duration = Duration::from_secs(1);
 
+/// Of so many reads one after the other shares are told.
+const SAMPLE: u64 = 200;
+
+/// What of them is an even share of two hosts.
+const EVEN: std::ops::Range<f64> = 0.2..0.8;
+
 /// What the readers saw.
 #[derive(Debug)]
 pub struct Troubled {
@@ -104,6 +106,8 @@ pub struct Troubled {
     pub readers: Outage,
     /// How long it took until SHOW TOPOLOGY had it.
     pub noticed: Duration,
+    /// How long it took from the end of the trouble until it had its share of the reads again.
+    pub back: Duration,
     /// For how long the data that a reader did not see had been acknowledged, at most.
     pub oldest: Duration,
     /// Reads that were answered by an error.
@@ -122,8 +126,13 @@ pub fn tell(trouble: Trouble) -> Option<Troubled> {
         .setting("max_replica_lag", MAX_REPLICA_LAG.as_secs())
         .setting("slow_start", 0)
         .start();
-    let host = cluster.hosts()[ILL].0.clone();
-    wait_served(&weir, &host, "before");
+    let hosts = cluster.hosts();
+    let host = hosts[ILL].0.clone();
+    for (replica, _) in &hosts[1..] {
+        wait::until(&format!("{replica} to be fit for reads"), wait::DEADLINE, || {
+            shown(&weir, replica, "reads") == "yes"
+        });
+    }
     let load = Load::start(weir.port());
     load.wait_answers(20, "before the trouble");
     // Not waits for a condition: shares take their time to be measured.
@@ -135,9 +144,7 @@ pub fn tell(trouble: Trouble) -> Option<Troubled> {
     thread::sleep(PART);
     let ended = Instant::now();
     trouble.end(cluster);
-    wait_served(&weir, &host, "afterwards");
-    let back = Instant::now();
-    thread::sleep(PART);
+    let back = wait_even_share(&weir, &load, &host);
     let began = load.begun;
     let seen = load.finish();
     let pulses = pulses(cluster.primary());
@@ -155,36 +162,41 @@ pub fn tell(trouble: Trouble) -> Option<Troubled> {
     let mut told = Troubled {
         readers: outage(answers, began, struck),
         noticed: noticed - struck,
+        back: back - ended,
         oldest: oldest(&seen.reads, &acknowledged),
         errors: seen.errors.values().sum(),
         shares: [share(began, Some(struck)), share(noticed, Some(ended)), share(back, None)],
         broken: Vec::new(),
     };
-    told.judge(&seen);
+    let by_primary = seen.reads.iter().filter(|read| read.host == hosts[0].0).count();
+    told.judge(trouble, &seen, by_primary as f64 / seen.reads.len() as f64);
     Some(told)
 }
 
-/// Waits until the host answers transactions of clients.
-fn wait_served(weir: &Weir, host: &str, when: &str) {
-    let count = || {
-        let rows = weir.console("SHOW TOPOLOGY");
-        let row = (0..rows.rows.len()).find(|row| place(&rows, *row) == host).unwrap();
-        (rows.get(row, "role") == "replica", rows.get(row, "xact_count").parse::<u64>().unwrap())
-    };
-    let (_, before) = count();
-    let what = format!("reads on the replica {when}");
-    wait::until(&what, wait::DEADLINE, || {
-        let (there, now) = count();
-        there && (now > before || before == 0)
+/// Waits until the host has an even share of the reads; the moment when that began.
+fn wait_even_share(weir: &Weir, load: &Load, host: &str) -> Instant {
+    let count = || shown(weir, host, "xact_count").parse::<u64>().unwrap();
+    let mut began = Instant::now();
+    wait::until("an even share of the reads", 3 * wait::DEADLINE, || {
+        began = Instant::now();
+        let (there, all) = (count(), load.reads());
+        wait::until("more reads", wait::DEADLINE, || load.reads() >= all + SAMPLE);
+        let share = (count() - there) as f64 / (load.reads() - all) as f64;
+        EVEN.contains(&share)
     });
+    began
 }
 
-fn place(rows: &crate::common::wire::Rows, row: usize) -> String {
-    format!("{}:{}", rows.get(row, "host"), rows.get(row, "port"))
+/// A host's column in SHOW TOPOLOGY.
+fn shown(weir: &Weir, host: &str, column: &str) -> String {
+    let rows = weir.console("SHOW TOPOLOGY");
+    let place = |row: usize| format!("{}:{}", rows.get(row, "host"), rows.get(row, "port"));
+    let row = (0..rows.rows.len()).find(|row| place(*row) == host).expect("it is shown");
+    rows.get(row, column).to_owned()
 }
 
 impl Troubled {
-    fn judge(&mut self, seen: &Seen) {
+    fn judge(&mut self, trouble: Trouble, seen: &Seen, by_primary: f64) {
         let mut promise = |kept: bool, otherwise: String| {
             if !kept {
                 self.broken.push(otherwise);
@@ -193,10 +205,17 @@ impl Troubled {
         promise(seen.dropped.is_empty(), format!("connections were dropped: {:?}", seen.dropped));
         promise(seen.hung == 0, "a request was never answered".to_owned());
         let [before, during, after] = self.shares;
-        promise(before > 0.2, format!("the replica had only {before:.2} of the reads before"));
+        promise(EVEN.contains(&before), format!("the replica had {before:.2} of the reads before"));
         promise(during == 0.0, format!("it had {during:.2} of the reads while it was in trouble"));
-        let even = (0.2..0.8).contains(&after);
-        promise(even, format!("it has {after:.2} of the reads afterwards: no even share"));
+        promise(EVEN.contains(&after), format!("it has {after:.2} of the reads afterwards"));
+        // A monitor that is late itself takes a replica for too old.
+        promise(by_primary < 0.1, format!("the primary had {by_primary:.2} of the reads"));
+        let most = match trouble {
+            Trouble::Kill | Trouble::Hang | Trouble::BlackHole => CLIENTS as u64,
+            Trouble::Late | Trouble::Paused => 0,
+        };
+        let errors = self.errors;
+        promise(errors <= most, format!("{errors} errors, at most {most} were in flight"));
         let fresh = self.oldest <= MAX_REPLICA_LAG;
         promise(fresh, format!("somebody read what was {} old", ms(self.oldest)));
     }
@@ -207,10 +226,11 @@ impl fmt::Display for Troubled {
         let [before, during, after] = self.shares.map(|share| share * 100.0);
         write!(
             f,
-            "worst reader {}, noticed after {}, {} errors, reads at most {} old, share {before:.0} % before, \
+            "worst reader {}, noticed after {}, back after {}, {} errors, reads at most {} old, share {before:.0} % before, \
              {during:.0} % meanwhile, {after:.0} % afterwards",
             ms(self.readers.worst),
             ms(self.noticed),
+            ms(self.back),
             self.errors,
             ms(self.oldest)
         )

@@ -1,4 +1,10 @@
 //! What the console's commands and the process's signals do.
+//!
+//! - `pausing` — databases and their clients: PAUSE, RESUME, KILL, RECONNECT, DISABLE
+//! - `reloading` — another configuration: RELOAD, SET
+//! - `ending` — SHUTDOWN, and a successor that takes over
+//! - `plan` — what a configuration means to those who act by it
+//! - `refused` — why a command is not carried out
 
 mod ending;
 mod pausing;

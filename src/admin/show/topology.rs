@@ -36,7 +36,7 @@ pub fn table(rows: Vec<HostRow>) -> Table {
             row.lsn.map(lsn).into(),
             row.lag_bytes.map(Value::int8).into(),
             row.lag.map(|lag| Value::int8(lag.as_millis())).into(),
-            row.no_reads.unwrap_or_else(|| "yes".to_owned()).into(),
+            row.no_reads.map_or_else(|| "yes".to_owned(), |why| why.to_string()).into(),
             timestamp(row.since).into(),
             row.last_change.into(),
             row.last_error.into(),
@@ -52,6 +52,7 @@ pub fn table(rows: Vec<HostRow>) -> Table {
 mod tests {
     use super::super::testing::{assert_columns, assert_row};
     use super::*;
+    use crate::topology::snapshot::{Failure, Unfit};
     use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
@@ -85,7 +86,7 @@ mod tests {
             lag: None,
             last_change: None,
             last_error: Some("connection refused".to_owned()),
-            no_reads: Some("down: not reached".to_owned()),
+            no_reads: Some(Unfit::Down(Failure::Unreachable)),
             ..replica.clone()
         };
         let table = table(vec![replica, down]);

@@ -1,4 +1,12 @@
 //! Start, signals, end.
+//!
+//! - `build` — what the threads share, and the monitors
+//! - `doors` — where clients come in
+//! - `http` — the sockets of HTTP, and what is served on them
+//! - `rounds` — what recurs
+//! - `signals` — signals, as pgbouncer has them
+//! - `end` — waiting for the end
+//! - `error` — why the process does not start
 
 mod build;
 mod doors;

@@ -7,6 +7,9 @@
 //!
 //! A series lives as long as an owner does. When the last has gone, its counts and timings are shown once more (the last of
 //! them would be lost otherwise), its level no more, and then it is forgotten. Owners with the same labels are added up.
+//!
+//! - `family` — one metric: its series by their labels, and how they are shown
+//! - `series` — one series: the cells that its owners count in
 
 mod family;
 mod series;

@@ -5,6 +5,7 @@
 //! - `verify` — how much of a peer's certificate is checked; `trust`, `name` — what of it webpki leaves out
 //! - `binding` — the hash of a certificate that SCRAM binds to
 //! - `der` — the few fields of a certificate that those two need
+//! - `error` — why TLS settings cannot be used
 
 mod binding;
 mod der;

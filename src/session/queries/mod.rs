@@ -5,6 +5,9 @@
 //! and makes what is shown of it. When all rows are taken one makes room: of a few in turn the first that was called
 //! once of late, else the one called least. Each time that as many texts have come as there are rows, the calls of before
 //! count half.
+//!
+//! - `table` — the rows, and the index by which they are found
+//! - `row` — the figures of one text
 
 mod row;
 mod table;

@@ -392,6 +392,38 @@ fn in_a_batch_it_is_asked_where_the_primary_is_when_all_before_was_answered() {
 }
 
 #[test]
+fn behind_a_commit_in_the_same_batch_nobody_can_tell_where_the_primary_is() {
+    let mut scene = Scene::new(PoolMode::Transaction);
+    scene.attach(fresh_server(9));
+    for message in [parse("", "INSERT INTO t VALUES (1)"), bind(""), execute()] {
+        scene.goes_on(&message);
+    }
+    for message in [parse("", "COMMIT"), bind(""), execute()] {
+        scene.goes_on(&message);
+    }
+    for message in [parse("mine", "SHOW pgweir.lsn"), bind("mine")] {
+        scene.goes_on(&message);
+    }
+    assert_eq!(scene.client(&execute()), FromClient::Swallow);
+    // The rest of the batch is skipped, as behind any error.
+    assert_eq!(scene.client(&execute()), FromClient::Swallow);
+    scene.goes_on(&sync());
+    let replies = [
+        backend::PARSE_COMPLETE,
+        backend::BIND_COMPLETE,
+        &complete("INSERT 0 1"),
+        backend::PARSE_COMPLETE,
+        backend::BIND_COMPLETE,
+        &complete("COMMIT"),
+    ];
+    for reply in replies {
+        scene.passes(reply);
+    }
+    assert_eq!(scene.server(&ready(Idle)), FromServer::Forward(Then::Release));
+    assert_eq!(told(&mut scene, "0A000"), "12E");
+}
+
+#[test]
 fn what_its_reads_have_to_see_is_the_sessions_own_affair() {
     let mut scene = Scene::new(PoolMode::Transaction);
     scene.session = scene.session.with_wishes(Wishes::asked(None, token("1/0/1")));

@@ -23,6 +23,9 @@
 //!    A restart does not lift it: it is remembered in a file ([`super::memory`]).
 //! 5. **A switchover that was announced.** From then on the present primary gets no new transactions, until another host
 //!    is the primary, the operator says that it is over, or it has taken too long.
+//!
+//! - `fitness` — what others see of a host: its lag, and why reads are not sent to it
+//! - `reason` — the words for why a host that answers is not used
 
 mod fitness;
 mod reason;
@@ -514,7 +517,11 @@ impl Cluster {
             self.positions_of = Some((host.addr.clone(), answer.timeline));
         }
         if let Some(lsn) = answer.lsn {
-            self.positions.note(asked, lsn);
+            let limit = match self.rules.max_replica_lag {
+                Some(ReplicaLag::Time(limit)) => Some(limit),
+                Some(ReplicaLag::Bytes(_)) | None => None,
+            };
+            self.positions.note(asked, lsn, limit);
         }
         if let Some(sample) = host.sample {
             self.samples.note(sample);

@@ -1,4 +1,6 @@
 //! What is known of a database entry's hosts at one moment: plain values, for whoever routes, shows or measures.
+//!
+//! - `unfit` — why a host is not what somebody needs, and the words for it
 
 mod unfit;
 

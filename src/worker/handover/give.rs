@@ -217,9 +217,10 @@ impl Giver {
     fn switchovers(&self, now: Instant) -> Vec<Switchover> {
         let live = self.shared.live();
         let announced = |name: &String| {
-            let until = self.shared.services.switching_over(name)?;
+            let (from, until) = self.shared.services.switching_over(name)?;
             let left = until.saturating_duration_since(now).as_millis();
-            Some(Switchover { database: name.clone(), left: u64::try_from(left).ok()? })
+            let (database, left) = (name.clone(), u64::try_from(left).ok()?);
+            Some(Switchover { database, from: from.to_string(), left })
         };
         live.config.databases.keys().filter_map(announced).collect()
     }

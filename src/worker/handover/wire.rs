@@ -81,6 +81,8 @@ pub struct Hello {
 pub struct Switchover {
     /// Name of the entry.
     pub database: String,
+    /// The primary that it is from.
+    pub from: String,
     /// For how long yet, at most, milliseconds.
     pub left: u64,
 }

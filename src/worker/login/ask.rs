@@ -1,10 +1,10 @@
 //! auth_query: asking a server for a user's secret.
 //!
-//! It is a read, so while an entry has no primary a replica is asked. While none of its hosts is there the last answer counts:
-//! nothing can be done with it before one of them is back, and clients of an application that connects anew during a failover
-//! are held as those are that were there before.
+//! It is a read, so while an entry has no primary a replica is asked. While none of its hosts is there the last answer to the
+//! same question counts, for some minutes: clients of an application that connects anew during a failover are held as those are
+//! that were there before.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use pgweir_codec::sqlstate::SqlState;
@@ -27,28 +27,39 @@ use crate::worker::startups;
 /// Most secrets that are remembered.
 const MOST: usize = 10_000;
 
+/// How long an answer counts: as long as an outage lasts, not longer.
+const HOLDS: Duration = Duration::from_secs(600);
+
 /// Tries, each with another server: one may be lost while it is asked.
 const TRIES: usize = 3;
 
-/// What auth_query answered last, by the database that was asked and the user.
+/// How often it is looked whether the monitors have given up the host that is asked.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What auth_query answered last, by the question and the user.
 #[derive(Debug, Default)]
-pub(crate) struct Answers(DashMap<(String, String), Secret>);
+pub(crate) struct Answers(DashMap<(Ask, String), (Secret, Instant)>);
 
 impl Answers {
     /// Takes an answer in; `None`: there is no such user.
-    fn note(&self, dbname: &str, user: &str, secret: Option<&Secret>) {
-        let key = (dbname.to_owned(), user.to_owned());
-        match secret {
-            Some(secret) if self.0.len() < MOST || self.0.contains_key(&key) => {
-                self.0.insert(key, secret.clone());
-            }
-            Some(_) => {}
-            None => drop(self.0.remove(&key)),
+    fn note(&self, ask: &Ask, user: &str, secret: Option<&Secret>, now: Instant) {
+        let key = (ask.clone(), user.to_owned());
+        let Some(secret) = secret else {
+            self.0.remove(&key);
+            return;
+        };
+        if self.0.len() >= MOST && !self.0.contains_key(&key) {
+            self.0.retain(|_, (_, at)| now.saturating_duration_since(*at) < HOLDS);
+        }
+        if self.0.len() < MOST || self.0.contains_key(&key) {
+            self.0.insert(key, (secret.clone(), now));
         }
     }
 
-    fn last(&self, dbname: &str, user: &str) -> Option<Secret> {
-        self.0.get(&(dbname.to_owned(), user.to_owned())).map(|secret| secret.clone())
+    fn last(&self, ask: &Ask, user: &str, now: Instant) -> Option<Secret> {
+        let known = self.0.get(&(ask.clone(), user.to_owned()))?;
+        let (secret, at) = known.value();
+        (now.saturating_duration_since(*at) < HOLDS).then(|| secret.clone())
     }
 }
 
@@ -85,13 +96,13 @@ impl Guest<'_> {
         let rows = loop {
             tries += 1;
             let answers = &self.shared.answers;
-            let last = || answers.last(&ask.dbname, user);
+            let last = || answers.last(ask, user, clock::now());
             let mut lease = match attach(&mut access, limit, || last().is_some()).await {
                 Ok(Some(lease)) => lease,
                 Ok(None) => {
                     tracing::warn!(
                         of = %self.label,
-                        "auth_query: no host of database {} is there; its last answer for this user counts",
+                        "auth_query: no host of database {} can be asked; its last answer for this user counts",
                         ask.dbname
                     );
                     return Ok(last());
@@ -109,11 +120,12 @@ impl Guest<'_> {
                     lease.give_back(clock::now());
                     break rows;
                 }
-                // The monitor looks at its host; who is chosen next may be another one.
-                Err(QueryError::Io(_)) if tries < TRIES => {
+                Err(error) if tries < TRIES && is_lost(&error) => {
                     let host = lease.connection().info.host.clone();
                     lease.pool().doubt(&host);
                     lease.close("auth_query was not answered");
+                    // The monitor looks at its host; who is chosen next may be another one.
+                    hold(access.change(), clock::now() + limit).await;
                 }
                 Err(error) => {
                     if matches!(&error, QueryError::Refused(response) if !response.is_fatal()) {
@@ -124,7 +136,7 @@ impl Guest<'_> {
             }
         };
         let secret = read_rows(user, &rows).map_err(|error| failed(error.to_string()))?;
-        self.shared.answers.note(&ask.dbname, user, secret.as_ref());
+        self.shared.answers.note(ask, user, secret.as_ref(), clock::now());
         Ok(secret)
     }
 }
@@ -136,10 +148,33 @@ async fn put(
     user: &str,
 ) -> Result<Vec<Vec<Option<String>>>, QueryError> {
     let connection = lease.connection();
-    connection.bring_here().map_err(QueryError::Io)?;
-    // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
-    startups::clean_of_all(connection).await?;
-    query::with_parameter(connection, &ask.sql, user).await
+    let info = connection.info.clone();
+    let asking = async {
+        connection.bring_here().map_err(QueryError::Io)?;
+        // Whoever had this server before: his settings must not decide what the query finds (CVE-2025-12819).
+        startups::clean_of_all(connection).await?;
+        query::with_parameter(connection, &ask.sql, user).await
+    };
+    // A host that hangs says nothing; its monitor does.
+    let given_up = async {
+        while !info.is_doomed() {
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(QueryError::Io(std::io::Error::other("its host is gone")))
+    };
+    tokio::select! {
+        answer = asking => answer,
+        gone = given_up => gone,
+    }
+}
+
+/// Whether it was the server that was lost.
+fn is_lost(error: &QueryError) -> bool {
+    match error {
+        QueryError::Io(_) => true,
+        QueryError::Refused(response) => response.is_fatal(),
+        QueryError::Protocol(_) => false,
+    }
 }
 
 /// A server of the primary, or of a replica while there is no primary. `Ok(None)`: there is neither, and we can `do_without`.
@@ -170,7 +205,8 @@ async fn attach(
                     other => return other.map(Some),
                 }
             }
-            None if do_without() => return Ok(None),
+            // Not while one is there that is not to be asked just now: it will be.
+            None if access.nobody_is_there() && do_without() => return Ok(None),
             None if now >= until => {
                 return Err(access.no_host(limit, true));
             }
@@ -186,20 +222,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_answer_counts_and_there_are_only_so_many() {
+    fn the_last_answer_to_the_same_question_counts_for_a_while_and_there_are_only_so_many() {
         let answers = Answers::default();
+        let now = clock::now();
         let secret = |text| Secret::parse(text);
-        answers.note("app", "ann", Some(&secret("one")));
-        answers.note("app", "ann", Some(&secret("two")));
-        assert_eq!(answers.last("app", "ann"), Some(secret("two")));
-        assert_eq!(answers.last("other", "ann"), None);
-        answers.note("app", "ann", None);
-        assert_eq!(answers.last("app", "ann"), None);
+        let ask = Ask { as_user: "a".to_owned(), dbname: "app".to_owned(), sql: "q".to_owned() };
+        let other = Ask { sql: "another".to_owned(), ..ask.clone() };
+        answers.note(&ask, "ann", Some(&secret("one")), now);
+        answers.note(&ask, "ann", Some(&secret("two")), now);
+        assert_eq!(answers.last(&ask, "ann", now), Some(secret("two")));
+        assert_eq!(answers.last(&other, "ann", now), None);
+        assert_eq!(answers.last(&ask, "ann", now + HOLDS), None);
+        answers.note(&ask, "ann", None, now);
+        assert_eq!(answers.last(&ask, "ann", now), None);
         for number in 0..=MOST {
-            answers.note("app", &number.to_string(), Some(&secret("x")));
+            answers.note(&ask, &number.to_string(), Some(&secret("x")), now);
         }
-        assert_eq!((answers.0.len(), answers.last("app", &MOST.to_string())), (MOST, None));
-        answers.note("app", "0", Some(&secret("y")));
-        assert_eq!(answers.last("app", "0"), Some(secret("y")));
+        let count = || answers.0.len();
+        assert_eq!((count(), answers.last(&ask, &MOST.to_string(), now)), (MOST, None));
+        answers.note(&ask, "0", Some(&secret("y")), now + HOLDS / 2);
+        assert_eq!(answers.last(&ask, "0", now + HOLDS / 2), Some(secret("y")));
+        answers.note(&ask, "new", Some(&secret("z")), now + HOLDS);
+        assert_eq!(count(), 2, "the old ones have made room");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A text is looked at once for all that differ from it in constants only (`routing::shape`); what came of it is kept in
 //! a table of numbers, read without a lock. What functions do is asked of the primary's catalog, in the background: until
-//! it has answered nothing is a read. `shadow` has what is counted, and tried, where nothing is sent yet.
+//! it has answered nothing is a read. `shadow` has what is counted, and tried, where nothing is routed yet.
 
 mod shadow;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::hash::RandomState;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -37,8 +38,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// A name that a replica does not know may be a temporary table's, and then it never will; or one that was made just now.
 const LACKING: Duration = Duration::from_secs(120);
-/// Most texts that are spared a replica because of a name.
-const MOST_LACKING: usize = 1000;
+/// Most texts of which that is noted at a time.
+const MOST_DOUBTED: usize = 1000;
 
 /// Why a text is none that a replica gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +86,8 @@ struct Learnt {
     asked: Option<Instant>,
     /// Somebody is about it.
     asking: bool,
-    /// Shapes of texts in which a replica did not know a name, oldest first: until when they are none that it gets.
-    lacking: VecDeque<(Instant, u64)>,
+    /// Shapes of texts that a replica has refused for a reason that may pass: when they are to be judged anew.
+    doubted: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
 impl Reads {
@@ -119,13 +120,20 @@ impl Reads {
     /// A replica did not know a name in a text: for a while it gets none of its shape.
     pub fn was_unknown(&self, text: &[u8], now: Instant) {
         let Some(hash) = shape(text, &self.hasher) else { return };
-        let mut learnt = self.learnt();
-        if learnt.lacking.len() >= MOST_LACKING {
-            return;
+        // Many may have tried it at the same time.
+        if self.verdict(hash) != Some(REFUSED) && self.judge_anew_at(now + LACKING, hash) {
+            self.was_refused(text);
         }
-        learnt.lacking.push_back((now + LACKING, hash));
-        drop(learnt);
-        self.was_refused(text);
+    }
+
+    /// What is believed of a shape counts until then; `false`: that of too many does already.
+    fn judge_anew_at(&self, until: Instant, hash: u64) -> bool {
+        let doubted = &mut self.learnt().doubted;
+        let room = doubted.len() < MOST_DOUBTED;
+        if room {
+            doubted.push(Reverse((until, hash)));
+        }
+        room
     }
 
     /// As [`Self::only_reads`], looking anew, with the reason.
@@ -161,7 +169,10 @@ impl Reads {
     /// Whether the catalog is to be read now; the caller then sees to it ([`Self::learn`]).
     pub fn wants_catalog(&self, now: Instant) -> bool {
         let mut learnt = self.learnt();
-        while let Some((_, hash)) = learnt.lacking.pop_front_if(|(until, _)| *until <= now) {
+        while let Some(Reverse((until, hash))) = learnt.doubted.peek().copied()
+            && until <= now
+        {
+            learnt.doubted.pop();
             self.forget(hash);
         }
         let wait = if learnt.catalog.is_some() { AGAIN } else { RETRY };
@@ -205,6 +216,13 @@ impl Reads {
         let rows = rows.map_err(|error| error.to_string())?;
         lease.give_back(clock::now());
         Ok(Catalog::new(&rows))
+    }
+
+    /// What came of a shape, if that is known.
+    fn verdict(&self, hash: u64) -> Option<u64> {
+        let known = self.place(hash)?.load(Ordering::Relaxed);
+        let same = (known ^ hash) & !VERDICT == 0;
+        Some(known & VERDICT).filter(|verdict| same && *verdict != 0)
     }
 
     /// What is known of a shape is to be found out anew.

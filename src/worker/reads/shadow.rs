@@ -10,8 +10,9 @@ use dashmap::DashMap;
 
 use super::{REFUSED, Reads, VERDICT, Why};
 use crate::net::clock;
+use crate::routing::is_explain;
 use crate::routing::shape::{shape, without_constants};
-use crate::worker::trials::{self, Outcome, Ran, Wish};
+use crate::worker::trials::{self, Outcome, Ran, Request};
 
 /// Most texts that are counted (`route_reads = shadow`), and so wait to be tried.
 const COUNTED: usize = 1000;
@@ -46,7 +47,7 @@ struct Counted {
     text: Box<[u8]>,
     tried: Option<Tried>,
     /// It waits to be tried.
-    wished: bool,
+    requested: bool,
 }
 
 /// A trial that was held.
@@ -59,22 +60,26 @@ struct Tried {
 }
 
 impl Tried {
-    /// Whether it is to be held again.
-    fn is_old(&self, generation: u64, now: Instant) -> bool {
-        let holds = match &self.outcome {
+    /// How long it counts.
+    fn holds(&self) -> Duration {
+        match &self.outcome {
             Outcome::Fits => TRIAL_HOLDS,
             Outcome::Refused(words) if !words.starts_with("42") => TRIAL_HOLDS,
             // A name that was made just now is on its way.
             Outcome::Refused(_) | Outcome::Untold(_) => TRIAL_DOUBTED,
-        };
-        self.generation != generation || now.saturating_duration_since(self.at) >= holds
+        }
+    }
+
+    /// Whether it is to be held again.
+    fn is_old(&self, generation: u64, now: Instant) -> bool {
+        self.generation != generation || now.saturating_duration_since(self.at) >= self.holds()
     }
 }
 
 /// Texts that wait to be tried.
 #[derive(Debug, Default)]
 struct Trials {
-    wishes: VecDeque<Wish>,
+    requests: VecDeque<Request>,
     /// Somebody is about them.
     under_way: bool,
     not_before: Option<Instant>,
@@ -103,14 +108,18 @@ impl Reads {
         let counted = self.shadow.seen.get(&hash)?;
         let tried = counted.tried.as_ref()?;
         match &tried.outcome {
-            Outcome::Refused(words) if tried.generation == self.generation() => Some(words.clone()),
+            Outcome::Refused(words) if !tried.is_old(self.generation(), clock::now()) => {
+                Some(words.clone())
+            }
             _ => None,
         }
     }
 
-    /// Counts a text; its number if a replica is to be asked for it ([`Self::wish`]). `is_read`: auto would send it there.
+    /// Counts a text; its number if a replica is to be asked for it ([`Self::request`]). `is_read`: auto would send it there.
     pub fn see(&self, text: &[u8], is_read: bool, now: Instant) -> Option<u64> {
         let hash = shape(text, &self.hasher)?;
+        // A plan of a plan there is not.
+        let is_read = is_read && !is_explain(text);
         let wanted = match self.shadow.seen.get_mut(&hash) {
             Some(mut counted) => {
                 counted.count += 1;
@@ -119,10 +128,11 @@ impl Reads {
                     Some(tried) => tried.is_old(self.generation(), now),
                     None => is_read,
                 };
-                due && !std::mem::replace(&mut counted.wished, due)
+                due && !std::mem::replace(&mut counted.requested, due)
             }
             None if self.shadow.seen.len() < COUNTED => {
-                let counted = Counted { count: 1, text: text.into(), tried: None, wished: is_read };
+                let counted =
+                    Counted { count: 1, text: text.into(), tried: None, requested: is_read };
                 self.shadow.seen.insert(hash, counted);
                 is_read
             }
@@ -132,8 +142,8 @@ impl Reads {
     }
 
     /// A text is to be tried.
-    pub fn wish(&self, wish: Wish) {
-        self.trials().wishes.push_back(wish);
+    pub fn request(&self, request: Request) {
+        self.trials().requests.push_back(request);
     }
 
     /// Whether somebody is to begin with what waits to be tried; the caller then sees to it ([`Self::try_all`]).
@@ -141,7 +151,7 @@ impl Reads {
         // Whoever looks at it has the same question.
         let Ok(mut trials) = self.shadow.trials.try_lock() else { return false };
         let early = trials.not_before.is_some_and(|at| now < at);
-        if trials.under_way || trials.wishes.is_empty() || early {
+        if trials.under_way || trials.requests.is_empty() || early {
             return false;
         }
         trials.under_way = true;
@@ -155,21 +165,21 @@ impl Reads {
         let mut in_vain = 0;
         loop {
             let generation = self.generation();
-            let (wish, left) = {
+            let (request, left) = {
                 let mut trials = self.trials();
-                (trials.wishes.pop_front(), trials.wishes.len())
+                (trials.requests.pop_front(), trials.requests.len())
             };
-            let Some(wish) = wish else { break };
-            match trials::run(&wish).await {
+            let Some(request) = request else { break };
+            match trials::run(&request).await {
                 Ran::Told(outcome) => {
                     in_vain = 0;
                     let tried = Tried { outcome, at: clock::now(), generation };
-                    self.note_trial(wish.number, tried);
+                    self.note_trial(request.number, tried);
                 }
-                Ran::Gone => self.drop_wish(wish.number),
+                Ran::Gone => self.drop_request(request.number),
                 Ran::NoServer => {
                     in_vain += 1;
-                    self.trials().wishes.push_back(wish);
+                    self.trials().requests.push_back(request);
                 }
             }
             if in_vain > left {
@@ -182,8 +192,11 @@ impl Reads {
     }
 
     fn note_trial(&self, hash: u64, tried: Tried) {
+        if matches!(tried.outcome, Outcome::Refused(_)) {
+            self.judge_anew_at(tried.at + tried.holds(), hash);
+        }
         if let Some(mut counted) = self.shadow.seen.get_mut(&hash) {
-            counted.wished = false;
+            counted.requested = false;
             counted.tried = Some(tried);
         }
         // To be judged anew. What a replica has refused in earnest stays refused.
@@ -195,9 +208,9 @@ impl Reads {
         }
     }
 
-    fn drop_wish(&self, hash: u64) {
+    fn drop_request(&self, hash: u64) {
         if let Some(mut counted) = self.shadow.seen.get_mut(&hash) {
-            counted.wished = false;
+            counted.requested = false;
         }
     }
 
@@ -213,15 +226,16 @@ impl Reads {
         });
         // Not while a part of the map is locked: the verdict looks at it.
         let seen: Vec<_> = seen.collect();
+        let now = clock::now();
         let seen = seen.into_iter().map(|(count, text, tried)| {
             let verdict = self.explain(&text);
-            let tried = tried.filter(|tried| tried.generation == self.generation());
+            let tried = tried.filter(|tried| !tried.is_old(self.generation(), now));
             let trial = match &verdict {
-                Ok(()) | Err(Why::WouldRefuse(_)) => {
+                Ok(()) | Err(Why::WouldRefuse(_)) if !is_explain(&text) => {
                     let told = tried.map(|tried| tried.outcome.to_string());
                     Some(told.unwrap_or_else(|| "not yet".to_owned()))
                 }
-                Err(_) => None,
+                _ => None,
             };
             Seen { text: without_constants(&text), count, verdict, trial }
         });
@@ -263,7 +277,7 @@ mod tests {
         let reads = learnt();
         let now = clock::now();
         assert!(!reads.begins_trials(now));
-        reads.wish(Wish {
+        reads.request(Request {
             number: 1,
             text: (*b"select 1").into(),
             types: [0, 0].into(),

@@ -1,4 +1,4 @@
-//! `route_reads = auto`: whether what the client has sent is one statement outside of a block that only reads.
+//! `route_reads = auto` and `shadow`: whether what the client has sent is one statement outside of a block that only reads.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::config::RouteReads;
 use crate::routing::Intent;
 use crate::session::{Elsewhere, Session};
 use crate::worker::access::Access;
-use crate::worker::trials::Wish;
+use crate::worker::trials::Request;
 
 impl Relay {
     /// The intent, if it says nothing itself: that of a read, if what is to be placed is one.
@@ -42,7 +42,7 @@ impl Relay {
         }
         if mode == RouteReads::Shadow {
             if let Some(number) = reads.see(text, is_read, self.now) {
-                reads.wish(Wish {
+                reads.request(Request {
                     number,
                     text: text.into(),
                     types: types.into(),

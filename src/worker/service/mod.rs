@@ -2,6 +2,11 @@
 //!
 //! An entry that follows roles (`target_session_attrs`) has a pool per host, and each transaction chooses one by what
 //! it wants and by what the monitors know. Any other entry has exactly one pool.
+//!
+//! - `offering` — what a service offers, and how its pools go about it
+//! - `changing` — a service under another configuration, with other credentials, or not at all
+//! - `following` — pools of hosts that must not be used are closed, and opened again
+//! - `forgetting` — services that nobody uses
 
 mod changing;
 mod following;
@@ -32,6 +37,7 @@ use crate::pool::places::Places;
 use crate::server::Tls;
 use crate::session::parameters::Tracked;
 use crate::session::queries::{Owner, Queries};
+use crate::topology::snapshot::Role;
 use crate::topology::wanted::Wanted;
 
 /// Where views come from, and who is told of a host in doubt. Handed in, because the monitors are not this room's.
@@ -179,11 +185,12 @@ impl Services {
         all
     }
 
-    /// Until when at most new transactions of an entry wait for a switchover that was announced.
-    pub fn switching_over(&self, database: &str) -> Option<Instant> {
+    /// From which primary a switchover of an entry was announced, and until when at most new transactions wait for it.
+    pub fn switching_over(&self, database: &str) -> Option<(HostAddr, Instant)> {
         let snapshots = self.topology.watch(database)?;
         let snapshot = snapshots.borrow();
-        snapshot.switching_over
+        let from = snapshot.hosts.iter().find(|host| host.role == Role::Primary)?;
+        Some((from.addr.clone(), snapshot.switching_over?))
     }
 
     /// What statements cost.

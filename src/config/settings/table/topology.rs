@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Setting] = &[
         Kind::Time,
         Some("1"),
         field!(topology_interval, values::interval),
-        "How often a host that is followed is asked for its role.",
+        "How often a host that is followed is asked for its role. More often where max_replica_lag is less than four times that.",
     )),
     own(live(
         "topology_timeout",
@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Setting] = &[
         Kind::Choice(ROUTE_READS),
         Some("explicit"),
         field!(route_reads),
-        "Which transactions go to replicas in a database entry for the primary, besides those with a hint: off: none; explicit: those that say READ ONLY; auto: also single statements that PostgreSQL's grammar shows to be reads; shadow: as explicit, and SHOW ROUTES counts what auto would do. See docs/routing.md.",
+        "Which transactions go to replicas in a database entry for the primary, besides those with a hint: off: none; explicit: those that say READ ONLY; auto: also single statements that PostgreSQL's grammar shows to be reads; shadow: as explicit, and SHOW ROUTES counts what auto would do, and what a replica that is asked to plan it would refuse. See docs/routing.md.",
     )),
     own(live(
         "max_replica_lag",
