@@ -8,32 +8,8 @@ use super::table::Row;
 
 /// A part of a limit from which on it is warned of.
 const NEAR: f64 = 0.9;
-/// How far behind a host is one that must be told of, where `max_replica_lag` sets no limit.
-const LATE: Lag = Lag::Time(10_000.0);
-
-/// How far behind: milliseconds, or bytes of WAL.
-#[derive(Clone, Copy)]
-enum Lag {
-    Time(f64),
-    Bytes(f64),
-}
-
-impl Lag {
-    /// As SHOW CONFIG has `max_replica_lag`: `10` are seconds, `16384kB` is WAL, 0 is no limit.
-    fn read(text: &str) -> Option<Self> {
-        let (digits, wal) = text.strip_suffix("kB").map_or((text, false), |digits| (digits, true));
-        let number = digits.parse::<f64>().ok().filter(|number| *number > 0.0)?;
-        Some(if wal { Self::Bytes(number * 1024.0) } else { Self::Time(number * 1e3) })
-    }
-
-    /// Whether a row of SHOW TOPOLOGY is further behind.
-    fn is_passed(self, row: Row<'_>) -> bool {
-        match self {
-            Self::Time(most) => row.number("lag_ms").is_some_and(|lag| lag > most),
-            Self::Bytes(most) => row.number("lag_bytes").is_some_and(|lag| lag > most),
-        }
-    }
-}
+/// How far behind a replica is one that must be told of, where `max_replica_lag` sets no limit: milliseconds.
+const LATE: f64 = 10_000.0;
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,10 +57,10 @@ fn state(look: &Look, all: &mut Vec<Warning>) {
 }
 
 fn hosts(look: &Look, all: &mut Vec<Warning>) {
-    let limit = look.setting("max_replica_lag").and_then(Lag::read);
+    let limited = look.setting("max_replica_lag").is_some_and(|limit| limit != "0");
     for row in look.rows(Show::Topology) {
         let name = format!("{} ({}:{})", row.word("database"), row.word("host"), row.word("port"));
-        if let Some(found) = host(row, &name, limit) {
+        if let Some(found) = host(row, &name, limited) {
             all.push(found);
         }
     }
@@ -116,7 +92,7 @@ fn hosts(look: &Look, all: &mut Vec<Warning>) {
     }
 }
 
-fn host(row: Row<'_>, name: &str, limit: Option<Lag>) -> Option<Warning> {
+fn host(row: Row<'_>, name: &str, limited: bool) -> Option<Warning> {
     let error = || match row.text("last_error") {
         None | Some("") => String::new(),
         Some(error) => format!(": {error}"),
@@ -133,18 +109,22 @@ fn host(row: Row<'_>, name: &str, limit: Option<Lag>) -> Option<Warning> {
             "nothing is sent there until it answers; see its log",
         ));
     }
-    if !limit.unwrap_or(LATE).is_passed(row) {
-        return None;
+    let lag = row.number("lag_ms").filter(|lag| *lag > LATE);
+    match (row.text("reads"), lag) {
+        (Some(why), _) if why != "yes" && row.word("role") == "replica" => {
+            let what = format!("{name} gets no reads: {why}");
+            let advice = "reads go to other hosts; see pg_stat_replication on the primary";
+            Some(warning(Mark::Warn, what, advice))
+        }
+        (_, Some(lag)) if !limited => {
+            let behind = [Some(time(lag * 1e3)), row.number("lag_bytes").map(bytes)];
+            let behind: Vec<_> = behind.into_iter().flatten().collect();
+            let what = format!("{name} is {} behind the primary", behind.join(", "));
+            let advice = "reads there are as old; max_replica_lag keeps them away";
+            Some(warning(Mark::Warn, what, advice))
+        }
+        _ => None,
     }
-    let behind =
-        [row.number("lag_ms").map(|ms| time(ms * 1e3)), row.number("lag_bytes").map(bytes)];
-    let behind: Vec<_> = behind.into_iter().flatten().collect();
-    let what = format!("{name} is {} behind the primary", behind.join(", "));
-    let advice = match limit {
-        Some(_) => "it gets no reads until it has caught up (max_replica_lag)",
-        None => "reads there are as old; max_replica_lag keeps them away",
-    };
-    Some(warning(Mark::Warn, what, advice))
 }
 
 fn pools(look: &Look, all: &mut Vec<Warning>) {
@@ -286,19 +266,21 @@ mod tests {
             told[2].starts_with("~ app (c:3) is 11 s, 2.0 MB behind the primary => reads there"),
             "{told:?}"
         );
+        let text = format!("{columns} reads\napp c 3 replica up 11000 8 - 11.0~s~behind");
+        let told = told_with(Show::Topology, &text);
+        assert_eq!(
+            told,
+            [
+                "~ app (c:3) gets no reads: 11.0 s behind => reads go to other hosts; see pg_stat_replication on the primary"
+            ]
+        );
+        // As far behind as it may be.
         let mut strict = CALM.to_vec();
         strict.retain(|(show, _)| !matches!(show, Show::Config | Show::Topology));
-        strict.push((Show::Config, "key value\nmax_replica_lag 0.1"));
-        strict
-            .push((Show::Topology, "database host port role state lag_ms\napp b 2 replica up 120"));
-        assert!(self::told(&strict)[0].contains("it gets no reads"));
-        strict.push((Show::Config, "key value\nmax_replica_lag 16384kB"));
-        assert_eq!(self::told(&strict), [""; 0], "120 ms are no amount of WAL");
-        strict.push((
-            Show::Topology,
-            "database host port role state lag_bytes\napp b 2 replica up 16777217",
-        ));
-        assert!(self::told(&strict)[0].contains("17 MB behind"));
+        strict.push((Show::Config, "key value\nmax_replica_lag 60"));
+        let text = format!("{columns} reads\napp c 3 replica up 11000 8 - yes");
+        strict.push((Show::Topology, &text));
+        assert_eq!(self::told(&strict), [""; 0]);
     }
 
     #[test]

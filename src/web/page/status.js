@@ -185,7 +185,7 @@ const showHosts = table("hosts", [
   ["Database", "", (h) => h.database, (h) => h.database],
   ["Host", "mono", (h) => h.address, (h) => h.address],
   ["Role", "role", (h) => marks[h.role] + h.role, (h) => h.role, (h) => h.role === "deposed" ? "bad" : h.role],
-  ["State", "", stateOf, stateOf, (h) => stateOf(h) === "up" ? "" : h.state === "down" ? "bad" : "warn"],
+  ["State", "", (h, td) => { td.title = h.role === "replica" ? h.no_reads ?? "" : ""; return stateOf(h); }, stateOf, (h) => stateOf(h) === "up" ? "" : h.state === "down" ? "bad" : "warn"],
   ["Timeline", "num", (h) => h.timeline === null ? "–" : String(h.timeline), (h) => h.timeline ?? 0],
   ["Lag", "num", lagOf, (h) => h.lag_seconds ?? -1],
   ["Servers in use", "num", (h) => h.share ? `${h.share.servers_active} of ${h.share.servers_active + h.share.servers_idle}` : "–", (h) => h.share?.servers_active ?? 0],
