@@ -5,11 +5,14 @@
 #![no_main]
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 use pgweir::config::{PoolMode, PrepareUnnamed};
+use pgweir::routing::causal::Token;
+use pgweir::session::own::Whereabouts;
 use pgweir::session::parameters::{Parameters, Tracked};
 use pgweir::session::{
     AfterLoss, FromClient, FromServer, Outbox, Place, Refusal, Rules, ServerState, Session, Then,
@@ -146,8 +149,7 @@ impl World {
             _ => PoolMode::Statement,
         };
         let follow_statements = bits & 4 != 0 && mode != PoolMode::Session;
-        let prepare_unnamed =
-            if bits & 64 != 0 { PrepareUnnamed::On } else { PrepareUnnamed::Off };
+        let prepare_unnamed = if bits & 64 != 0 { PrepareUnnamed::On } else { PrepareUnnamed::Off };
         let outlives_server = bits & 8 != 0;
         let rules = Rules {
             mode,
@@ -229,7 +231,10 @@ impl World {
 
     /// Offers the session all that it has not dealt with, each message first cut at `cut`.
     fn look_at_client(&mut self, cut: usize) -> Course {
+        // The message that wanted to know where the primary is.
+        let mut asked_at = None;
         while let Some(message) = self.client.get(self.next).cloned() {
+            asked_at = asked_at.filter(|at| *at == self.next);
             let head = head_of(&message);
             let mut have = cut.clamp(Head::SIZE, message.len());
             let verdict = loop {
@@ -254,6 +259,15 @@ impl World {
                 FromClient::Attach(_) => {
                     assert!(self.server.is_none(), "a second server");
                     self.attach();
+                    continue;
+                }
+                FromClient::Locate => {
+                    assert!(self.out.is_empty(), "said something before it was told");
+                    assert_eq!(asked_at.replace(self.next), None, "asks twice");
+                    self.session.locate(match cut % 2 {
+                        0 => Whereabouts::At(Token { timeline: NonZeroU32::new(3), lsn: 7 }),
+                        _ => Whereabouts::NotFollowed,
+                    });
                     continue;
                 }
                 FromClient::Forward { skip } => {
