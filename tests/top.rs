@@ -173,6 +173,7 @@ fn the_overview_shows_hosts_pools_and_rates_and_keys_lead_further() {
 
         // The same with much room.
         top.press("1");
+        top.wait_line(&[&primary, "primary", "up"]);
         top.resize(200, 50);
         top.wait_line(&["Databases 1"]);
         top.wait_line(&["behind", "since"]);
