@@ -46,9 +46,9 @@ impl fmt::Display for Troubles {
         )?;
         writeln!(
             f,
-            "| trouble | worst reader, ms | seen after, ms | errors | age, ms | share, % | promises |"
+            "| trouble | worst reader, ms | seen after, ms | back after, ms | errors | age, ms | share, % | promises |"
         )?;
-        writeln!(f, "|---|---|---|---|---|---|---|")?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
         for (name, told) in self.0.iter().filter(|(_, told)| !told.is_empty()) {
             let times = |of: &dyn Fn(&Troubled) -> Duration| {
                 let mut times: Vec<_> = told.iter().map(|told| of(told).as_millis()).collect();
