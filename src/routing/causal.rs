@@ -127,14 +127,20 @@ impl fmt::Display for Token {
 type Position = (u32, u64);
 
 /// What a client needs to see.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// When its last write was known to be done.
     wrote: Option<Instant>,
     /// A position at or beyond it.
     position: Option<Position>,
-    /// What it was told to see at least.
-    least: Option<Token>,
+    /// What it was told to see at least. Few are.
+    told: Option<Box<Told>>,
+}
+
+/// What a client was told to see at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    least: Token,
     /// A position at or beyond that, on the primary's timeline if that is known.
     beyond: Option<Position>,
 }
@@ -147,8 +153,8 @@ impl Need {
 
     /// It is to see at least this, besides what it has written itself.
     pub fn at_least(&mut self, token: Option<Token>) {
-        if self.least != token {
-            (self.least, self.beyond) = (token, None);
+        if self.told.as_ref().map(|told| told.least) != token {
+            self.told = token.map(|least| Box::new(Told { least, beyond: None }));
         }
     }
 
@@ -162,8 +168,8 @@ impl Need {
                 self.position = first.map(|first| (first.timeline, first.lsn));
             }
         }
-        if let Some(least) = self.least {
-            self.beyond = beyond(least, samples.first(), self.beyond);
+        if let Some(told) = &mut self.told {
+            told.beyond = beyond(told.least, samples.first(), told.beyond);
         }
     }
 
@@ -175,13 +181,17 @@ impl Need {
             }
             _ => false,
         };
-        (self.wrote.is_none() || has(self.position)) && (self.least.is_none() || has(self.beyond))
+        let written = self.wrote.is_none() || has(self.position);
+        written && self.told.as_ref().is_none_or(|told| has(told.beyond))
     }
 
     /// The position it waits for, if that is known.
     pub fn position(&self) -> Option<u64> {
-        let told = self.least.map(|least| (least.timeline.map_or(0, NonZeroU32::get), least.lsn));
-        let (_, lsn) = self.position.max(self.beyond.or(told))?;
+        let told = self.told.as_ref().map(|told| {
+            let Token { timeline, lsn } = told.least;
+            told.beyond.unwrap_or((timeline.map_or(0, NonZeroU32::get), lsn))
+        });
+        let (_, lsn) = self.position.max(told)?;
         Some(lsn)
     }
 
@@ -197,7 +207,7 @@ impl Need {
 
     /// Whether anything is needed at all.
     pub fn is_some(&self) -> bool {
-        self.wrote.is_some() || self.least.is_some()
+        self.wrote.is_some() || self.told.is_some()
     }
 }
 

@@ -201,7 +201,7 @@ impl Session {
                 asked: self.wishes.route.asked.map(letter),
             },
             min_lsn: {
-                let Wish { now, asked } = self.wishes.min_lsn;
+                let Wish { now, asked } = self.wishes.min_lsn.get();
                 let text = |token: Option<Token>| token.map(|token| token.to_string());
                 (text(now), text(asked))
             },
@@ -260,7 +260,7 @@ impl CarriedSession {
                 now: self.route.now.and_then(target),
                 asked: self.route.asked.and_then(target),
             },
-            min_lsn: Wish { now: token(now), asked: token(asked) },
+            min_lsn: Wish { now: token(now), asked: token(asked) }.into(),
         };
         let CarriedReadOnly { set, asked, own } = self.read_only;
         session.read_only = OfClient { set, asked, own };
@@ -415,7 +415,7 @@ mod tests {
         let mut session = Session::new(RULES, cache.clone(), parameters)
             .with_startup(Some(startup(&tracked)), Some(Bytes::from_static(b"a")))
             .with_wishes(Wishes::asked(Some(Target::Replica), Token::read(b"3/16/B374D848")));
-        session.wishes.min_lsn.now = Token::read(b"1/2");
+        session.wishes.min_lsn.change(|wish| wish.now = Token::read(b"1/2"));
         session.status = TransactionStatus::Failed;
         session.statements.insert(b"s1", cache.intern(b"select 1\0\0\0"));
         session.statements.insert(b"", cache.intern(b"select 2\0\0\0"));

@@ -214,7 +214,7 @@ pub struct Session {
     pub(super) held: Option<Held>,
     pub(super) wishes: Wishes,
     /// The answer to the last [`FromClient::Locate`](super::FromClient::Locate), until the client has it.
-    pub(super) whereabouts: Option<Whereabouts>,
+    pub(super) whereabouts: Option<Box<Whereabouts>>,
     pub(super) own: Option<Box<OwnStatements>>,
     /// `RESET ALL` came by since the last ReadyForQuery.
     pub(super) reset_all_seen: bool,

@@ -52,38 +52,60 @@ impl<T> Default for Wish<T> {
     }
 }
 
+/// What few sessions have, and costs the others a pointer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rare<T>(Option<Box<T>>);
+
+impl<T: Copy + Default + PartialEq> Rare<T> {
+    pub(super) fn get(&self) -> T {
+        self.0.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut T)) {
+        let mut value = self.get();
+        change(&mut value);
+        *self = Self::from(value);
+    }
+}
+
+impl<T: Default + PartialEq> From<T> for Rare<T> {
+    fn from(value: T) -> Self {
+        Self((value != T::default()).then(|| Box::new(value)))
+    }
+}
+
 /// All that a session has said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Where its transactions are to run if they say nothing themselves.
     pub(super) route: Wish<Target>,
     /// What its reads have to see at least.
-    pub(super) min_lsn: Wish<Token>,
+    pub(super) min_lsn: Rare<Wish<Token>>,
 }
 
 impl Wishes {
     /// As asked for at startup.
     pub fn asked(route: Option<Target>, min_lsn: Option<Token>) -> Self {
-        Self { route: Wish::asked(route), min_lsn: Wish::asked(min_lsn) }
+        Self { route: Wish::asked(route), min_lsn: Rare::from(Wish::asked(min_lsn)) }
     }
 
     /// Whether any of it needs an entry that follows roles.
     pub fn follow_roles(&self) -> bool {
-        self.min_lsn.now.is_some()
+        self.min_lsn.get().now.is_some()
     }
 
     /// What `RESET` gives.
     fn asked_for(&self, setting: Setting) -> Value {
         match setting {
             Setting::Route => Value::Route(self.route.asked),
-            Setting::MinLsn => Value::MinLsn(self.min_lsn.asked),
+            Setting::MinLsn => Value::MinLsn(self.min_lsn.get().asked),
         }
     }
 
     /// `RESET ALL`, `DISCARD ALL`.
     pub(super) fn reset(&mut self) {
         self.route.reset();
-        self.min_lsn.reset();
+        self.min_lsn.change(Wish::reset);
     }
 
     /// The intent of a transaction whose first text says this. `local`: what holds for this transaction alone.
@@ -305,7 +327,7 @@ impl Session {
                     }
                     return Some(FromClient::Locate);
                 }
-                let before = self.wishes;
+                let before = self.wishes.clone();
                 let answer = self.carry_out(&command, attached);
                 // As PostgreSQL: nothing more of the batch is carried out.
                 self.skipping = answer.is_err();
@@ -328,13 +350,13 @@ impl Session {
 
     /// The answer to [`FromClient::Locate`].
     pub fn locate(&mut self, whereabouts: Whereabouts) {
-        self.whereabouts = Some(whereabouts);
+        self.whereabouts = Some(Box::new(whereabouts));
     }
 
     /// What the reads of the transaction that comes next, or is open, have to see at least.
     pub fn min_lsn(&self) -> Option<Token> {
         let local = self.held.as_ref().and_then(Held::min_lsn);
-        local.unwrap_or(self.wishes.min_lsn.now)
+        local.unwrap_or(self.wishes.min_lsn.get().now)
     }
 
     /// The batch is over: a portal lives as long as its transaction.
@@ -373,7 +395,7 @@ impl Session {
                 self.wish_locally(self.wishes.asked_for(*setting), attached, &mut out);
                 "SET"
             }
-            OwnCommand::Show(LSN) => match self.whereabouts.take() {
+            OwnCommand::Show(LSN) => match self.whereabouts.take().map(|told| *told) {
                 Some(Whereabouts::At(token)) => {
                     shown(&token.to_string(), &mut out);
                     "SHOW"
@@ -408,7 +430,7 @@ impl Session {
     fn wish(&mut self, value: Value) {
         match value {
             Value::Route(target) => self.wishes.route.now = target,
-            Value::MinLsn(token) => self.wishes.min_lsn.now = token,
+            Value::MinLsn(token) => self.wishes.min_lsn.change(|wish| wish.now = token),
         }
     }
 
