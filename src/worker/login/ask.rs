@@ -136,7 +136,10 @@ impl Guest<'_> {
             }
         };
         let secret = read_rows(user, &rows).map_err(|error| failed(error.to_string()))?;
-        self.shared.answers.note(ask, user, secret.as_ref(), clock::now());
+        // Any other entry has no use for it.
+        if access.offer().tracking.is_some() {
+            self.shared.answers.note(ask, user, secret.as_ref(), clock::now());
+        }
         Ok(secret)
     }
 }

@@ -94,10 +94,8 @@ impl Reads {
     /// Whether a text only reads, as far as is known; `false` for what has to be looked at but cannot be yet.
     pub fn only_reads(&self, text: &[u8]) -> bool {
         let Some(hash) = shape(text, &self.hasher) else { return false };
-        let Some(place) = self.place(hash) else { return false };
-        let known = place.load(Ordering::Relaxed);
-        if (known ^ hash) & !VERDICT == 0 && known & VERDICT != 0 {
-            return known & VERDICT == READS;
+        if let Some(known) = self.verdict(hash) {
+            return known == READS;
         }
         let verdict = match self.look(text) {
             Ok(()) if self.would_refuse(hash).is_some() => DOES_NOT,
@@ -105,15 +103,14 @@ impl Reads {
             Err(Why::NotYet) => return false,
             Err(_) => DOES_NOT,
         };
-        place.store((hash & !VERDICT) | verdict, Ordering::Relaxed);
+        self.believe(hash, verdict);
         verdict == READS
     }
 
     /// A replica has refused a text: it is none, nor are those that differ in constants only.
     pub fn was_refused(&self, text: &[u8]) {
-        let hash = shape(text, &self.hasher);
-        if let Some((hash, place)) = hash.and_then(|hash| Some((hash, self.place(hash)?))) {
-            place.store((hash & !VERDICT) | REFUSED, Ordering::Relaxed);
+        if let Some(hash) = shape(text, &self.hasher) {
+            self.believe(hash, REFUSED);
         }
     }
 
@@ -122,7 +119,7 @@ impl Reads {
         let Some(hash) = shape(text, &self.hasher) else { return };
         // Many may have tried it at the same time.
         if self.verdict(hash) != Some(REFUSED) && self.judge_anew_at(now + LACKING, hash) {
-            self.was_refused(text);
+            self.believe(hash, REFUSED);
         }
     }
 
@@ -142,11 +139,7 @@ impl Reads {
     /// Why it is none.
     pub fn explain(&self, text: &[u8]) -> Result<(), Why> {
         let hash = shape(text, &self.hasher);
-        let known = hash.and_then(|hash| {
-            let known = self.place(hash)?.load(Ordering::Relaxed);
-            Some((known ^ hash) & !VERDICT == 0 && known & VERDICT == REFUSED)
-        });
-        if known == Some(true) {
+        if hash.and_then(|hash| self.verdict(hash)) == Some(REFUSED) {
             return Err(Why::Refused);
         }
         self.look(text)?;
@@ -227,10 +220,14 @@ impl Reads {
 
     /// What is known of a shape is to be found out anew.
     fn forget(&self, hash: u64) {
-        if let Some(place) = self.place(hash)
-            && (place.load(Ordering::Relaxed) ^ hash) & !VERDICT == 0
-        {
+        if let (Some(place), Some(_)) = (self.place(hash), self.verdict(hash)) {
             place.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn believe(&self, hash: u64, verdict: u64) {
+        if let Some(place) = self.place(hash) {
+            place.store((hash & !VERDICT) | verdict, Ordering::Relaxed);
         }
     }
 

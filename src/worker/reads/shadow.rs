@@ -2,13 +2,12 @@
 //! differ from it in constants only, and again after a while.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
-use super::{REFUSED, Reads, VERDICT, Why};
+use super::{REFUSED, Reads, Why};
 use crate::net::clock;
 use crate::routing::is_explain;
 use crate::routing::shape::{shape, without_constants};
@@ -200,11 +199,8 @@ impl Reads {
             counted.tried = Some(tried);
         }
         // To be judged anew. What a replica has refused in earnest stays refused.
-        if let Some(place) = self.place(hash) {
-            let known = place.load(Ordering::Relaxed);
-            if (known ^ hash) & !VERDICT == 0 && known & VERDICT != REFUSED {
-                place.store(0, Ordering::Relaxed);
-            }
+        if self.verdict(hash) != Some(REFUSED) {
+            self.forget(hash);
         }
     }
 
@@ -311,7 +307,7 @@ mod tests {
         assert_eq!(reads.see(other, true, now + TRIAL_HOLDS / 2), None);
         assert_eq!(reads.see(other, true, now + TRIAL_HOLDS), Some(number));
         reads.note_trial(number, tried(Outcome::Fits, 0));
-        reads.generation.store(1, Ordering::Relaxed);
+        reads.generation.store(1, std::sync::atomic::Ordering::Relaxed);
         assert_eq!(trial(&reads), Some("not yet".to_owned()));
         assert_eq!(reads.see(other, true, now), Some(number));
     }
